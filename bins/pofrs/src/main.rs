@@ -1,0 +1,2 @@
+//! POFR.
+fn main() {}

@@ -1,0 +1,155 @@
+//! Digests: how a fact's key becomes the 40 hex digits of `shanorm`, `shafull` and `shasum`.
+//!
+//! The encoding (docs/format/digests.md) is a tag naming the kind and version, then each key column in
+//! order: integers as `i` + 8 bytes big-endian, bytes as `b` + length (8 bytes big-endian) + bytes,
+//! an unknown as `n`. No two different keys share an encoding, since every part says its length.
+
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256 as Hasher};
+use std::fmt;
+
+/// Returns lower-case hex digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
+        .collect()
+}
+
+/// Reads exactly `N` bytes of lower- or upper-case hex.
+#[must_use]
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let t = text.as_bytes();
+    if t.len() != 2 * N || !t.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut out = [0; N];
+    for (i, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(out)
+}
+
+macro_rules! hex_newtype {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub [u8; $len]);
+
+        impl $name {
+            /// Reads the hex form.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                $crate::digest::unhex(text).map(Self)
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::digest::hex(&self.0))
+            }
+        }
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&$crate::digest::hex(&self.0))
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+    };
+}
+pub(crate) use hex_newtype;
+
+hex_newtype! {
+    /// A SHA-256 of a file, FIPS 180-4.
+    Sha256, 32
+}
+
+impl Sha256 {
+    /// Hashes `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Hasher::digest(bytes).into())
+    }
+}
+
+/// The first 20 bytes of SHA-256 over a fact's encoded key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyDigest(pub [u8; 20]);
+
+impl KeyDigest {
+    /// Reads 40 hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text).map(Self)
+    }
+}
+impl fmt::Display for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+impl Serialize for KeyDigest {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// Encodes key columns, one after the other, into a digest.
+pub struct KeyEncoder(Hasher);
+
+impl KeyEncoder {
+    /// Begins an encoding named `tag`, for instance `pofr/process/2`.
+    #[must_use]
+    pub fn new(tag: &str) -> Self {
+        Self(Hasher::new()).bytes(tag.as_bytes())
+    }
+
+    /// Adds a whole number.
+    #[must_use]
+    pub fn int(mut self, value: impl Into<i128>) -> Self {
+        self.0.update(b"i");
+        // Every key column fits 64 bits, signed or not; truncation keeps those apart by their low bits.
+        self.0.update((value.into() as u64).to_be_bytes());
+        self
+    }
+
+    /// Adds bytes.
+    #[must_use]
+    pub fn bytes(mut self, value: &[u8]) -> Self {
+        self.0.update(b"b");
+        self.0.update((value.len() as u64).to_be_bytes());
+        self.0.update(value);
+        self
+    }
+
+    /// Adds `present(value)`, or the mark of an unknown.
+    #[must_use]
+    pub fn option<T>(mut self, value: Option<T>, present: impl FnOnce(Self, T) -> Self) -> Self {
+        match value {
+            Some(value) => present(self, value),
+            None => {
+                self.0.update(b"n");
+                self
+            }
+        }
+    }
+
+    /// Returns the digest.
+    #[must_use]
+    pub fn finish(self) -> KeyDigest {
+        let full: [u8; 32] = self.0.finalize().into();
+        let mut short = [0; 20];
+        short.copy_from_slice(&full[..20]);
+        KeyDigest(short)
+    }
+}

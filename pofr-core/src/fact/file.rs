@@ -1,0 +1,111 @@
+//! Open files.
+
+use crate::{
+    digest::{KeyDigest, KeyEncoder},
+    fact::{Ids, learn_fields},
+    identity::{Entity, Pid},
+    raw::RawText,
+};
+use serde::Serialize;
+
+/// An open file of a process: a descriptor and what it leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenFile {
+    /// What makes it this fact.
+    #[serde(flatten)]
+    pub key: FileKey,
+    /// What else is known.
+    #[serde(skip)]
+    pub details: FileDetails,
+}
+
+/// How a file is open: the permission bits of the link `/proc/pid/fd/N` (proc_pid_fd(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub enum FileMode {
+    /// `O_RDONLY`.
+    #[serde(rename = "r")]
+    Read,
+    /// `O_WRONLY`.
+    #[serde(rename = "w")]
+    Write,
+    /// `O_RDWR`.
+    #[serde(rename = "rw")]
+    ReadWrite,
+    /// `O_PATH`, or neither.
+    #[serde(rename = "-")]
+    Neither,
+    /// Not told (v1).
+    #[serde(rename = "?")]
+    Unknown,
+}
+
+impl FileMode {
+    /// Every mode with the text that stands for it in tables and output.
+    const TEXTS: [(Self, &str); 5] = [
+        (Self::Read, "r"),
+        (Self::Write, "w"),
+        (Self::ReadWrite, "rw"),
+        (Self::Neither, "-"),
+        (Self::Unknown, "?"),
+    ];
+
+    /// Returns `r`, `w`, `rw`, `-` or `?`.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        Self::TEXTS[self as usize].1
+    }
+
+    /// Reads what [`Self::text`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::TEXTS.iter().find(|(_, t)| *t == text).map(|(mode, _)| *mode)
+    }
+}
+
+/// What makes two observations the same open file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct FileKey {
+    /// The process that holds it.
+    #[serde(flatten)]
+    pub entity: Entity,
+    /// The descriptor's number; for v1, which has none, the how-manieth of equal entries it is, from 0.
+    pub fd: u32,
+    /// Where the link leads: a path, or the kernel's `socket:[1]`, `pipe:[2]`, `anon_inode:[eventfd]`;
+    /// without the ` (deleted)` mark, which is `deleted`.
+    pub path: RawText,
+    /// How it is open.
+    pub mode: FileMode,
+    /// Whether the file had been unlinked.
+    pub deleted: bool,
+}
+
+impl FileKey {
+    /// Returns `shasum`.
+    #[must_use]
+    pub fn digest(&self) -> KeyDigest {
+        self.entity
+            .encode(KeyEncoder::new("pofr/file/2"))
+            .int(self.fd)
+            .bytes(self.path.as_bytes())
+            .int(self.mode as u8)
+            .int(u8::from(self.deleted))
+            .finish()
+    }
+}
+
+/// The holder's attributes when the file was first seen; filled by the server from the process fact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FileDetails {
+    /// The holder's parent.
+    pub ppid: Option<Pid>,
+    /// The holder's ids.
+    pub ids: Option<Ids>,
+    /// The holder's name.
+    pub comm: Option<RawText>,
+}
+
+impl FileDetails {
+    pub(crate) fn learn(&mut self, later: &Self) -> bool {
+        learn_fields!(self, later, ppid, ids, comm)
+    }
+}

@@ -1,0 +1,230 @@
+//! Facts: things that hold at a moment.
+//!
+//! Each kind has a *key* (the columns that make two observations the same fact) and, where there
+//! are any, *details* (columns that may become known later; the earliest known value stays). Two facts are the
+//! same exactly when their keys are equal, which is what [`ByKey`] compares.
+
+mod account;
+mod custom;
+mod device;
+mod endpoint;
+mod file;
+mod host;
+mod interface;
+mod module;
+mod process;
+mod route;
+
+pub use account::{Group, User};
+pub use custom::Custom;
+pub use device::Device;
+pub use endpoint::{Endpoint, EndpointDetails, EndpointKey, SocketId, TcpState, Transport};
+pub use file::{FileDetails, FileKey, FileMode, OpenFile};
+pub use host::Host;
+pub use interface::Interface;
+pub use module::Module;
+pub use process::{Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, Totals};
+pub use route::Route;
+
+use crate::{digest::KeyDigest, source::Source};
+use serde::Serialize;
+use std::hash::{Hash, Hasher};
+
+/// The kinds of facts; each has a table of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FactKind {
+    /// A process with its attributes.
+    Process,
+    /// An open file of a process.
+    File,
+    /// A network endpoint of a holder.
+    Endpoint,
+    /// The host.
+    Host,
+    /// A user account.
+    User,
+    /// A group.
+    Group,
+    /// A network interface's address.
+    Interface,
+    /// A route.
+    Route,
+    /// A device.
+    Device,
+    /// A kernel module.
+    Module,
+    /// A third party's fact.
+    Custom,
+}
+
+impl FactKind {
+    /// All kinds, in the order of their tables.
+    pub const ALL: [Self; 11] = [
+        Self::Process,
+        Self::File,
+        Self::Endpoint,
+        Self::Host,
+        Self::User,
+        Self::Group,
+        Self::Interface,
+        Self::Route,
+        Self::Device,
+        Self::Module,
+        Self::Custom,
+    ];
+    /// The kinds that live in triads; the others have one table each.
+    pub const TRIAD: [Self; 3] = [Self::Process, Self::File, Self::Endpoint];
+
+    /// Tells whether facts of this kind live in triads.
+    #[must_use]
+    pub const fn in_triad(self) -> bool {
+        matches!(self, Self::Process | Self::File | Self::Endpoint)
+    }
+}
+
+/// One thing that holds at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Fact {
+    /// A process with its attributes.
+    Process(Process),
+    /// An open file of a process.
+    File(OpenFile),
+    /// A network endpoint of a holder.
+    Endpoint(Endpoint),
+    /// The host.
+    Host(Host),
+    /// A user account.
+    User(User),
+    /// A group.
+    Group(Group),
+    /// A network interface's address.
+    Interface(Interface),
+    /// A route.
+    Route(Route),
+    /// A device.
+    Device(Device),
+    /// A kernel module.
+    Module(Module),
+    /// A third party's fact.
+    Custom(Custom),
+}
+
+impl Fact {
+    /// Returns the kind.
+    #[must_use]
+    pub const fn kind(&self) -> FactKind {
+        match self {
+            Self::Process(_) => FactKind::Process,
+            Self::File(_) => FactKind::File,
+            Self::Endpoint(_) => FactKind::Endpoint,
+            Self::Host(_) => FactKind::Host,
+            Self::User(_) => FactKind::User,
+            Self::Group(_) => FactKind::Group,
+            Self::Interface(_) => FactKind::Interface,
+            Self::Route(_) => FactKind::Route,
+            Self::Device(_) => FactKind::Device,
+            Self::Module(_) => FactKind::Module,
+            Self::Custom(_) => FactKind::Custom,
+        }
+    }
+
+    /// Returns the timeline on which this fact is sampled.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        match self {
+            Self::Process(_) | Self::File(_) => Source::Process,
+            Self::Endpoint(_) => Source::Endpoint,
+            Self::Host(_) => Source::Host,
+            Self::User(_) | Self::Group(_) => Source::Account,
+            Self::Interface(_) => Source::Interface,
+            Self::Route(_) => Source::Route,
+            Self::Device(_) => Source::Device,
+            Self::Module(_) => Source::Module,
+            Self::Custom(c) => c.source.clone(),
+        }
+    }
+
+    /// Returns the digest of the key: `shanorm` of a process, `shasum` of the others.
+    #[must_use]
+    pub fn digest(&self) -> KeyDigest {
+        match self {
+            Self::Process(f) => f.key.digest(),
+            Self::File(f) => f.key.digest(),
+            Self::Endpoint(f) => f.key.digest(),
+            Self::Host(f) => f.digest(),
+            Self::User(f) => f.digest(),
+            Self::Group(f) => f.digest(),
+            Self::Interface(f) => f.digest(),
+            Self::Route(f) => f.digest(),
+            Self::Device(f) => f.digest(),
+            Self::Module(f) => f.digest(),
+            Self::Custom(f) => f.digest(),
+        }
+    }
+
+    /// Tells whether both are the same fact: equal keys, whatever the details.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Process(a), Self::Process(b)) => a.key == b.key,
+            (Self::File(a), Self::File(b)) => a.key == b.key,
+            (Self::Endpoint(a), Self::Endpoint(b)) => a.key == b.key,
+            (a, b) => a == b,
+        }
+    }
+
+    /// Takes from `later`, a later observation of the same fact, the details that are not known
+    /// yet; tells whether there were any.
+    pub fn learn(&mut self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Process(a), Self::Process(b)) => a.details.learn(&b.details),
+            (Self::File(a), Self::File(b)) => a.details.learn(&b.details),
+            (Self::Endpoint(a), Self::Endpoint(b)) => a.details.learn(&b.details),
+            _ => false,
+        }
+    }
+}
+
+/// Fills `$own.field` from `$later.field` where it is `None`, for each field named; true if any was.
+macro_rules! learn_fields {
+    ($own:ident, $later:ident, $($field:ident),+) => {{
+        let mut learned = false;
+        $(if $own.$field.is_none() && $later.$field.is_some() {
+            $own.$field.clone_from(&$later.$field);
+            learned = true;
+        })+
+        learned
+    }};
+}
+pub(crate) use learn_fields;
+
+/// A fact that hashes and compares by its key alone.
+#[derive(Clone, Debug)]
+pub struct ByKey(pub Fact);
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same(&other.0)
+    }
+}
+impl Eq for ByKey {}
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(&self.0).hash(state);
+        match &self.0 {
+            Fact::Process(f) => f.key.hash(state),
+            Fact::File(f) => f.key.hash(state),
+            Fact::Endpoint(f) => f.key.hash(state),
+            Fact::Host(f) => f.hash(state),
+            Fact::User(f) => f.hash(state),
+            Fact::Group(f) => f.hash(state),
+            Fact::Interface(f) => f.hash(state),
+            Fact::Route(f) => f.hash(state),
+            Fact::Device(f) => f.hash(state),
+            Fact::Module(f) => f.hash(state),
+            Fact::Custom(f) => f.hash(state),
+        }
+    }
+}
