@@ -9,9 +9,11 @@
 //! Nothing here knows which database it is: everything goes through [`pofr_core::store`].
 
 pub mod inbox;
+pub mod ingest;
 
 pub mod place;
 pub mod track;
 pub mod verify;
 
 pub use inbox::Inbox;
+pub use ingest::{IngestError, Options, Outcome, Report, ingest};

@@ -89,7 +89,8 @@ pub fn v1_run(cid: &Cid) -> RunId {
     RunId(run)
 }
 
-/// Tracks the snapshots of a v1 tar; some of their halves may have come in its neighbours.
+/// Tracks the snapshots of a v1 tar; some of their halves may have come in its neighbours. A tar may come to nothing only where
+/// `some_wait`: halves of it that wait for their other half.
 ///
 /// # Errors
 /// [`Rejected`] where a snapshot cannot be read.
@@ -98,7 +99,11 @@ pub fn track_v1(
     run: RunId,
     snapshots: &[RawSnapshot],
     received: WallMicros,
+    some_wait: bool,
 ) -> Result<TrackedBundle, Rejected> {
+    if snapshots.is_empty() && !some_wait {
+        return Err(Rejected::Empty);
+    }
     let stamps: Vec<WallMicros> = snapshots.iter().map(|s| s.stamp).collect();
     // A single snapshot says nothing of the pace; the first POFR's default is 300 ms.
     let interval_micros = v1::median_interval(&stamps).unwrap_or(300_000);
@@ -126,8 +131,8 @@ pub fn track_v1(
     }
     apply(converter.finish())?;
     let tracked = tracker.finish();
-    let first = tracked.spans.iter().map(|s| s.first).min().ok_or(Rejected::Empty)?;
-    let last = tracked.spans.iter().map(|s| s.last).max().ok_or(Rejected::Empty)?;
+    let first = tracked.spans.iter().map(|s| s.first).min().unwrap_or(name.stamp);
+    let last = tracked.spans.iter().map(|s| s.last).max().unwrap_or(name.stamp);
     let mut gaps = tracked.gaps;
     for (count, what) in [
         (left_out, "processes were gone before anything but their pids could be read"),

@@ -38,6 +38,12 @@ pub enum Rejected {
     /// A v1 snapshot cannot be read.
     #[error("not a good v1 bundle: {0}")]
     Snapshot(#[from] v1::SnapshotError),
+    /// Two v1 halves of one snapshot that differ.
+    #[error(transparent)]
+    Clash(#[from] v1::Clash),
+    /// The file changed or vanished while it was being taken.
+    #[error(transparent)]
+    Inbox(#[from] crate::inbox::InboxError),
     /// The v1 snapshots make no sense.
     #[error("the snapshots contradict themselves: {0}")]
     Diff(#[from] pofr_core::diff::DiffError),
