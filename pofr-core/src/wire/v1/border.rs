@@ -98,10 +98,7 @@ mod tests {
     #[test]
     fn what_can_be_told_is_told() {
         assert_eq!(seen(b"sleep###sleep\x001\0"), (&b"sleep"[..], &b"sleep\x001\0"[..], true));
-        assert_eq!(
-            seen(b"sh###sh\0-c\0echo ### x\0"),
-            (&b"sh"[..], &b"sh\0-c\0echo ### x\0"[..], true)
-        );
+        assert_eq!(seen(b"sh###sh\0-c\0echo ### x\0"), (&b"sh"[..], &b"sh\0-c\0echo ### x\0"[..], true));
         assert_eq!(seen(b"x###a:b###c\0"), (&b"x"[..], &b"a:b###c\0"[..], true));
         assert_eq!(seen(b"###--NOCMDARGENTRY--"), (&b""[..], NO_COMMAND_LINE, true));
         assert_eq!(seen(b"ab######"), (&b"ab"[..], &b"###"[..], false), "ab or ab# or ab##");

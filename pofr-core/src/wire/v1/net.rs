@@ -102,8 +102,11 @@ impl NetHalf {
         }
         let mut sockets = Vec::new();
         for (part, (table, transport, v6)) in parts.into_iter().zip(PARTS) {
-            read_table(part, transport, v6, &mut sockets)
-                .map_err(|(line, problem)| NetError::Line { table, line, problem })?;
+            read_table(part, transport, v6, &mut sockets).map_err(|(line, problem)| NetError::Line {
+                table,
+                line,
+                problem,
+            })?;
         }
         Ok(Self { recorder, sockets })
     }

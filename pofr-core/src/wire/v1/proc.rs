@@ -168,7 +168,8 @@ impl<'a> Record<'a> {
             (*field, rest) = (&rest[..at], &rest[at + SEPARATOR.len()..]);
         }
         let [tag, pid, numbers @ ..] = fields;
-        let at = rest.windows(SEPARATOR.len()).rposition(|w| w == SEPARATOR).ok_or("fewer than ten fields")?;
+        let at =
+            rest.windows(SEPARATOR.len()).rposition(|w| w == SEPARATOR).ok_or("fewer than ten fields")?;
         let (body, files) = (&rest[..at], &rest[at + SEPARATOR.len()..]);
         let newline = rest.iter().position(|b| *b == b'\n');
         if newline.is_some_and(|n| n + 1 != at) {

@@ -1,0 +1,11 @@
+//! The v1 reader against real bundles of the first POFR, against their truth, and against hostile bytes.
+
+#[path = "../../../fuzz/checks/v1.rs"]
+mod checks;
+mod fixture;
+mod golden;
+mod hostile;
+mod naive;
+mod oddities;
+mod tars;
+mod truth;
