@@ -8,7 +8,7 @@ use pofr_core::{
 use std::collections::HashSet;
 
 /// Reads `data` as a proc half.
-pub fn proc(data: &[u8]) {
+pub(crate) fn proc(data: &[u8]) {
     let Ok(half) = ProcHalf::parse(data) else { return };
     let records = half.processes.len() as u64 + half.pid_only;
     let lines = data.iter().filter(|b| **b == b'\n').count() as u64;
@@ -32,7 +32,7 @@ pub fn proc(data: &[u8]) {
 }
 
 /// Reads `data` as a net half.
-pub fn net(data: &[u8]) {
+pub(crate) fn net(data: &[u8]) {
     let Ok(half) = NetHalf::parse(data) else { return };
     let lines = data.iter().filter(|b| **b == b'\n').count();
     assert!(half.sockets.len() <= lines);
@@ -44,7 +44,7 @@ pub fn net(data: &[u8]) {
 }
 
 /// Reads `data` as a tar, and all that is in it, under caps small enough for a fuzzer's memory.
-pub fn tar(data: &[u8]) {
+pub(crate) fn tar(data: &[u8]) {
     let caps =
         Caps { text_bytes: 1 << 20, total_text_bytes: 4 << 20, ratio_from_bytes: 1 << 16, ..Caps::default() };
     let Ok(halves) = read_tar(data, &caps) else { return };
