@@ -161,7 +161,7 @@ mod tests {
         }
         steps.extend(converter.finish());
         let observed = steps.iter().filter(|step| matches!(step, Step::Observe { .. })).count();
-        let came = table.iter().map(|(_, proc, net)| usize::from(*proc) + usize::from(*net)).sum();
+        let came: usize = table.iter().map(|(_, proc, net)| usize::from(*proc) + usize::from(*net)).sum();
         assert_eq!(observed, came, "every half that came is observed");
         let gap = |step| match step {
             Step::Blind(g) => {
