@@ -11,6 +11,7 @@
 pub mod inbox;
 pub mod ingest;
 
+pub mod merge;
 pub mod place;
 pub mod track;
 pub mod verify;

@@ -2,7 +2,7 @@
 //! stitching: only what was shown when.
 
 use crate::world::{
-    BEGAN, ENDED, ENDPOINTS, Happened, PROCESSES, RunLog, Seen, Step, endpoint, facts, file, process,
+    ENDPOINTS, Happened, PROCESSES, RunLog, Seen, Step, What, endpoint, facts, file, process,
 };
 use pofr_core::{
     fact::{Fact, Files},
@@ -148,17 +148,17 @@ fn one_fact(
                 (last, hole, begun) = (Some((*at, could_tell)), false, true);
             }
             (Word::Silence, Step::Event { what, fact: told }) if told.same(fact) => match *what {
-                BEGAN if now.is_none() && begun => {
+                What::Began if now.is_none() && begun => {
                     let appeared_after = last.map(|(before, _)| before);
                     now = Some(Lifetime { began: Some(*at), appeared_after, ..Lifetime::default() });
                 }
-                BEGAN => {}
-                ENDED => match now.take() {
+                What::Began => {}
+                What::Ended => match now.take() {
                     Some(life) => done.push(Lifetime { ended: Some(*at), ..life }),
                     None => done.push(Lifetime { ended: Some(*at), ..Lifetime::default() }),
                 },
-                _ => {
-                    done.push(Lifetime { began: Some(*at), ended: Some(at.plus(10)), ..Lifetime::default() })
+                What::Passed => {
+                    done.push(Lifetime { began: Some(*at), ended: Some(at.plus(10)), ..Lifetime::default() });
                 }
             },
             (Word::Silence, _) => {}

@@ -31,7 +31,7 @@ pub(crate) enum Step {
     /// It samples: which processes are there and how, which endpoints. `None`: that sampler failed.
     Tick { processes: Option<Vec<Seen>>, endpoints: Option<Vec<u16>> },
     /// An event source tells.
-    Event { what: u8, fact: Fact },
+    Event { what: What, fact: Box<Fact> },
 }
 
 /// A process as a sample shows it.
@@ -55,9 +55,12 @@ pub(crate) struct Run {
 }
 
 /// What a fake event source says at a moment.
-pub(crate) const BEGAN: u8 = 0;
-pub(crate) const ENDED: u8 = 1;
-pub(crate) const PASSED: u8 = 2;
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    Began,
+    Ended,
+    Passed,
+}
 
 fn entity(boot: BootId, pid: u32) -> Entity {
     Entity::Started { boot, pid: Pid(pid), start: StartTicks(u64::from(pid) * 100) }
@@ -149,7 +152,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (prop::option::weighted(0.95, seen()), prop::option::weighted(0.95, ports)).prop_map(|(processes, ports)| {
             Step::Tick { processes, endpoints: ports.map(|p| p.into_iter().collect()) }
         }),
-        2 => (0..3u8, any_fact).prop_map(|(what, fact)| Step::Event { what, fact }),
+        2 => (prop::sample::select(vec![What::Began, What::Ended, What::Passed]), any_fact)
+            .prop_map(|(what, fact)| Step::Event { what, fact: Box::new(fact) }),
     ]
 }
 
@@ -238,10 +242,11 @@ fn play_run(
             last_tick = at;
             empty = false;
         } else if let Step::Event { what, fact } = &step {
+            let fact = Fact::clone(fact);
             let notice = match *what {
-                BEGAN => Notice::Began(fact.clone(), at),
-                ENDED => Notice::Ended(fact.clone(), at),
-                _ => Notice::Passed { fact: fact.clone(), began: Some(at), ended: at.plus(10) },
+                What::Began => Notice::Began(fact, at),
+                What::Ended => Notice::Ended(fact, at),
+                What::Passed => Notice::Passed { fact, began: Some(at), ended: at.plus(10) },
             };
             records.extend(differ.notice(notice).unwrap());
         }
@@ -266,7 +271,7 @@ fn blind(source: Source, from: WallMicros, to: WallMicros) -> Gap {
 fn reboot(step: &Step, boot: BootId) -> Step {
     let mut step = step.clone();
     if let Step::Event { fact, .. } = &mut step {
-        match fact {
+        match &mut **fact {
             Fact::Process(p) => p.key.entity = entity(boot, p.key.entity.pid().0),
             Fact::File(f) => f.key.entity = entity(boot, f.key.entity.pid().0),
             _ => {}

@@ -263,7 +263,7 @@ fn track_item(
         match verify(&candidate.name(), &bytes, options.limits)?.contents {
             Contents::V2(bundle) => return track_v2(&item.name, &bundle, received),
             Contents::V1(own) => {
-                halves.extend(own.into_iter().filter(|h| !item.without.contains(&(h.stamp, h.which))))
+                halves.extend(own.into_iter().filter(|h| !item.without.contains(&(h.stamp, h.which))));
             }
         }
     }
