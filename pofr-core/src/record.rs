@@ -44,6 +44,8 @@ pub struct Sample {
     pub removed: Vec<FactId>,
     /// Facts of which this reading could not tell: unknown, not gone.
     pub lost: Vec<FactId>,
+    /// What this reading told of facts that are live already.
+    pub learned: Vec<Learned>,
     /// Facts that this reading showed for the first time.
     pub added: Vec<Added>,
 }
@@ -91,10 +93,14 @@ pub enum Event {
         ended: WallMicros,
     },
     /// Details of a known fact became known.
-    Learned {
-        /// The fact.
-        id: FactId,
-        /// The same fact with what is known now.
-        fact: Fact,
-    },
+    Learned(Learned),
+}
+
+/// Details of a live fact that became known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Learned {
+    /// The fact.
+    pub id: FactId,
+    /// The same fact with what is known now.
+    pub fact: Fact,
 }
