@@ -199,11 +199,8 @@ impl Differ {
                 return true;
             }
             let unknown = holder(&key.0).is_some_and(|e| veiled.contains(&e));
-            if unknown {
-                lost.push(live.id)
-            } else {
-                removed.push(live.id)
-            }
+            let list = if unknown { &mut lost } else { &mut removed };
+            list.push(live.id);
             false
         });
         removed.sort_unstable();

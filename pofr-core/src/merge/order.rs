@@ -1,15 +1,18 @@
 //! The order in which rows are merged, and the merge of many sorted inputs.
 
-use crate::{digest::KeyDigest, identity::RunId, lifetime::Row, time::WallMicros};
+use crate::lifetime::Row;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Returns what rows are sorted by: run, key, then time.
 ///
-/// The last two break ties, so that the order of equal input does not matter.
+/// Facts that ended before any sample showed them take no part in stitching; they come after the other rows of their
+/// key, so that two rows that are one stand next to each other. The last two break ties, so that the order of
+/// equal input does not matter.
 #[must_use]
-pub fn order(row: &Row) -> (RunId, KeyDigest, WallMicros, Option<WallMicros>, Option<WallMicros>) {
-    (row.run, row.digest, row.life.position(), row.life.last_seen, row.life.ended)
+pub fn order(row: &Row) -> impl Ord + use<> {
+    let passed = row.life.first_seen.is_none() && row.life.ended.is_some();
+    (row.run, row.digest, passed, row.life.position(), row.life.last_seen, row.life.ended)
 }
 
 /// Merges inputs that are each in [`order`] into one that is; holds one row of each input in memory.
