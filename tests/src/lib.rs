@@ -3,4 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 pub mod oracle;
+pub mod programs;
+pub mod stores;
 pub mod world;
