@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+pub mod mariadb;
 pub mod oracle;
 pub mod programs;
 pub mod stores;

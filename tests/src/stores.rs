@@ -1,8 +1,8 @@
 //! The stores that every end-to-end test runs on.
 
-use std::path::Path;
 #[cfg(feature = "mariadb")]
 use crate::mariadb::PrivateMariadb;
+use std::path::Path;
 
 /// A database that belongs to one test, and goes with it.
 pub enum TestStore {
@@ -20,7 +20,7 @@ impl TestStore {
         vec![
             Self::Sqlite(format!("sqlite:{}", dir.join("db").display())),
             #[cfg(feature = "mariadb")]
-            Self::Mariadb(Box::new(PrivateMariadb::start())),
+            Self::Mariadb(Box::new(PrivateMariadb::start().unwrap())),
         ]
     }
 

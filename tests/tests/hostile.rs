@@ -14,6 +14,7 @@ use pofr_core::{
     wire::v2,
 };
 use pofr_ingest::{Inbox, Options, Report, ingest};
+use pofr_schema::Access;
 use pofr_tests::world::endpoint;
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path};
 
@@ -162,47 +163,160 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("empty file", Vec::new(), "missing"),
         ("cut tar", tar[..tar.len() / 2].to_vec(), "tar"),
         ("not a tar", vec![b'x'; 4096], "tar"),
-        ("strange member", pack(&[("manifest.json", &json, FILE), ("../../etc/passwd2", b"", FILE)]), "unexpected member"),
-        ("member twice", pack(&[("manifest.json", &json, FILE), ("manifest.json", &json, FILE)]), "there twice"),
-        ("symlink member", pack(&[("manifest.json", &json, FILE), ("records.pb.zst", b"", tar::EntryType::Symlink)]), "not a regular file"),
-        ("hard link member", pack(&[("manifest.json", &json, FILE), ("manifest.sig", b"", tar::EntryType::Link)]), "manifest.sig: not a regular"),
+        (
+            "strange member",
+            pack(&[("manifest.json", &json, FILE), ("../../etc/passwd2", b"", FILE)]),
+            "unexpected member",
+        ),
+        (
+            "member twice",
+            pack(&[("manifest.json", &json, FILE), ("manifest.json", &json, FILE)]),
+            "there twice",
+        ),
+        (
+            "symlink member",
+            pack(&[("manifest.json", &json, FILE), ("records.pb.zst", b"", tar::EntryType::Symlink)]),
+            "not a regular file",
+        ),
+        (
+            "hard link member",
+            pack(&[("manifest.json", &json, FILE), ("manifest.sig", b"", tar::EntryType::Link)]),
+            "manifest.sig: not a regular",
+        ),
         ("no records", pack(&[("manifest.json", &json, FILE)]), "records.pb.zst: missing"),
-        ("manifest is no JSON", pack(&[("manifest.json", b"{", FILE), ("records.pb.zst", &records, FILE)]), "manifest.json: EOF"),
+        (
+            "manifest is no JSON",
+            pack(&[("manifest.json", b"{", FILE), ("records.pb.zst", &records, FILE)]),
+            "manifest.json: EOF",
+        ),
         ("manifest is newer", fake(&with(&manifest, "version", 3), &records), "format version 3"),
-        ("manifest lacks a field", fake(&{ let mut m = manifest.clone(); m.as_object_mut().unwrap().remove("seq"); m }, &records), "missing field `seq`"),
-        ("wrong digest of the records", fake(&with(&manifest, "records_sha256", "wrong"), &records), "sha256 is"),
-        ("manifest of another client", fake(&with(&manifest, "cid", "someone"), &records), "cid is not the records' cid"),
-        ("manifest with another number", fake(&with(&manifest, "seq", 6), &records), "seq is not the records' seq"),
-        ("manifest with other times", fake(&with(&manifest, "wall", vec![1, 2]), &records), "the manifest says that its samples are from"),
+        (
+            "manifest lacks a field",
+            fake(
+                &{
+                    let mut m = manifest.clone();
+                    m.as_object_mut().unwrap().remove("seq");
+                    m
+                },
+                &records,
+            ),
+            "missing field `seq`",
+        ),
+        (
+            "wrong digest of the records",
+            fake(&with(&manifest, "records_sha256", "wrong"), &records),
+            "sha256 is",
+        ),
+        (
+            "manifest of another client",
+            fake(&with(&manifest, "cid", "someone"), &records),
+            "cid is not the records' cid",
+        ),
+        (
+            "manifest with another number",
+            fake(&with(&manifest, "seq", 6), &records),
+            "seq is not the records' seq",
+        ),
+        (
+            "manifest with other times",
+            fake(&with(&manifest, "wall", vec![1, 2]), &records),
+            "the manifest says that its samples are from",
+        ),
         ("records are no zstd", fake(&manifest, b"this is not zstd"), "header"),
-        ("records cut within a frame", fake(&manifest, &records[..records.len() - 3]), "the stream ends within a frame"),
+        (
+            "records cut within a frame",
+            fake(&manifest, &records[..records.len() - 3]),
+            "the stream ends within a frame",
+        ),
         ("empty records", fake(&manifest, b""), "the stream is empty"),
-        ("a bomb", fake(&manifest, &zstd::bulk::compress(&vec![0x80; 64 << 20], 19).unwrap()), "a length of more than five bytes"),
+        (
+            "a bomb",
+            fake(&manifest, &zstd::bulk::compress(&vec![0x80; 64 << 20], 19).unwrap()),
+            "a length of more than five bytes",
+        ),
         ("a long message", fake(&manifest, &raw_records(&[&[0x0a, 0xff, 0xff, 0xff, 0x7f]])), "record 1"),
-        ("huge records", { let many: Vec<Fact> = (0..60_000).map(endpoint).collect(); bad_stream(&[sample(5, 0, true, many)]) }, "larger than"),
-        ("a record of unknown kind", fake(&manifest, &raw_records(&[&[0x7a, 0x00]])), "a record of a kind that this program does not know"),
-        ("a fact of unknown kind", fake(&manifest, &raw_records(&[&[0x12, 0x04, 0x0a, 0x02, 0x7a, 0x00]])), "a fact of a kind that this program does not know"),
-        ("a delta first", bad_stream(&[sample(5, 0, false, Vec::new())]), "is a delta where a keyframe is due"),
-        ("a keyframe twice", bad_stream(&[keyframe(5), sample(5, 1, true, Vec::new())]), "is a keyframe where a delta is due"),
+        (
+            "huge records",
+            {
+                let many: Vec<Fact> = (0..60_000).map(endpoint).collect();
+                bad_stream(&[sample(5, 0, true, many)])
+            },
+            "larger than",
+        ),
+        (
+            "a record of unknown kind",
+            fake(&manifest, &raw_records(&[&[0x7a, 0x00]])),
+            "a record of a kind that this program does not know",
+        ),
+        (
+            "a fact of unknown kind",
+            fake(&manifest, &raw_records(&[&[0x12, 0x04, 0x0a, 0x02, 0x7a, 0x00]])),
+            "a fact of a kind that this program does not know",
+        ),
+        (
+            "a delta first",
+            bad_stream(&[sample(5, 0, false, Vec::new())]),
+            "is a delta where a keyframe is due",
+        ),
+        (
+            "a keyframe twice",
+            bad_stream(&[keyframe(5), sample(5, 1, true, Vec::new())]),
+            "is a keyframe where a delta is due",
+        ),
         ("an unknown number removed", bad_stream(&[keyframe(5), gone(77)]), "removal names fact 77"),
-        ("a number removed twice", bad_stream(&[keyframe(5), gone(0), { let Record::Sample(mut s) = gone(0) else { unreachable!() }; s.stamp = s.stamp.plus(1); Record::Sample(s) }]), "removal names fact 0"),
-        ("an unknown number ended", bad_stream(&[keyframe(5), Record::Event(Event::Ended { id: FactId(9), at: WallMicros(START) })]), "end names fact 9"),
-        ("details of another fact", bad_stream(&[keyframe(5), Record::Event(Event::Learned(Learned { id: FactId(0), fact: endpoint(9) }))]), "told to be another"),
-        ("a fact shown twice", bad_stream(&[sample(5, 0, true, vec![endpoint(1), endpoint(1)])]), "shown twice"),
-        ("a fact of another source", bad_stream(&[sample(5, 0, true, vec![custom_endpoint_source()])]), "shows a fact of x"),
-        ("time runs back", bad_stream(&[keyframe(5), sample(5, -1, false, Vec::new())]), "is not later than the one before"),
+        (
+            "a number removed twice",
+            bad_stream(&[keyframe(5), gone(0), {
+                let Record::Sample(mut s) = gone(0) else { unreachable!() };
+                s.stamp = s.stamp.plus(1);
+                Record::Sample(s)
+            }]),
+            "removal names fact 0",
+        ),
+        (
+            "an unknown number ended",
+            bad_stream(&[keyframe(5), Record::Event(Event::Ended { id: FactId(9), at: WallMicros(START) })]),
+            "end names fact 9",
+        ),
+        (
+            "details of another fact",
+            bad_stream(&[
+                keyframe(5),
+                Record::Event(Event::Learned(Learned { id: FactId(0), fact: endpoint(9) })),
+            ]),
+            "told to be another",
+        ),
+        (
+            "a fact shown twice",
+            bad_stream(&[sample(5, 0, true, vec![endpoint(1), endpoint(1)])]),
+            "shown twice",
+        ),
+        (
+            "a fact of another source",
+            bad_stream(&[sample(5, 0, true, vec![custom_endpoint_source()])]),
+            "shows a fact of x",
+        ),
+        (
+            "time runs back",
+            bad_stream(&[keyframe(5), sample(5, -1, false, Vec::new())]),
+            "is not later than the one before",
+        ),
         ("the year 5000", bad_stream(&[sample(96_000_000_000, 0, true, Vec::new())]), "out of range"),
         ("a gap before 1970", bad_stream(&[keyframe(5), Record::Gap(gap(-5))]), "out of range"),
         ("no sample", bad_stream(&[Record::Gap(gap(START))]), "holds no sample"),
         ("another client's", other(&|h| h.cid = Cid::parse("someone").unwrap()), "it is of client someone"),
         ("a run of two boots", other(&|h| h.boot = BootId([3; 16])), "is stored as one of boot"),
-        ("a forked chain", seal(&header(2), &[keyframe(2), sample(2, 1, false, Vec::new())]), "bundle 2 of run"),
+        (
+            "a forked chain",
+            seal(&header(2), &[keyframe(2), sample(2, 1, false, Vec::new())]),
+            "bundle 2 of run",
+        ),
         ("times of another bundle", seal(&header(5), &[keyframe(2)]), "overlap those of bundle 2"),
     ]
 }
 
 fn setup(dir: &Path) -> (Box<dyn Store>, Inbox) {
-    let store = pofr_schema::open(&format!("sqlite:{}", dir.join("db").display())).unwrap();
+    let store = pofr_schema::open(&format!("sqlite:{}", dir.join("db").display()), Access::Write).unwrap();
     let client = ClientEntry {
         cid: cid(),
         uuid: "victim".into(),
@@ -290,7 +404,13 @@ fn odd_files_in_the_inbox_are_refused() {
     fs::write(inbox.dir().join("\u{1b}[2Jx.tar"), "x").unwrap();
     let report = take(store.as_ref(), &inbox);
     let reasons = report.quarantined.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>().join("\n");
-    for words in ["a symbolic link", "a file with several links", ".tar", "damaged or tampered with", "more than the limit"] {
+    for words in [
+        "a symbolic link",
+        "a file with several links",
+        ".tar",
+        "damaged or tampered with",
+        "more than the limit",
+    ] {
         assert!(reasons.contains(words), "{words} in {reasons}");
     }
     assert_eq!((report.stored, report.quarantined.len()), (0, 6), "{report:?}");
@@ -308,5 +428,8 @@ fn a_bundle_from_the_future_is_kept_and_said() {
     assert_eq!(take(store.as_ref(), &inbox).stored, 1);
     let ledger = store.read(&cid()).unwrap().ledger().unwrap();
     let gaps: Vec<&Gap> = ledger.bundles.iter().flat_map(|b| &b.gaps).collect();
-    assert!(gaps.iter().any(|g| g.severity == Severity::Thin && g.reason.contains("ahead of the server")), "{gaps:?}");
+    assert!(
+        gaps.iter().any(|g| g.severity == Severity::Thin && g.reason.contains("ahead of the server")),
+        "{gaps:?}"
+    );
 }

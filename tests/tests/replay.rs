@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 use pofr_core::{fact::FactKind, identity::Cid, source::Source, store::Store, time::WallMicros};
+use pofr_schema::Access;
 use pofr_tests::{programs::program, stores::TestStore};
 use serde_json::{Map, Value};
 use std::{
@@ -33,7 +34,12 @@ fn snapshots(path: &Path) -> Vec<Snapshot> {
             Snapshot {
                 source: Source::parse(line["source"].as_str().unwrap()).unwrap(),
                 stamp: WallMicros(line["stamp"].as_i64().unwrap()),
-                facts: line["facts"].as_array().unwrap().iter().map(|f| f.as_object().unwrap().clone()).collect(),
+                facts: line["facts"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|f| f.as_object().unwrap().clone())
+                    .collect(),
             }
         })
         .collect()
@@ -60,7 +66,12 @@ fn compare(store: &dyn Store, cid: &Cid, all: &[&Snapshot]) -> (usize, usize) {
         let mut got = Vec::new();
         for &kind in kinds {
             let state = reader.state_at(kind, snapshot.stamp).unwrap();
-            got.extend(state.certain.iter().map(|row| text(serde_json::to_value(&row.fact).unwrap().as_object().unwrap())));
+            got.extend(
+                state
+                    .certain
+                    .iter()
+                    .map(|row| text(serde_json::to_value(&row.fact).unwrap().as_object().unwrap())),
+            );
         }
         let mut want: Vec<String> = snapshot.facts.iter().map(text).collect();
         got.sort();
@@ -84,7 +95,9 @@ fn keep_busy(dir: &Path, stop: &AtomicBool) {
     let mut n = 0u32;
     while !stop.load(Ordering::Relaxed) {
         n += 1;
-        let child = Command::new("sh").args(["-c", &format!("exec 7>{}/f{n}; sleep 0.{}", dir.display(), n % 7)]).spawn();
+        let child = Command::new("sh")
+            .args(["-c", &format!("exec 7>{}/f{n}; sleep 0.{}", dir.display(), n % 7)])
+            .spawn();
         let file = fs::File::create(dir.join(format!("held {n}\n#"))).unwrap();
         if n % 3 == 0 {
             fs::remove_file(dir.join(format!("held {n}\n#"))).unwrap();
@@ -122,7 +135,8 @@ fn record() -> Recording {
         stop.store(true, Ordering::Relaxed);
         assert!(done.success());
     });
-    let mut bundles: Vec<PathBuf> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+    let mut bundles: Vec<PathBuf> =
+        fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
     bundles.sort();
     let mut snapshots = snapshots(&file);
     snapshots.retain(|s| matches!(s.source, Source::Process | Source::Endpoint));
@@ -139,7 +153,8 @@ struct Client<'a> {
 impl Client<'_> {
     fn pofrs(&self, args: &[&str]) {
         let mut pofrs = Command::new(program("pofrs"));
-        let output = pofrs.args(["--db", self.url]).args(args).args(["--client", self.cid.as_str()]).output().unwrap();
+        let output =
+            pofrs.args(["--db", self.url]).args(args).args(["--client", self.cid.as_str()]).output().unwrap();
         assert!(output.status.success(), "pofrs {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -153,7 +168,7 @@ impl Client<'_> {
 }
 
 fn check(client: &Client<'_>, snapshots: &[Snapshot], what: &str, there: &dyn Fn(&Snapshot) -> bool) {
-    let store = pofr_schema::open(client.url).unwrap();
+    let store = pofr_schema::open(client.url, Access::Read).unwrap();
     let those: Vec<&Snapshot> = snapshots.iter().filter(|s| there(s)).collect();
     let (compared, differences) = compare(store.as_ref(), &client.cid, &those);
     println!("{what}: {compared} snapshots compared, {differences} differences");
@@ -181,7 +196,8 @@ fn every_stamp_replays_exactly() {
         ];
         for (number, (scenario, ingest)) in (1..).zip(scenarios) {
             let cid = Cid::parse(&format!("replay-{number}")).unwrap();
-            let client = Client { url: &url, cid, inbox: dir.path().join(format!("inbox-{}-{number}", store.name())) };
+            let client =
+                Client { url: &url, cid, inbox: dir.path().join(format!("inbox-{}-{number}", store.name())) };
             ingest(&client);
             check(&client, snapshots, &format!("{}, {scenario}", store.name()), &|_| true);
             client.pofrs(&["archive", "--force"]);
@@ -214,7 +230,8 @@ fn two_lost_and_one_late(store: &TestStore, url: &str, dir: &Path, recording: &R
         let spans: Vec<_> = these.iter().map(|i| within(*i)).collect();
         move |s: &Snapshot| !spans.iter().any(|is_in| is_in(s))
     };
-    let first: Vec<&PathBuf> = (0..bundles.len()).filter(|i| !lost.contains(i) && *i != late).map(|i| &bundles[i]).collect();
+    let first: Vec<&PathBuf> =
+        (0..bundles.len()).filter(|i| !lost.contains(i) && *i != late).map(|i| &bundles[i]).collect();
     client.ingest(&first, "1");
     let say = |what: &str| format!("{}, two lost and one late, {what}", store.name());
     check(&client, snapshots, &say("before it came"), &outside(&[lost[0], lost[1], late]));
@@ -225,7 +242,14 @@ fn two_lost_and_one_late(store: &TestStore, url: &str, dir: &Path, recording: &R
     check(&client, snapshots, &say("archived"), &outside(&lost));
     client.pofrs(&["period"]);
     check(&client, snapshots, &say("period"), &outside(&lost));
-    let gaps = Command::new(program("pofrs")).args(["--db", url, "gaps", "--client", "replay-lost", "--json"]).output().unwrap();
+    let gaps = Command::new(program("pofrs"))
+        .args(["--db", url, "gaps", "--client", "replay-lost", "--json"])
+        .output()
+        .unwrap();
     let gaps = String::from_utf8(gaps.stdout).unwrap();
-    assert_eq!(gaps.lines().filter(|line| line.contains("bundle") && line.contains("blind")).count(), 2, "{gaps}");
+    assert_eq!(
+        gaps.lines().filter(|line| line.contains("bundle") && line.contains("blind")).count(),
+        2,
+        "{gaps}"
+    );
 }
