@@ -169,7 +169,7 @@ fn between(runs: &[Run<'_>], gaps: &mut Vec<Gap>) {
             });
             if run.first > before.last {
                 let down = if run.boot == before.boot {
-                    "the recorder was down"
+                    "the recorder was down, or the clock was set"
                 } else {
                     "the machine or its recorder was down"
                 };
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(found(vec![v2(1, 1, 10, 20), second.clone()]), [(20, Some(50), Severity::Blind, reason)]);
         second.entry.seq = BundleSeq(4);
         second.entry.boot = BootId([1; 16]);
-        let reason = "bundles 2 to 3 are missing, or the recorder was down".to_owned();
+        let reason = "bundles 2 to 3 are missing, or the recorder was down, or the clock was set".to_owned();
         assert_eq!(found(vec![v2(1, 1, 10, 20), second.clone()]), [(20, Some(50), Severity::Blind, reason)]);
         // The recorder said so itself, in better words: once is enough.
         second.gaps = vec![blind(None, "power cut".into(), WallMicros(20), Some(WallMicros(50)))];
