@@ -1,1 +1,3 @@
-//! POFR.
+//! What POFR's tests share: real servers that they start for themselves.
+
+pub mod mariadb;
