@@ -12,7 +12,7 @@ use pofr_core::{
 use std::{collections::BTreeSet, io::Write};
 
 /// Prints the files, by process and descriptor; and of how many processes they could not be read.
-pub(super) fn print(
+pub(crate) fn print(
     page: &Page<'_>,
     shown: &[Shown<'_>],
     processes: &Answer,

@@ -12,7 +12,10 @@ mod silence;
 mod tree;
 
 pub(crate) use answer::{Answer, Shown};
+pub(crate) use files::{print as print_files, unread};
+pub(crate) use net::print as print_net;
 pub(crate) use people::People;
+pub(crate) use ps::{print as print_ps, started};
 
 use crate::{
     cli::{Global, WhichClient},
@@ -158,34 +161,4 @@ fn print(
             net::print(page, shown, &processes, out)
         }
     }
-}
-
-/// Prints the youngest processes; for `demo`.
-pub(crate) fn print_ps(
-    page: &Page<'_>,
-    shown: &[Shown<'_>],
-    people: &People,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    ps::print(page, shown, people, out)
-}
-
-/// Prints open files; for `demo`.
-pub(crate) fn print_files(
-    page: &Page<'_>,
-    shown: &[Shown<'_>],
-    processes: &Answer,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    files::print(page, shown, processes, out)
-}
-
-/// Prints endpoints; for `demo`.
-pub(crate) fn print_net(
-    page: &Page<'_>,
-    shown: &[Shown<'_>],
-    processes: &Answer,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    net::print(page, shown, processes, out)
 }

@@ -6,7 +6,7 @@ use pofr_core::fact::{Endpoint, Fact};
 use std::{io::Write, net::SocketAddr};
 
 /// Prints the endpoints, by transport, state and address.
-pub(super) fn print(
+pub(crate) fn print(
     page: &Page<'_>,
     shown: &[Shown<'_>],
     processes: &Answer,

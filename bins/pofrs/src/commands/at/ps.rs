@@ -10,7 +10,7 @@ use pofr_core::{
 use std::io::Write;
 
 /// Prints the processes, the youngest last.
-pub(super) fn print(
+pub(crate) fn print(
     page: &Page<'_>,
     shown: &[Shown<'_>],
     people: &People,
@@ -49,7 +49,7 @@ pub(super) fn print(
 }
 
 /// Returns when the process started: as the kernel or an event tells; for v1, which tells nothing, nobody knows.
-pub(super) fn started(shown: &Shown<'_>) -> Option<WallMicros> {
+pub(crate) fn started(shown: &Shown<'_>) -> Option<WallMicros> {
     match &shown.row.fact {
         Fact::Process(process) => process.details.started.or(shown.row.life.began),
         _ => None,
