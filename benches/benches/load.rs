@@ -9,6 +9,7 @@ use pofr_core::{
     wire::v2,
 };
 use pofr_ingest::{Inbox, Options, ingest};
+use pofr_schema::Access;
 use std::{collections::BTreeMap, fs, path::Path};
 
 fn main() {
@@ -53,7 +54,7 @@ fn measure(bencher: Bencher<'_, '_>, url: impl Fn(u32) -> String) {
     let mut fresh = || {
         n += 1;
         let cid = Cid::parse(&format!("bench-{n}")).expect("a good id");
-        (pofr_schema::open(&url(n)).expect("a store"), cid)
+        (pofr_schema::open(&url(n), Access::Write).expect("a store"), cid)
     };
     let (store, cid) = fresh();
     let rows = load(store.as_ref(), &cid, &inbox);

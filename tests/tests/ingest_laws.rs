@@ -15,6 +15,7 @@ use pofr_core::{
     time::WallMicros,
 };
 use pofr_ingest::{Inbox, Options, ingest, merge};
+use pofr_schema::Access;
 use pofr_tests::{
     oracle,
     world::{Bundle, RunLog, Step, endpoint, facts, history, play},
@@ -35,7 +36,7 @@ fn cid() -> Cid {
 }
 
 fn new_store(dir: &Path) -> Box<dyn Store> {
-    let store = pofr_schema::open(&format!("sqlite:{}", dir.display())).unwrap();
+    let store = pofr_schema::open(&format!("sqlite:{}", dir.display()), Access::Write).unwrap();
     let client = ClientEntry {
         cid: cid(),
         uuid: "test".into(),
