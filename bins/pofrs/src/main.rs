@@ -36,9 +36,9 @@ fn main() -> std::process::ExitCode {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |e: &(dyn std::error::Error + 'static)| {
-        e.downcast_ref::<io::Error>().map(io::Error::kind).or_else(|| {
-            e.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
-        })
+        e.downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .or_else(|| e.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind))
     };
     error.chain().any(|e| kind(e) == Some(io::ErrorKind::BrokenPipe))
 }

@@ -23,9 +23,7 @@ A TIME is one of
 #[non_exhaustive]
 pub(crate) enum MomentError {
     /// It is none of the forms.
-    #[error(
-        "not a time: give RFC 3339, 'YYYY-MM-DD hh:mm', hh:mm, -5m, @µs or now"
-    )]
+    #[error("not a time: give RFC 3339, 'YYYY-MM-DD hh:mm', hh:mm, -5m, @µs or now")]
     Form,
     /// Relative, but into the future or of no length.
     #[error("a relative time lies in the past: -5m, -1h30m, -2d")]
@@ -63,7 +61,11 @@ impl FromStr for Moment {
         }
         if text.starts_with(['-', '+']) {
             let span: jiff::Span = text.parse().map_err(|_| MomentError::Form)?;
-            return if span.is_negative() { Ok(Self::Ago(span.fieldwise())) } else { Err(MomentError::NotPast) };
+            return if span.is_negative() {
+                Ok(Self::Ago(span.fieldwise()))
+            } else {
+                Err(MomentError::NotPast)
+            };
         }
         if let Ok(at) = text.parse::<Timestamp>() {
             return Ok(Self::Absolute(WallMicros(at.as_microsecond())));
@@ -156,8 +158,21 @@ mod tests {
     #[test]
     fn nonsense_is_none() {
         for text in [
-            "", "@", "@-5", "@1.5", "-", "-5", "5m", "yesterday", "2026-13-01", "2026-11-23 25:00", "10",
-            "2026-11-23T10:00[Europe/Oslo]", "--client", "-5m ago", "@99999999999999999999",
+            "",
+            "@",
+            "@-5",
+            "@1.5",
+            "-",
+            "-5",
+            "5m",
+            "yesterday",
+            "2026-13-01",
+            "2026-11-23 25:00",
+            "10",
+            "2026-11-23T10:00[Europe/Oslo]",
+            "--client",
+            "-5m ago",
+            "@99999999999999999999",
         ] {
             assert!(text.parse::<Moment>().is_err(), "{text}: {:?}", text.parse::<Moment>());
         }

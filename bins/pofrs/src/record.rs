@@ -2,11 +2,7 @@
 
 use crate::cli::Global;
 use anyhow::{Context as _, bail};
-use pofr_core::{
-    Store,
-    identity::Cid,
-    store::ClientEntry,
-};
+use pofr_core::{Store, identity::Cid, store::ClientEntry};
 use pofr_schema::Access;
 use std::path::PathBuf;
 
@@ -32,7 +28,9 @@ pub(crate) fn url(global: &Global) -> anyhow::Result<String> {
         (Some(url), None) => Ok(url.clone()),
         _ => {
             let dir = data_dir(global)?;
-            let dir = dir.to_str().with_context(|| format!("{dir:?} is not UTF-8, which a database URL must be"))?;
+            let dir = dir
+                .to_str()
+                .with_context(|| format!("{dir:?} is not UTF-8, which a database URL must be"))?;
             Ok(format!("sqlite:{dir}"))
         }
     }
@@ -44,7 +42,9 @@ pub(crate) fn open(global: &Global, access: Access) -> anyhow::Result<Box<dyn St
     if let (Access::Read, Some(dir)) = (access, url.strip_prefix("sqlite:"))
         && !std::path::Path::new(dir).exists()
     {
-        bail!("nothing is recorded in {dir}\nhint: pofrs ingest DIR --client NAME, or pofrs demo --data-dir {dir}");
+        bail!(
+            "nothing is recorded in {dir}\nhint: pofrs ingest DIR --client NAME, or pofrs demo --data-dir {dir}"
+        );
     }
     Ok(pofr_schema::open(&url, access)?)
 }

@@ -69,14 +69,14 @@ pub(crate) fn run(args: &CatArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
         if let Some(Ok(name)) = name
             && !name.names(&bytes)
         {
-            writeln!(io::stderr(), "pofrs: {} is not what its name announces: damaged or tampered with", shown())?;
+            writeln!(
+                io::stderr(),
+                "pofrs: {} is not what its name announces: damaged or tampered with",
+                shown()
+            )?;
         }
-        if bytes.starts_with(b"manifest.json\0") {
-            print_v2(&bytes, out)
-        } else {
-            print_v1(&bytes, out)
-        }
-        .with_context(shown)?;
+        if bytes.starts_with(b"manifest.json\0") { print_v2(&bytes, out) } else { print_v1(&bytes, out) }
+            .with_context(shown)?;
     }
     Ok(Exit::Done)
 }

@@ -84,8 +84,11 @@ pub(crate) fn print(gaps: &[Gap], zones: &Zones, out: &mut dyn Write) -> anyhow:
     ];
     let mut listing = Listing::new(Screen::detect(), false, &columns);
     for gap in gaps {
-        let from =
-            if gap.from == WallMicros::default() { "the beginning".to_owned() } else { zones.second(gap.from) };
+        let from = if gap.from == WallMicros::default() {
+            "the beginning".to_owned()
+        } else {
+            zones.second(gap.from)
+        };
         let length = match gap.to {
             Some(_) if gap.from == WallMicros::default() => "?".to_owned(),
             Some(to) => when::length(to.since(gap.from)),

@@ -110,7 +110,8 @@ pub(crate) fn add_client(store: &dyn Store, cid: &Cid, now: WallMicros) -> Resul
 
 fn summary(report: &Report, inbox: &Inbox, zones: &Zones, out: &mut dyn Write) -> anyhow::Result<()> {
     let bundles = number::counted(report.stored, "bundle");
-    let (samples, rows) = (number::counted(report.samples, "sample"), number::counted(report.rows, "new row"));
+    let (samples, rows) =
+        (number::counted(report.samples, "sample"), number::counted(report.rows, "new row"));
     writeln!(out, "{bundles} stored: {samples}, {rows}")?;
     if let Some((first, last)) = report.span {
         writeln!(out, "from {} to {}", zones.full(first), zones.full(last))?;
@@ -166,7 +167,11 @@ impl<'a> Line<'a> {
             first: report.span.map(|s| s.0),
             last: report.span.map(|s| s.1),
             halves_waiting: report.halves_waiting,
-            quarantined: report.quarantined.iter().map(|(name, reason)| Quarantined { name, reason }).collect(),
+            quarantined: report
+                .quarantined
+                .iter()
+                .map(|(name, reason)| Quarantined { name, reason })
+                .collect(),
             quarantine: inbox.quarantine_dir(),
         }
     }

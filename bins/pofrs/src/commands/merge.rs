@@ -17,7 +17,8 @@ use serde::Serialize;
 use std::io::Write;
 
 /// What the JSON holds.
-const JSON: &str = "JSON: one object with inputs (triads merged), rows_in, rows_out, tables (the names of those made).";
+const JSON: &str =
+    "JSON: one object with inputs (triads merged), rows_in, rows_out, tables (the names of those made).";
 
 /// Merges slices.
 #[derive(Args, Debug)]
@@ -69,7 +70,12 @@ pub(crate) fn archive(args: &ArchiveArgs, global: &Global, out: &mut dyn Write) 
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
-    show(&report, "nothing to archive: the limits are not passed (--force does it all the same)", args.json, out)
+    show(
+        &report,
+        "nothing to archive: the limits are not passed (--force does it all the same)",
+        args.json,
+        out,
+    )
 }
 
 /// Runs `period`.
@@ -78,8 +84,9 @@ pub(crate) fn period(args: &PeriodArgs, global: &Global, out: &mut dyn Write) ->
     let cid = record::client(&*store, args.which.client.as_deref())?;
     let mut writer = store.write(&cid)?;
     let zones = Zones::of(&writer.ledger()?, global.utc);
-    let resolve =
-        |m: &Option<Moment>, open: i64| m.as_ref().map_or(Ok(WallMicros(open)), |m| m.resolve(&zones, Timestamp::now()));
+    let resolve = |m: &Option<Moment>, open: i64| {
+        m.as_ref().map_or(Ok(WallMicros(open)), |m| m.resolve(&zones, Timestamp::now()))
+    };
     let (from, to) = (resolve(&args.from, i64::MIN)?, resolve(&args.to, i64::MAX)?);
     if from > to {
         bail!("--from lies after --to");

@@ -173,8 +173,7 @@ mod tests {
 
     #[test]
     fn an_escape_that_a_caller_forgot_is_made_up_for() {
-        let mut listing =
-            Listing::new(Screen { width: 80, colour: false }, true, &[("NAME", Fit::Text)]);
+        let mut listing = Listing::new(Screen { width: 80, colour: false }, true, &[("NAME", Fit::Text)]);
         listing.row(["\x1b[31m".to_owned()]);
         let mut out = Vec::new();
         listing.print(&mut out).unwrap();

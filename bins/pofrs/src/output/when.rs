@@ -1,10 +1,6 @@
 //! Times on the screen: in the client's zone, which a record knows from bundle to bundle, or in UTC.
 
-use jiff::{
-    Timestamp,
-    civil::DateTime,
-    tz::Offset,
-};
+use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use pofr_core::{
     store::Ledger,
     time::{WallMicros, ZoneOffset},
@@ -21,9 +17,8 @@ pub(crate) struct Zones {
 impl Zones {
     /// Makes zones of the offsets that hold from the times given on.
     pub(crate) fn new(changes: impl IntoIterator<Item = (WallMicros, ZoneOffset)>) -> Self {
-        let offset = |zone: ZoneOffset| {
-            Offset::from_seconds(i32::from(zone.minutes()) * 60).unwrap_or(Offset::UTC)
-        };
+        let offset =
+            |zone: ZoneOffset| Offset::from_seconds(i32::from(zone.minutes()) * 60).unwrap_or(Offset::UTC);
         let mut changes: BTreeMap<WallMicros, Offset> =
             changes.into_iter().map(|(from, zone)| (from, offset(zone))).collect();
         if changes.is_empty() {
@@ -71,7 +66,8 @@ impl Zones {
 
     /// Writes `2026-11-23 10:00:00`, to the second, without the zone.
     pub(crate) fn second(&self, at: WallMicros) -> String {
-        self.civil(at).map_or_else(|| at.to_string(), |(civil, _)| civil.strftime("%Y-%m-%d %H:%M:%S").to_string())
+        self.civil(at)
+            .map_or_else(|| at.to_string(), |(civil, _)| civil.strftime("%Y-%m-%d %H:%M:%S").to_string())
     }
 
     /// Writes `10:00:00` where `at` is of the same day as `day`, else `2026-11-22`: 8 or 10 characters.

@@ -86,7 +86,11 @@ mod tests {
     fn every_process_is_there_once_whatever_its_parents() {
         assert_eq!(tree(&[(5, 6), (6, 5)]), [(5, 0), (6, 1)], "a loop");
         assert_eq!(tree(&[(4, 4)]), [(4, 0)], "its own parent");
-        assert_eq!(tree(&[(1, 0), (2, 1), (2, 1), (3, 2)]), [(1, 0), (2, 1), (3, 2), (2, 1)], "one pid twice");
+        assert_eq!(
+            tree(&[(1, 0), (2, 1), (2, 1), (3, 2)]),
+            [(1, 0), (2, 1), (3, 2), (2, 1)],
+            "one pid twice"
+        );
         let chain: Vec<(u32, u32)> = (1..=100_000).map(|pid| (pid, pid - 1)).collect();
         assert_eq!(tree(&chain).len(), 100_000, "no recursion");
     }

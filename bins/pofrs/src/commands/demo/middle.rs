@@ -51,7 +51,9 @@ pub(super) fn print(
     found(&page, &files, &processes, at::print_files, out)?;
 
     let port = cast.listener.1;
-    net.keep(|fact| matches!(fact, Fact::Endpoint(e) if e.key.local.port() == port || e.key.remote.port() == port));
+    net.keep(
+        |fact| matches!(fact, Fact::Endpoint(e) if e.key.local.port() == port || e.key.remote.port() == port),
+    );
     let (listener, connector) = (cast.listener.0, cast.connector);
     writeln!(out, "\nThe loopback connection of processes {listener} and {connector}:")?;
     found(&page, &net, &processes, at::print_net, out)?;

@@ -96,7 +96,8 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, out: &mut dyn Write) -> anyh
     let mut reader = store.read(&cid)?;
     let raw = raw_size::of_bundles(&captured.bundles)?;
     let ledger = reader.ledger()?;
-    let known = report::Known { captured: &captured, ingested: &ingested, raw, ledger: &ledger, utc: global.utc };
+    let known =
+        report::Known { captured: &captured, ingested: &ingested, raw, ledger: &ledger, utc: global.utc };
     report::print(&known, &mut *reader, out)?;
     middle::print(&known, &mut *reader, out)?;
     report::what_next(&known, place.kept.then_some(&*place.store), out)?;

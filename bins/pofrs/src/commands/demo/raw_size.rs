@@ -72,7 +72,8 @@ impl Lines {
                 for added in &sample.added {
                     self.number(&added.fact)?;
                 }
-                let empty = Snapshot { source: sample.source.clone(), stamp: sample.stamp, facts: Vec::new() };
+                let empty =
+                    Snapshot { source: sample.source.clone(), stamp: sample.stamp, facts: Vec::new() };
                 let (facts, bytes) = self.sums.get(&sample.source).copied().unwrap_or_default();
                 // The line without facts, the facts, a comma between each two, the newline.
                 self.text += length(&empty)? + bytes + facts.saturating_sub(1) + 1;

@@ -48,7 +48,11 @@ impl Known<'_> {
 }
 
 /// Prints counts, the fate of the brief processes, gaps and sizes.
-pub(super) fn print(known: &Known<'_>, reader: &mut dyn ClientReader, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn print(
+    known: &Known<'_>,
+    reader: &mut dyn ClientReader,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let (zones, (first, last)) = (known.zones(), known.span());
     let summary = &known.captured.summary;
     writeln!(out, "\nCaptured from {}\n           to {}:", zones.full(first), zones.full(last))?;
@@ -77,11 +81,7 @@ pub(super) fn print(known: &Known<'_>, reader: &mut dyn ClientReader, out: &mut 
 
 /// Says how many lifetimes of each kind the store has.
 fn counts(known: &Known<'_>, reader: &mut dyn ClientReader, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut listing = Listing::new(
-        Screen::detect(),
-        true,
-        &[("LIFETIMES", Fit::Number), ("OF", Fit::Whole)],
-    );
+    let mut listing = Listing::new(Screen::detect(), true, &[("LIFETIMES", Fit::Number), ("OF", Fit::Whole)]);
     for (i, kind) in FactKind::ALL.into_iter().enumerate() {
         let rows = match known.ledger.live().map(|t| t.rows.get(i).copied().unwrap_or(0)).sum() {
             0 if !kind.in_triad() => count(reader, kind)?,
@@ -170,7 +170,11 @@ fn sizes(known: &Known<'_>, stored: u64, out: &mut dyn Write) -> anyhow::Result<
         number::count(snapshots)
     );
     listing.row([number::bytes(text), "1".to_owned(), all]);
-    listing.row([number::bytes(bundles), part(bundles), "the bundles that hold the same, as they are sent".to_owned()]);
+    listing.row([
+        number::bytes(bundles),
+        part(bundles),
+        "the bundles that hold the same, as they are sent".to_owned(),
+    ]);
     let database = "the whole database on the disk, with its indexes and empty tables".to_owned();
     listing.row([number::bytes(stored), part(stored), database]);
     listing.print(out)?;
@@ -222,7 +226,9 @@ mod tests {
 
     #[test]
     fn a_command_can_be_pasted_whatever_the_directory_is_called() {
-        for (word, text) in [("a/b", "a/b"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("", "''"), ("$x", "'$x'")] {
+        for (word, text) in
+            [("a/b", "a/b"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("", "''"), ("$x", "'$x'")]
+        {
             assert_eq!(quoted(word), text);
         }
     }
