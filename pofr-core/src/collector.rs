@@ -3,11 +3,12 @@
 use crate::{
     fact::Fact,
     gap::Gap,
+    identity::{BootId, Pid, RunId},
     record::{FactId, Record},
     source::Source,
-    time::WallMicros,
+    time::{WallMicros, ZoneOffset},
 };
-use std::os::fd::RawFd;
+use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 /// Why a collector could not do its work; the recorder makes a blind gap of it.
 #[derive(Debug, thiserror::Error)]
@@ -91,19 +92,77 @@ pub trait EventSource: Send {
     fn name(&self) -> &str;
 
     /// Returns the descriptor to wait on for input (poll(2)).
-    fn descriptor(&self) -> RawFd;
+    fn descriptor(&self) -> BorrowedFd<'_>;
 
     /// Takes all that is waiting, without blocking.
     ///
     /// # Errors
-    /// Where the source is broken for good; the recorder drops it and records a standing blind gap.
+    /// Where the source is broken for good; the recorder drops it and says so in a thin gap at the head of every
+    /// bundle from then on: the samples go on.
     fn drain(&mut self, out: &mut Vec<Notice>) -> Result<(), CollectError>;
 }
 
+/// What the recorder knows of a bundle that it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The run.
+    pub run: RunId,
+    /// The boot.
+    pub boot: BootId,
+    /// The zone's offset at the opening.
+    pub zone: ZoneOffset,
+    /// The interval between samples, µs.
+    pub interval_micros: u64,
+    /// When the bundle was opened, on the run's clock: the stamp of its first sample.
+    pub opened_wall: WallMicros,
+    /// The same moment on `CLOCK_BOOTTIME`, µs.
+    pub opened_boot_micros: i64,
+    /// The processes that the recorder leaves out: itself and what it started.
+    pub recorder_pids: Vec<Pid>,
+    /// The sources that are sampled.
+    pub sources: Vec<Source>,
+}
+
 /// What takes the record: the spool, a test, a program that embeds the recorder.
+///
+/// The recorder calls [`begin`](Self::begin), then [`accept`](Self::accept) for each record, then
+/// [`finish`](Self::finish), and so on for every bundle. A sink that does not care for bundles implements `accept` alone.
 pub trait Sink: Send {
     /// What can go wrong.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Begins a bundle. Returns the gaps that the sink knows of, which the recorder writes first: the
+    /// time since the last recorder ended, bundles that had to be dropped.
+    ///
+    /// # Errors
+    /// Where no bundle could be begun.
+    fn begin(&mut self, opening: &Opening) -> Result<Vec<Gap>, Self::Error> {
+        let _ = opening;
+        Ok(Vec::new())
+    }
+
+    /// Learns that nothing more will come for `micros`: time to write down what would else wait too long.
+    ///
+    /// # Errors
+    /// Where what waits could not be kept.
+    fn idle(&mut self, micros: u64) -> Result<(), Self::Error> {
+        let _ = micros;
+        Ok(())
+    }
+
+    /// Tells whether the open bundle is as large as it may become, whatever its age.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Ends the open bundle. `losses` counts what each event source lost in it, by the source's name.
+    ///
+    /// # Errors
+    /// Where the bundle could not be kept.
+    fn finish(&mut self, losses: &BTreeMap<String, u64>) -> Result<(), Self::Error> {
+        let _ = losses;
+        Ok(())
+    }
 
     /// Takes the next record of the open bundle.
     ///

@@ -18,6 +18,10 @@ use serde::Serialize;
 pub struct FactId(pub u32);
 
 /// One entry of the stream.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "records pass through one at a time; a box each would cost more"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 pub enum Record {
@@ -44,6 +48,8 @@ pub struct Sample {
     pub removed: Vec<FactId>,
     /// Facts of which this reading could not tell: unknown, not gone.
     pub lost: Vec<FactId>,
+    /// What this reading told of facts that are live already.
+    pub learned: Vec<Learned>,
     /// Facts that this reading showed for the first time.
     pub added: Vec<Added>,
 }
@@ -91,10 +97,14 @@ pub enum Event {
         ended: WallMicros,
     },
     /// Details of a known fact became known.
-    Learned {
-        /// The fact.
-        id: FactId,
-        /// The same fact with what is known now.
-        fact: Fact,
-    },
+    Learned(Learned),
+}
+
+/// Details of a live fact that became known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Learned {
+    /// The fact.
+    pub id: FactId,
+    /// The same fact with what is known now.
+    pub fact: Fact,
 }

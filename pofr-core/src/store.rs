@@ -126,7 +126,7 @@ pub struct Triad {
     pub zone: ZoneOffset,
     /// Rows in each table.
     pub rows: [u64; 3],
-    /// Whether its tables are in the order of (run, digest, position) by their primary keys.
+    /// Whether its tables are in [`crate::merge::order`] by their primary keys.
     pub sorted: bool,
 }
 
@@ -143,6 +143,8 @@ pub enum BundleFormat {
 /// A bundle as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BundleEntry {
+    /// The client that it says it is of; v1 does not say. All bundles of one record name the same.
+    pub cid: Option<Cid>,
     /// The SHA-256 of the whole tar: what makes it this bundle.
     pub sha256: Sha256,
     /// The name it came with.
@@ -329,6 +331,8 @@ pub struct Change {
     pub insert: Vec<(TableRef, Vec<Row>)>,
     /// Rows to change.
     pub update: Vec<RowUpdate>,
+    /// Rows to remove, because an updated one has taken them in.
+    pub delete: Vec<(TableRef, RowId)>,
     /// Triads that were filled while `Creating` or are filled by `insert` and count from now on. Their spans, row counts and
     /// `from`/`to` come from the ledger's bundles and the tables.
     pub make_live: Vec<TriadId>,
@@ -340,21 +344,6 @@ pub struct Change {
     pub keep_halves: Vec<PendingHalf>,
     /// Half snapshots that found their other half, by stamp, or were given up.
     pub drop_halves: Vec<(WallMicros, bool)>,
-    /// Spans and gaps to add to a bundle that the ledger has: a v1 snapshot whose halves came in two tars.
-    pub amend: Vec<Amendment>,
-}
-
-/// What is added to a stored bundle when a v1 half that it left behind is settled.
-#[derive(Clone, Debug)]
-pub struct Amendment {
-    /// Which bundle.
-    pub bundle: Sha256,
-    /// All of its spans from now on.
-    pub spans: Vec<Span>,
-    /// All of its gaps from now on.
-    pub gaps: Vec<Gap>,
-    /// Its samples from now on.
-    pub samples: u64,
 }
 
 /// The rows of one kind that hold at a moment, and how sure that is.
@@ -478,7 +467,7 @@ pub trait ClientStore: ClientReader {
         edge: Edge,
     ) -> Result<Vec<EdgeRow>, StoreError>;
 
-    /// Returns the primary keys of all rows in the order of (run, digest, position), for a triad that is not `sorted`.
+    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
     ///
     /// # Errors
     /// Where the database fails.

@@ -2,7 +2,7 @@
 
 use crate::{
     digest::{KeyDigest, KeyEncoder},
-    fact::learn_fields,
+    fact::details,
     identity::Entity,
 };
 use serde::Serialize;
@@ -142,8 +142,4 @@ pub struct EndpointDetails {
     pub inode: Option<u64>,
 }
 
-impl EndpointDetails {
-    pub(crate) fn learn(&mut self, later: &Self) -> bool {
-        learn_fields!(self, later, uid, inode)
-    }
-}
+details!(EndpointDetails: uid, inode);

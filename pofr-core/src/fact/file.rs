@@ -2,7 +2,7 @@
 
 use crate::{
     digest::{KeyDigest, KeyEncoder},
-    fact::{Ids, learn_fields},
+    fact::{Ids, details},
     identity::{Entity, Pid},
     raw::RawText,
 };
@@ -104,8 +104,4 @@ pub struct FileDetails {
     pub comm: Option<RawText>,
 }
 
-impl FileDetails {
-    pub(crate) fn learn(&mut self, later: &Self) -> bool {
-        learn_fields!(self, later, ppid, ids, comm)
-    }
-}
+details!(FileDetails: ppid, ids, comm);

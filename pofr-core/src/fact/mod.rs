@@ -175,6 +175,17 @@ impl Fact {
         }
     }
 
+    /// Tells whether `later`, an observation of the same fact, has details that this one lacks.
+    #[must_use]
+    pub fn lacks_what(&self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Process(a), Self::Process(b)) => a.details.lacks_what(&b.details),
+            (Self::File(a), Self::File(b)) => a.details.lacks_what(&b.details),
+            (Self::Endpoint(a), Self::Endpoint(b)) => a.details.lacks_what(&b.details),
+            _ => false,
+        }
+    }
+
     /// Takes from `later`, a later observation of the same fact, the details that are not known
     /// yet; tells whether there were any.
     pub fn learn(&mut self, later: &Self) -> bool {
@@ -187,18 +198,27 @@ impl Fact {
     }
 }
 
-/// Fills `$own.field` from `$later.field` where it is `None`, for each field named; true if any was.
-macro_rules! learn_fields {
-    ($own:ident, $later:ident, $($field:ident),+) => {{
-        let mut learned = false;
-        $(if $own.$field.is_none() && $later.$field.is_some() {
-            $own.$field.clone_from(&$later.$field);
-            learned = true;
-        })+
-        learned
-    }};
+/// Gives a struct of options the law of details: the earliest known value stays.
+macro_rules! details {
+    ($name:ident: $($field:ident),+ $(,)?) => {
+        impl $name {
+            /// Tells whether `later` has a value that is unknown here.
+            pub(crate) fn lacks_what(&self, later: &Self) -> bool {
+                $((self.$field.is_none() && later.$field.is_some()))||+
+            }
+
+            /// Takes the values of `later` that are unknown here; true if there was one.
+            pub(crate) fn learn(&mut self, later: &Self) -> bool {
+                let learned = self.lacks_what(later);
+                $(if self.$field.is_none() {
+                    self.$field.clone_from(&later.$field);
+                })+
+                learned
+            }
+        }
+    };
 }
-pub(crate) use learn_fields;
+pub(crate) use details;
 
 /// A fact that hashes and compares by its key alone.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::{
     digest::{KeyDigest, KeyEncoder},
-    fact::learn_fields,
+    fact::details,
     identity::{Entity, Pid},
     raw::{RawText, Reading},
     time::WallMicros,
@@ -119,6 +119,13 @@ pub struct ProcessKey {
 }
 
 impl ProcessKey {
+    /// Tells whether both are equal but for their arguments.
+    #[must_use]
+    pub fn same_but_arguments(&self, other: &Self) -> bool {
+        let bare = |key: &Self| Self { arguments: None, ..key.clone() };
+        bare(self) == bare(other)
+    }
+
     /// Returns `shanorm`.
     #[must_use]
     pub fn digest(&self) -> KeyDigest {
@@ -177,11 +184,7 @@ pub struct ProcessDetails {
     pub with_files: Option<KeyDigest>,
 }
 
-impl ProcessDetails {
-    pub(crate) fn learn(&mut self, later: &Self) -> bool {
-        learn_fields!(self, later, arguments, started, exit_code, totals, exe_sha256, with_files)
-    }
-}
+details!(ProcessDetails: arguments, started, exit_code, totals, exe_sha256, with_files);
 
 /// What a process used over its life, as taskstats tells at its exit (taskstats-struct.rst).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -10,9 +10,9 @@ use pofr_core::{
     coverage::Span,
     digest::Sha256,
     gap::{Gap, Severity},
-    identity::BundleSeq,
+    identity::{BundleSeq, Cid},
     source::Source,
-    store::{Amendment, BundleEntry, BundleFormat, StoreError, StoredBundle, TriadId},
+    store::{BundleEntry, BundleFormat, StoreError, StoredBundle, TriadId},
     time::{WallMicros, ZoneOffset},
 };
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ use std::collections::HashMap;
 #[derive(Queryable, Insertable, Selectable)]
 #[diesel(table_name = pofr_bundles)]
 struct BundleRow {
+    cid: Option<String>,
     sha256: String,
     name: String,
     format: String,
@@ -144,6 +145,10 @@ fn gap_of(row: GapRow) -> Option<Gap> {
 
 fn entry_of(row: BundleRow, names: &Names) -> Option<BundleEntry> {
     Some(BundleEntry {
+        cid: match row.cid {
+            Some(text) => Some(Cid::parse(&text)?),
+            None => None,
+        },
         sha256: Sha256::parse(&row.sha256)?,
         name: row.name,
         format: format_of(&row.format)?,
@@ -181,6 +186,7 @@ pub(crate) fn insert_bundles(
         let boot = names.boot(db, entry.boot)?;
         let format = FORMATS.iter().find(|(f, _)| *f == entry.format).map_or("v2", |(_, text)| text);
         let row = BundleRow {
+            cid: entry.cid.as_ref().map(|cid| cid.as_str().to_owned()),
             sha256: entry.sha256.to_string(),
             name: entry.name.clone(),
             format: format.to_owned(),
@@ -242,29 +248,6 @@ fn insert_cover(
         };
         on_link!(db, conn => diesel::insert_into(pofr_gaps::table).values(&row).execute(conn))
             .doing("write table pofr_gaps")?;
-    }
-    Ok(())
-}
-
-/// Replaces the spans, gaps and samples of stored bundles.
-pub(crate) fn amend(db: &mut Db, amendments: &[Amendment]) -> Result<(), StoreError> {
-    for amendment in amendments {
-        let bundle = amendment.bundle.to_string();
-        let action = format!("amend bundle {bundle}");
-        let (run, triad): (i64, i64) = on_link!(db, conn => pofr_bundles::table
-            .find(&bundle)
-            .select((pofr_bundles::run, pofr_bundles::triad))
-            .first(conn))
-        .doing(&action)?;
-        on_link!(db, conn => diesel::delete(pofr_spans::table.filter(pofr_spans::bundle.eq(&bundle))).execute(conn))
-            .doing(&action)?;
-        on_link!(db, conn => diesel::delete(pofr_gaps::table.filter(pofr_gaps::bundle.eq(&bundle))).execute(conn))
-            .doing(&action)?;
-        insert_cover(db, &bundle, run, triad, &amendment.spans, &amendment.gaps)?;
-        on_link!(db, conn => diesel::update(pofr_bundles::table.find(&bundle))
-            .set(pofr_bundles::samples.eq(amendment.samples.cast_signed()))
-            .execute(conn))
-        .doing(&action)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ mod spans;
 mod triads;
 mod views;
 
-pub(crate) use bundles::{amend, insert_bundles, load_bundles};
+pub(crate) use bundles::{insert_bundles, load_bundles};
 pub(crate) use clients::{client, clients, insert_client};
 pub(crate) use halves::{drop_halves, keep_halves, load_halves};
 pub(crate) use meta::{bump_generation, generation, get, set};

@@ -45,6 +45,7 @@ diesel::table! {
 diesel::table! {
     /// Bundles.
     pofr_bundles (sha256) {
+        cid -> Nullable<Text>,
         sha256 -> Text,
         name -> Text,
         format -> Text,

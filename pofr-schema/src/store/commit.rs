@@ -10,7 +10,7 @@ use super::{
 use crate::{
     db::{Db, Doing as _, Statement, failure},
     ledger::{
-        Ends, Names, TriadRow, amend, bump_generation, drop_halves, insert_bundles, keep_halves, load_triads,
+        Ends, Names, TriadRow, bump_generation, drop_halves, insert_bundles, keep_halves, load_triads,
         triad_ends,
     },
     tables::{LIVE, spec},
@@ -43,12 +43,21 @@ pub(super) fn apply(
     let mut work = Work { db, names, orders, triads, touched: BTreeSet::new(), ends: BTreeMap::new() };
     // The spans first: 'the end' of an open slice is the one after this change.
     insert_bundles(work.db, work.names, &change.bundles)?;
-    amend(work.db, &change.amend)?;
     for (table, rows) in &change.insert {
         work.insert(*table, rows)?;
     }
     for update in &change.update {
         work.update(update)?;
+    }
+    for (table, row) in &change.delete {
+        let place = work.place(*table)?;
+        let statement = Statement::new("DELETE FROM ")
+            .name(&place.name)
+            .sql(" WHERE ")
+            .name(place.spec.id)
+            .sql(" = ")
+            .int(row.0);
+        work.db.execute(statement).doing(format_args!("remove a row of table {}", place.name))?;
     }
     for triad in &change.make_live {
         work.get(*triad)?.set_state(TriadState::Live);

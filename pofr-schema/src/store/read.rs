@@ -108,7 +108,7 @@ pub(crate) fn sorted_ids(db: &mut Db, names: &Names, table: TableRef) -> Result<
         .name(&place.name)
         .sql(" t JOIN pofr_runs r ON r.id = t.run ORDER BY r.run, t.")
         .name(spec.digest)
-        .sql(", t.position, t.")
+        .sql(", t.first_seen IS NULL AND t.ended IS NOT NULL, t.position, t.last_seen, t.ended, t.")
         .name(spec.id);
     let records = db.query(statement).doing(format_args!("sort table {}", place.name))?;
     records.into_iter().map(|record| Ok(RowId(record.reader(&place.name).int(spec.id)?))).collect()

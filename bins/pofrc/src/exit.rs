@@ -1,0 +1,58 @@
+//! Exit codes, and what stands for them in the help.
+
+use pofr_collect::{RecordError, SpoolError};
+use std::process::ExitCode;
+
+/// How the program ends. The help text lists them: [`HELP`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All is recorded; also after Ctrl-C or SIGTERM.
+    Done = 0,
+    /// Something failed.
+    Failed = 1,
+    /// Another recorder uses the directory. (2 is clap's, for a wrong command line.)
+    InUse = 3,
+    /// All is recorded, but the file of snapshots is not whole.
+    NoSnapshots = 4,
+}
+
+/// The exit codes for the help.
+pub(crate) const HELP: &str = "Exit codes:
+  0    recorded; also when ended by Ctrl-C, SIGTERM or SIGHUP
+  1    failed; what was recorded until then is kept
+  2    wrong command line
+  3    another recorder uses the directory
+  4    recorded, but the file of --snapshots is not whole
+  130  ended at once by a second signal; the next start seals what there is";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Prints an error, with a hint where there is something to be done, and says how to end.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    eprintln!("pofrc: {error:#}");
+    let spool = error.downcast_ref::<SpoolError>().or_else(|| {
+        match error.downcast_ref::<RecordError<SpoolError>>() {
+            Some(RecordError::Sink(error)) => Some(error),
+            _ => None,
+        }
+    });
+    match spool {
+        Some(SpoolError::Locked(_)) => {
+            eprintln!("hint: end the other recorder, or give another directory");
+            Exit::InUse
+        }
+        Some(SpoolError::State { path, .. }) => {
+            eprintln!(
+                "hint: move {} away to begin a new chain under a new client id; the bundles stay good",
+                path.display()
+            );
+            Exit::Failed
+        }
+        _ => Exit::Failed,
+    }
+}

@@ -1,0 +1,72 @@
+//! Event sources: waiting for them, draining them, counting what they lose.
+//!
+//! None is built in yet; a program adds its own through [`Registry::event_source`](crate::Registry::event_source). A source that
+//! breaks is dropped, and every bundle from then on says so at its head in a thin gap: the samples go on without it.
+
+use pofr_core::{
+    EventSource,
+    collector::Notice,
+    gap::{Gap, Severity},
+    time::WallMicros,
+};
+use std::{collections::BTreeMap, os::fd::BorrowedFd};
+
+/// The event sources of a recorder.
+pub(crate) struct EventSources {
+    working: Vec<Box<dyn EventSource>>,
+    /// Those that broke: name and what they said.
+    broken: Vec<(String, String)>,
+    losses: BTreeMap<String, u64>,
+}
+
+impl EventSources {
+    pub(crate) fn new(sources: Vec<Box<dyn EventSource>>) -> Self {
+        Self { working: sources, broken: Vec::new(), losses: BTreeMap::new() }
+    }
+
+    /// Returns the descriptors to wait on.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.working.iter().map(|source| source.descriptor())
+    }
+
+    /// Takes all that is waiting, from all sources.
+    pub(crate) fn drain(&mut self, now: WallMicros, out: &mut Vec<Notice>) {
+        let (broken, losses) = (&mut self.broken, &mut self.losses);
+        self.working.retain_mut(|source| {
+            let before = out.len();
+            let result = source.drain(out);
+            for notice in &out[before..] {
+                if let Notice::Lost(gap) = notice {
+                    // A loss that cannot be counted is one at least.
+                    *losses.entry(source.name().to_owned()).or_default() += gap.lost.unwrap_or(1);
+                }
+            }
+            let Err(error) = result else { return true };
+            tracing::warn!("event source {} is broken: {error}", source.name());
+            broken.push((source.name().to_owned(), error.to_string()));
+            out.extend(broken.last().map(|(name, why)| Notice::Lost(standing(name, why, now))));
+            false
+        });
+    }
+
+    /// Returns what the head of a bundle must say of sources that broke before it.
+    pub(crate) fn standing_gaps(&self, now: WallMicros) -> impl Iterator<Item = Gap> {
+        self.broken.iter().map(move |(name, why)| standing(name, why, now))
+    }
+
+    /// Returns what was lost since this was last asked, by the sources' names.
+    pub(crate) fn take_losses(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.losses)
+    }
+}
+
+fn standing(name: &str, why: &str, from: WallMicros) -> Gap {
+    Gap {
+        source: None,
+        severity: Severity::Thin,
+        reason: crate::recorder::reason(format!("event source {name} is broken: {why}")),
+        from,
+        to: None,
+        lost: None,
+    }
+}

@@ -1,0 +1,145 @@
+//! The host as the samplers see it: roots, units, identity and clocks, so that a captured tree can be read on any machine.
+
+use crate::{
+    clock::{KernelClock, RunClock},
+    samplers::process_start,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use pofr_core::{
+    identity::{BootId, Pid, StartTicks},
+    raw::RawText,
+    time::{WallMicros, ZoneOffset},
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// What keeps a host from being looked at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostViewError {
+    /// The boot id is not to be had.
+    #[error("cannot read {path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The boot id makes no sense.
+    #[error("{path} does not hold a boot id: {found:?}")]
+    BootId {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+}
+
+/// A host to look at. Clones are views of the same host and share its run clock.
+#[derive(Clone, Debug)]
+pub struct HostView {
+    /// Where proc(5) is mounted.
+    pub proc_root: PathBuf,
+    /// Where sysfs(5) is mounted.
+    pub sys_root: PathBuf,
+    /// Where os-release(5), passwd(5), group(5), machine-id(5) and localtime(5) are.
+    pub etc_root: PathBuf,
+    /// Bytes of a memory page.
+    pub page_size: u64,
+    /// The unit of start times: ticks in a second, `sysconf(_SC_CLK_TCK)`.
+    pub ticks_per_second: u64,
+    /// The boot.
+    pub boot: BootId,
+    /// The machine's architecture (uname(2)).
+    pub architecture: RawText,
+    /// Whether this is the machine that runs the program, so that its kernel can be asked by netlink.
+    pub live: bool,
+    /// The run's clock.
+    pub clock: RunClock,
+    zone: TimeZone,
+    excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
+}
+
+impl HostView {
+    /// Looks at the machine that runs this program.
+    ///
+    /// # Errors
+    /// Where `/proc` is not mounted or has no boot id.
+    pub fn live() -> Result<Self, HostViewError> {
+        let architecture = rustix::system::uname().machine().to_bytes().into();
+        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+        Self::new(Path::new("/"), architecture, zone, true)
+    }
+
+    /// Looks at a tree that has the `proc`, `sys` and `etc` of some machine below it, in the units of this machine.
+    ///
+    /// # Errors
+    /// Where the tree has no `proc/sys/kernel/random/boot_id`.
+    pub fn of_tree(root: &Path) -> Result<Self, HostViewError> {
+        let zone = std::fs::read(root.join("etc/localtime"))
+            .ok()
+            .and_then(|data| TimeZone::tzif("captured", &data).ok())
+            .unwrap_or(TimeZone::UTC);
+        Self::new(root, RawText::default(), zone, false)
+    }
+
+    fn new(root: &Path, architecture: RawText, zone: TimeZone, live: bool) -> Result<Self, HostViewError> {
+        let proc_root = root.join("proc");
+        let path = proc_root.join("sys/kernel/random/boot_id");
+        let boot = match std::fs::read_to_string(&path) {
+            Ok(text) => BootId::from_kernel(&text).ok_or(HostViewError::BootId { path, found: text })?,
+            Err(cause) => return Err(HostViewError::Read { path, cause }),
+        };
+        Ok(Self {
+            proc_root,
+            sys_root: root.join("sys"),
+            etc_root: root.join("etc"),
+            page_size: rustix::param::page_size() as u64,
+            ticks_per_second: rustix::param::clock_ticks_per_second(),
+            boot,
+            architecture,
+            live,
+            clock: RunClock::new(Arc::new(KernelClock)),
+            zone,
+            excluded: Arc::default(),
+        })
+    }
+
+    /// Returns the zone's offset at `time`.
+    #[must_use]
+    pub fn zone_offset(&self, time: WallMicros) -> ZoneOffset {
+        let time = Timestamp::from_microsecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH);
+        ZoneOffset::from_minutes(self.zone.to_offset(time).seconds() / 60).unwrap_or(ZoneOffset::UTC)
+    }
+
+    /// Leaves the process out of the record, by its id and start time: a later process with its id is recorded.
+    pub fn exclude(&self, pid: Pid, start: StartTicks) {
+        self.excluded.write().unwrap_or_else(PoisonError::into_inner).insert((pid, start));
+    }
+
+    /// Leaves this very process out of the record; nothing where this is not the machine that runs it.
+    pub fn exclude_self(&self) {
+        let pid = Pid(std::process::id());
+        if self.live
+            && let Some(start) = process_start(self, pid)
+        {
+            self.exclude(pid, start);
+        }
+    }
+
+    /// Tells whether the process is left out.
+    #[must_use]
+    pub fn is_excluded(&self, pid: Pid, start: StartTicks) -> bool {
+        self.excluded.read().unwrap_or_else(PoisonError::into_inner).contains(&(pid, start))
+    }
+
+    /// Returns the processes that are left out.
+    #[must_use]
+    pub fn excluded(&self) -> Vec<Pid> {
+        let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
+        excluded.iter().map(|(pid, _)| *pid).collect()
+    }
+}

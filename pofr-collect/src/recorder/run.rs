@@ -1,0 +1,275 @@
+//! One run: ticks under one clock, from the first bundle to the last.
+
+use super::{
+    RecordError, Recorder, STEP_MICROS,
+    schedule::{Late, Schedule},
+    slot::Answer,
+    stop::Stop,
+    wait::Woken,
+};
+use pofr_core::{
+    Sink,
+    collector::{Notice, Observation, Opening},
+    diff::{DiffError, Differ},
+    gap::{Gap, Severity},
+    identity::RunId,
+    record::Record,
+    time::WallMicros,
+};
+
+/// Why a run ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As planned.
+    Asked,
+    /// The wall clock was set.
+    Stepped {
+        /// By how much.
+        micros: i64,
+        /// The run's last stamp.
+        last: Option<WallMicros>,
+    },
+}
+
+/// A run in progress.
+pub(super) struct Run<'a, S: Sink> {
+    recorder: &'a mut Recorder<S>,
+    id: RunId,
+    differ: Differ,
+    late: Late,
+    /// What must be said first, of the time before this run.
+    before: Option<Gap>,
+    /// The last tick's stamp.
+    last: Option<WallMicros>,
+    /// When the open bundle was opened, on `CLOCK_BOOTTIME`; `None` before the first.
+    opened: Option<i64>,
+    /// Whether the bundle must be closed as soon as possible, whatever its age.
+    overfull: bool,
+}
+
+type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
+
+impl<'a, S: Sink> Run<'a, S> {
+    pub(super) fn new(recorder: &'a mut Recorder<S>, id: RunId, before: Option<Gap>) -> Self {
+        recorder.slots.iter_mut().for_each(super::Slot::restart);
+        Self {
+            recorder,
+            id,
+            differ: Differ::default(),
+            late: Late::default(),
+            before,
+            last: None,
+            opened: None,
+            overfull: false,
+        }
+    }
+
+    /// Records until the run ends, and closes its last bundle.
+    pub(super) fn record(mut self, stop: &Stop, deadline: Option<i64>) -> Outcome<End, S> {
+        let start = self.recorder.view.clock.boot_micros();
+        let mut schedule = Schedule::new(start, self.recorder.settings.interval_micros);
+        let end = loop {
+            let until = deadline.map_or(schedule.due(), |deadline| deadline.min(schedule.due()));
+            match self.recorder.alarm.wait(until, stop, &self.recorder.events) {
+                Ok(Woken::Events) => self.drain()?,
+                Ok(Woken::Stopped) => break End::Asked,
+                Ok(Woken::Due) if deadline.is_some_and(|deadline| deadline <= schedule.due()) => {
+                    break End::Asked;
+                }
+                Ok(Woken::Due) => {
+                    let step = self.recorder.view.clock.step();
+                    if step.abs() > STEP_MICROS {
+                        break End::Stepped { micros: step, last: self.last };
+                    }
+                    self.tick()?;
+                    let now = self.recorder.view.clock.boot_micros();
+                    let skipped = schedule.advance(now);
+                    self.recorder.summary.skipped += skipped;
+                    self.late.skip(skipped);
+                    let idle = u64::try_from(schedule.due() - now).unwrap_or(0);
+                    self.recorder.sink.idle(idle).map_err(RecordError::Sink)?;
+                }
+                Err(cause) => return Err(RecordError::System { what: "wait", cause }),
+            }
+        };
+        if self.opened.is_some() {
+            self.drain()?;
+            self.finish()?;
+        }
+        Ok(end)
+    }
+
+    /// Reads what is due and writes it.
+    fn tick(&mut self) -> Outcome<(), S> {
+        let boot_micros = self.recorder.view.clock.boot_micros();
+        let now = self.recorder.view.clock.at_boot(boot_micros);
+        // Two ticks within a microsecond cannot be, but a test's clock may stand still.
+        let stamp = self.last.map_or(now, |last| now.max(last.plus(1)));
+        let mut notices = Vec::new();
+        self.recorder.events.drain(stamp, &mut notices);
+        if self.opened.is_some() {
+            self.write_notices(std::mem::take(&mut notices))?;
+        }
+        let age = self.opened.map(|opened| boot_micros - opened);
+        let roll = self.overfull
+            || self.recorder.sink.is_full()
+            || age.is_some_and(|age| age.unsigned_abs() >= self.recorder.settings.bundle_micros);
+        let answers = self.ask(boot_micros, roll || age.is_none());
+        if age.is_none() {
+            self.begin(stamp, boot_micros)?;
+        } else if roll && self.can_roll(&answers) {
+            self.finish()?;
+            self.begin(stamp, boot_micros)?;
+        }
+        self.write_notices(notices)?;
+        if let Some(gap) = self.late.tick(self.last, stamp) {
+            self.write_gap(gap)?;
+        }
+        for (index, answer) in answers {
+            self.write_answer(index, stamp, answer)?;
+        }
+        self.last = Some(stamp);
+        self.recorder.summary.tick(stamp);
+        Ok(())
+    }
+
+    /// Asks the samplers that are due, or all.
+    fn ask(&mut self, boot_micros: i64, all: bool) -> Vec<(usize, Answer)> {
+        let clock = &self.recorder.view.clock;
+        let slots = self.recorder.slots.iter_mut().enumerate();
+        slots
+            .filter(|(_, s)| all || s.is_due(boot_micros))
+            .map(|(i, s)| (i, s.ask(boot_micros, clock)))
+            .collect()
+    }
+
+    /// Tells whether a bundle may begin with these answers: nothing would be forgotten that the old one knew, and no source
+    /// has just failed, which belongs into the old one.
+    fn can_roll(&self, answers: &[(usize, Answer)]) -> bool {
+        answers.iter().all(|(index, answer)| {
+            let slot = &self.recorder.slots[*index];
+            match &answer.result {
+                Ok(seen) => !self.differ.would_lose(&slot.source, &seen.facts),
+                Err(_) => slot.is_blind(),
+            }
+        })
+    }
+
+    /// Begins a bundle with the tick at `stamp`.
+    fn begin(&mut self, stamp: WallMicros, boot_micros: i64) -> Outcome<(), S> {
+        let view = &self.recorder.view;
+        let opening = Opening {
+            run: self.id,
+            boot: view.boot,
+            zone: view.zone_offset(stamp),
+            interval_micros: self.recorder.settings.interval_micros,
+            opened_wall: stamp,
+            opened_boot_micros: boot_micros,
+            recorder_pids: view.excluded(),
+            sources: self.recorder.slots.iter().map(|slot| slot.source.clone()).collect(),
+        };
+        let told = self.recorder.sink.begin(&opening).map_err(RecordError::Sink)?;
+        self.differ.begin_bundle();
+        self.opened = Some(boot_micros);
+        self.overfull = false;
+        let before = self.before.take().map(|gap| Gap { to: Some(stamp), ..gap });
+        let standing: Vec<_> = self.recorder.events.standing_gaps(stamp).collect();
+        for gap in told.into_iter().chain(before).chain(standing) {
+            self.write_gap(gap)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the bundle.
+    fn finish(&mut self) -> Outcome<(), S> {
+        let mut gaps: Vec<_> = self.late.take().into_iter().collect();
+        if let Some(last) = self.last {
+            gaps.extend(self.recorder.slots.iter_mut().filter_map(|slot| slot.continue_gap(last)));
+        }
+        for gap in gaps {
+            self.write_gap(gap)?;
+        }
+        let losses = self.recorder.events.take_losses();
+        self.recorder.sink.finish(&losses).map_err(RecordError::Sink)?;
+        self.recorder.summary.bundles += 1;
+        Ok(())
+    }
+
+    fn write_answer(&mut self, index: usize, stamp: WallMicros, answer: Answer) -> Outcome<(), S> {
+        let slot = &mut self.recorder.slots[index];
+        let source = slot.source.clone();
+        let Observation { facts, gaps } = match answer.result {
+            Ok(seen) => seen,
+            Err(error) => {
+                let gap = slot.fail(stamp, &error);
+                return gap.map_or(Ok(()), |gap| self.write_gap(gap));
+            }
+        };
+        if let Some(gap) = slot.succeed(stamp) {
+            self.write_gap(gap)?;
+        }
+        for gap in gaps {
+            self.write_gap(gap)?;
+        }
+        if let Some(observer) = &mut self.recorder.observer {
+            observer.saw(&source, stamp, &facts);
+        }
+        self.recorder.summary.saw(&source, &facts);
+        match self.differ.observe(&source, stamp, answer.span_micros, facts) {
+            Ok(sample) => self.write(&Record::Sample(sample)),
+            // The numbers are used up: this reading is lost, the next begins a bundle.
+            Err(error @ DiffError::TooManyFacts) => {
+                self.overfull = true;
+                let gap = self.recorder.slots[index].fail(
+                    stamp,
+                    &pofr_core::collector::CollectError::Malformed {
+                        what: format!("reading of {source}"),
+                        detail: error.to_string(),
+                    },
+                );
+                gap.map_or(Ok(()), |gap| self.write_gap(gap))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes and writes what the event sources have to tell.
+    fn drain(&mut self) -> Outcome<(), S> {
+        if self.opened.is_none() {
+            // Nothing was sampled yet; what waits is taken with the first tick.
+            return Ok(());
+        }
+        let mut notices = Vec::new();
+        let now = self.recorder.view.clock.now();
+        self.recorder.events.drain(now, &mut notices);
+        self.write_notices(notices)
+    }
+
+    fn write_notices(&mut self, notices: Vec<Notice>) -> Outcome<(), S> {
+        for notice in notices {
+            if let Notice::Lost(gap) = notice {
+                self.write_gap(gap)?;
+                continue;
+            }
+            match self.differ.notice(notice) {
+                Ok(records) => records.iter().try_for_each(|record| self.write(record))?,
+                Err(DiffError::TooManyFacts) => self.overfull = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_gap(&mut self, gap: Gap) -> Outcome<(), S> {
+        self.recorder.summary.gaps += 1;
+        let record = match gap.severity {
+            Severity::Blind => self.differ.blind(gap),
+            Severity::Thin => Record::Gap(gap),
+        };
+        self.write(&record)
+    }
+
+    fn write(&mut self, record: &Record) -> Outcome<(), S> {
+        self.recorder.sink.accept(record).map_err(RecordError::Sink)
+    }
+}

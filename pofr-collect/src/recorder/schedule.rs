@@ -1,0 +1,105 @@
+//! The schedule: ticks at whole multiples of the interval after the start, whatever the ticks themselves cost.
+
+use pofr_core::{
+    gap::{Gap, Severity},
+    time::WallMicros,
+};
+
+/// A run of late ticks is written down at least this often, µs, so that a crash hides no more than that.
+const TELL_MICROS: i64 = 1_000_000;
+
+/// When ticks are due, on `CLOCK_BOOTTIME`, µs.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    start: i64,
+    interval: i64,
+    /// The number of the tick that is due next; tick 0 is at the start.
+    next: i64,
+}
+
+impl Schedule {
+    pub(super) fn new(start: i64, interval_micros: u64) -> Self {
+        Self { start, interval: i64::try_from(interval_micros).unwrap_or(i64::MAX).max(1), next: 0 }
+    }
+
+    /// Returns when the next tick is due.
+    pub(super) fn due(&self) -> i64 {
+        self.start.saturating_add(self.next.saturating_mul(self.interval))
+    }
+
+    /// Plans the tick after the one that was due, at the first multiple after `now`. Returns how many
+    /// are skipped because their time has passed.
+    pub(super) fn advance(&mut self, now: i64) -> u64 {
+        let reached = (now - self.start).div_euclid(self.interval);
+        let planned = self.next + 1;
+        self.next = planned.max(reached + 1);
+        (self.next - planned).unsigned_abs()
+    }
+}
+
+/// Ticks that did not come in time, gathered to one gap.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    skipped: u64,
+    open: Option<Gap>,
+}
+
+impl Late {
+    /// Notes that ticks are skipped between the last and the next.
+    pub(super) fn skip(&mut self, ticks: u64) {
+        self.skipped += ticks;
+    }
+
+    /// Takes note of a tick; returns the gap that is to be written with it, if any.
+    pub(super) fn tick(&mut self, before: Option<WallMicros>, now: WallMicros) -> Option<Gap> {
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped == 0 {
+            return self.open.take();
+        }
+        let gap = self.open.get_or_insert_with(|| Gap {
+            source: None,
+            severity: Severity::Thin,
+            reason: "samples came later than the interval asks".to_owned(),
+            from: before.unwrap_or(now),
+            to: None,
+            lost: Some(0),
+        });
+        gap.to = Some(now);
+        gap.lost = gap.lost.map(|lost| lost + skipped);
+        if now.since(gap.from) >= TELL_MICROS { self.open.take() } else { None }
+    }
+
+    /// Returns the gap that has not been written yet.
+    pub(super) fn take(&mut self) -> Option<Gap> {
+        self.open.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_tick_skips_and_does_not_shift_those_after_it() {
+        let mut schedule = Schedule::new(1_000, 100);
+        assert_eq!(schedule.due(), 1_000);
+        assert_eq!((schedule.advance(1_030), schedule.due()), (0, 1_100));
+        // Tick 1 took until 1,310: ticks 2 and 3 are lost, tick 4 comes where it always would have.
+        assert_eq!((schedule.advance(1_310), schedule.due()), (2, 1_400));
+        // Exactly at the next due time is too late for that one.
+        assert_eq!((schedule.advance(1_500), schedule.due()), (1, 1_600));
+    }
+
+    #[test]
+    fn late_ticks_in_a_row_are_one_gap() {
+        let mut late = Late::default();
+        assert_eq!(late.tick(None, WallMicros(0)), None);
+        late.skip(2);
+        assert_eq!(late.tick(Some(WallMicros(0)), WallMicros(300)), None);
+        late.skip(1);
+        assert_eq!(late.tick(Some(WallMicros(300)), WallMicros(500)), None);
+        let gap = late.tick(Some(WallMicros(500)), WallMicros(600)).unwrap();
+        assert_eq!((gap.from, gap.to, gap.lost), (WallMicros(0), Some(WallMicros(500)), Some(3)));
+        assert_eq!(late.take(), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! The registry: which samplers and event sources a recorder asks. Adding one to the built-in ones takes a file
+//! in `samplers/` and a line in [`samplers::BUILT_IN`](crate::samplers::BUILT_IN); a program adds its own with [`Registry::sampler`].
+
+use crate::{
+    HostView,
+    samplers::{self, Context},
+};
+use pofr_core::{Collector, EventSource, Source};
+
+/// Why a set of plug-ins does not fit together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Two samplers would write one timeline.
+    #[error("two samplers speak of {0}")]
+    SameSource(Source),
+    /// Losses are counted by the event source's name.
+    #[error("two event sources are named {0}")]
+    SameName(String),
+    /// There is nothing to ask.
+    #[error("no sampler is registered")]
+    Empty,
+}
+
+/// Samplers, asked in this order at each tick, and event sources.
+#[derive(Default)]
+pub struct Registry {
+    pub(crate) samplers: Vec<Box<dyn Collector>>,
+    pub(crate) event_sources: Vec<Box<dyn EventSource>>,
+}
+
+impl Registry {
+    /// Returns a registry of nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Returns a registry of all that this crate can sample of the host.
+    #[must_use]
+    pub fn built_in(view: &HostView) -> Self {
+        let context = Context::new(view.clone());
+        Self {
+            samplers: samplers::BUILT_IN.iter().map(|make| make(&context)).collect(),
+            event_sources: Vec::new(),
+        }
+    }
+
+    /// Adds a sampler.
+    #[must_use]
+    pub fn sampler(mut self, sampler: impl Collector + 'static) -> Self {
+        self.samplers.push(Box::new(sampler));
+        self
+    }
+
+    /// Adds an event source.
+    #[must_use]
+    pub fn event_source(mut self, source: impl EventSource + 'static) -> Self {
+        self.event_sources.push(Box::new(source));
+        self
+    }
+
+    /// Checks that no two plug-ins get in each other's way.
+    ///
+    /// # Errors
+    /// [`RegistryError`], naming them.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        if self.samplers.is_empty() {
+            return Err(RegistryError::Empty);
+        }
+        for (i, sampler) in self.samplers.iter().enumerate() {
+            if self.samplers[..i].iter().any(|other| other.source() == sampler.source()) {
+                return Err(RegistryError::SameSource(sampler.source()));
+            }
+        }
+        for (i, source) in self.event_sources.iter().enumerate() {
+            if self.event_sources[..i].iter().any(|other| other.name() == source.name()) {
+                return Err(RegistryError::SameName(source.name().to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let samplers: Vec<_> = self.samplers.iter().map(|s| s.source()).collect();
+        let events: Vec<_> = self.event_sources.iter().map(|s| s.name()).collect();
+        f.debug_struct("Registry").field("samplers", &samplers).field("event_sources", &events).finish()
+    }
+}

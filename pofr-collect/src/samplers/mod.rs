@@ -1,0 +1,51 @@
+//! Samplers: one file or folder each, and a line in [`BUILT_IN`].
+
+mod account;
+mod endpoint;
+mod holders;
+mod host;
+mod process;
+
+pub use account::AccountSampler;
+pub use endpoint::EndpointSampler;
+pub use holders::SharedHolders;
+pub use host::HostSampler;
+pub use process::ProcessSampler;
+
+pub(crate) use process::start as process_start;
+
+use crate::HostView;
+use pofr_core::{Collector, collector::CollectError};
+use std::path::Path;
+
+/// The samplers of this crate, in the order in which they are asked: `endpoint` after `process`, whose descriptors tell it the
+/// holders.
+pub const BUILT_IN: [Make; 4] = [process::make, endpoint::make, host::make, account::make];
+
+/// Makes a sampler.
+pub type Make = fn(&Context) -> Box<dyn Collector>;
+
+/// How often the samplers ask that look at what hardly ever changes, µs.
+const COLD_MICROS: u64 = 60_000_000;
+
+/// What samplers are made of.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The host.
+    pub view: HostView,
+    /// Who holds which socket, told by the process sampler to the endpoint sampler.
+    pub holders: SharedHolders,
+}
+
+impl Context {
+    /// Makes the context of one recorder.
+    #[must_use]
+    pub fn new(view: HostView) -> Self {
+        Self { view, holders: SharedHolders::default() }
+    }
+}
+
+/// Says that a path, and so the whole source, cannot be read.
+fn unavailable(path: &Path, cause: impl Into<std::io::Error>) -> CollectError {
+    CollectError::Unavailable { what: format!("cannot read {}", path.display()), cause: cause.into() }
+}

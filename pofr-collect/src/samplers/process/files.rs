@@ -1,0 +1,118 @@
+//! A process's descriptor table: `/proc/PID/fd` (proc_pid_fd(5)).
+
+use crate::{samplers::holders::Holders, sys};
+use pofr_core::{
+    collector::Observation,
+    fact::{Fact, FileDetails, FileKey, FileMode, Files, OpenFile},
+    identity::Entity,
+    raw::RawText,
+};
+use rustix::{
+    fs::{AtFlags, CWD, Stat, statat},
+    io::Errno,
+};
+use std::{
+    ffi::{CStr, CString},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+/// The mark that d_path() in fs/d_path.c puts behind the name of a file that has been unlinked.
+const DELETED: &[u8] = b" (deleted)";
+
+/// Shows every open file of the process in `dir`.
+///
+/// All of them or none: where a single link is denied, which is so for root without CAP_SYS_PTRACE, the files are unknown.
+pub(super) fn read(
+    buffers: &mut sys::Buffers,
+    listing: &mut sys::ListingBuffer,
+    dir: BorrowedFd<'_>,
+    entity: Entity,
+    out: &mut Observation,
+    holders: &mut Holders,
+) -> Result<Files, Errno> {
+    let (facts, sockets) = (out.facts.len(), holders.mark());
+    let table = match sys::open_listing(dir, c"fd") {
+        Ok(table) => table,
+        Err(error) if sys::is_denied(error) => return Ok(Files::Denied),
+        Err(error) => return Err(error),
+    };
+    let listed = listing.numbers(&table, |name, fd| {
+        let text = match buffers.read_link(table.as_fd(), name) {
+            Ok(text) => text,
+            // Closed since it was listed.
+            Err(Errno::NOENT) => return Ok(()),
+            // A path of a page and more is not told (do_proc_readlink in fs/proc/base.c): open, and who knows what.
+            Err(Errno::NAMETOOLONG) => &[],
+            Err(error) => return Err(error),
+        };
+        let mode = match statat(&table, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => mode(&stat),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if let Some(inode) = socket_inode(text) {
+            holders.add(inode, Some(entity));
+        }
+        let (path, deleted) = match text.strip_suffix(DELETED) {
+            Some(path) if text.starts_with(b"/") && !is_really_named(text, dir, table.as_fd(), name) => {
+                (path, true)
+            }
+            _ => (text, false),
+        };
+        let key = FileKey { entity, fd, path: RawText::from(path), mode, deleted };
+        out.show(Fact::File(OpenFile { key, details: FileDetails::default() }));
+        Ok(())
+    });
+    match listed {
+        Ok(()) => Ok(Files::Read),
+        Err(error) => {
+            out.facts.truncate(facts);
+            holders.forget_since(sockets);
+            if sys::is_denied(error) { Ok(Files::Denied) } else { Err(error) }
+        }
+    }
+}
+
+/// Tells `holders` which sockets a process holds that is itself left out; what cannot be read is passed over.
+pub(super) fn sockets(
+    buffers: &mut sys::Buffers,
+    listing: &mut sys::ListingBuffer,
+    dir: BorrowedFd<'_>,
+    holders: &mut Holders,
+) {
+    let Ok(table) = sys::open_listing(dir, c"fd") else { return };
+    let _ = listing.numbers(&table, |name, _| {
+        if let Some(inode) = buffers.read_link(table.as_fd(), name).ok().and_then(socket_inode) {
+            holders.add(inode, None);
+        }
+        Ok(())
+    });
+}
+
+/// Reads the number in `socket:[30215]`.
+fn socket_inode(text: &[u8]) -> Option<u64> {
+    sys::parse(text.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
+}
+
+/// Reads how a file is open from its link's permissions: the owner's r for reading, w for writing.
+fn mode(link: &Stat) -> FileMode {
+    match (link.st_mode & 0o400 != 0, link.st_mode & 0o200 != 0) {
+        (true, true) => FileMode::ReadWrite,
+        (true, false) => FileMode::Read,
+        (false, true) => FileMode::Write,
+        (false, false) => FileMode::Neither,
+    }
+}
+
+/// Tells whether a file whose link ends like a deleted one's has a name that ends so: then that very name leads to it, seen
+/// from here or from the process's own root. (A file with two links, of which one was removed and the other is called
+/// like the removed one with the mark, is taken for undeleted.)
+fn is_really_named(text: &[u8], dir: BorrowedFd<'_>, table: BorrowedFd<'_>, fd: &CStr) -> bool {
+    let Ok(open) = statat(table, fd, AtFlags::empty()) else { return false };
+    let same = |found: Result<Stat, Errno>| {
+        found.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino))
+    };
+    let within = |prefix: &[u8]| CString::new([prefix, text].concat()).ok();
+    within(b"").is_some_and(|path| same(statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW)))
+        || within(b"root").is_some_and(|path| same(statat(dir, &path, AtFlags::SYMLINK_NOFOLLOW)))
+}

@@ -1,0 +1,147 @@
+//! A look at one process: its files in `/proc/PID`, put together to one fact.
+
+use super::{stat, status};
+use crate::{
+    HostView,
+    samplers::{holders::Holders, process::files},
+    sys,
+};
+use pofr_core::{
+    collector::Observation,
+    fact::{Files, Namespaces, Process, ProcessDetails, ProcessKey},
+    identity::{Entity, Pid},
+    raw::{RawText, Reading},
+};
+use rustix::io::Errno;
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// A process may run another program while it is read; then it is read again, up to so many times.
+const TRIES: usize = 3;
+
+/// Buffers for looking at processes, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    buffers: sys::Buffers,
+    listing: sys::ListingBuffer,
+}
+
+impl Look {
+    /// Reads the process whose directory is `dir`; shows its files to `out` and its sockets to `holders`.
+    ///
+    /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read would
+    /// be the name of one program with the arguments of another. `None` for a process that the record leaves out.
+    pub(super) fn at(
+        &mut self,
+        view: &HostView,
+        dir: &OwnedFd,
+        pid: Pid,
+        out: &mut Observation,
+        holders: &mut Holders,
+    ) -> Result<Option<Process>, Errno> {
+        let dir = dir.as_fd();
+        let (facts, sockets) = (out.facts.len(), holders.mark());
+        for attempt in 1.. {
+            let stat = stat::parse(self.buffers.read(dir, c"stat")?).ok_or(stat::Malformed)?;
+            let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
+            if view.is_excluded(pid, stat.start) {
+                files::sockets(&mut self.buffers, &mut self.listing, dir, holders);
+                return Ok(None);
+            }
+            // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
+            let (arguments, exe, files) = if stat.kernel_thread {
+                (Some(RawText::default()), Reading::Absent, Files::Read)
+            } else {
+                (
+                    self.buffers
+                        .read(dir, c"cmdline")
+                        .map(RawText::from)
+                        .map_or_else(unless_gone, |a| Ok(Some(a)))?,
+                    self.buffers.link(dir, c"exe"),
+                    files::read(&mut self.buffers, &mut self.listing, dir, entity, out, holders)?,
+                )
+            };
+            let cwd = self.buffers.link(dir, c"cwd");
+            let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
+            let login_uid = self.login_uid(dir);
+            let namespaces = self.namespaces(dir);
+            let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
+            if attempt < TRIES && !status.still(&stat) {
+                out.facts.truncate(facts);
+                holders.forget_since(sockets);
+                continue;
+            }
+            let zombie = stat.is_zombie();
+            // The exit code is told to whom the program may be shown, to others as 0 (do_task_stat in fs/proc/array.c).
+            let exit_code = (zombie && exe != Reading::Denied).then_some(stat.exit_code);
+            let started = Some(view.clock.started(stat.start, view.ticks_per_second));
+            return Ok(Some(Process {
+                key: ProcessKey {
+                    entity,
+                    ppid: status.ppid(),
+                    ids: status.ids,
+                    comm: stat.comm,
+                    arguments,
+                    exe,
+                    cwd,
+                    session: stat.session,
+                    tty: stat.tty,
+                    login_uid,
+                    cgroup,
+                    namespaces,
+                    zombie,
+                    files,
+                },
+                details: ProcessDetails { started, exit_code, ..ProcessDetails::default() },
+            }));
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Reads the audit login uid (`/proc/PID/loginuid`); a kernel without audit has none.
+    fn login_uid(&mut self, dir: BorrowedFd<'_>) -> Option<u32> {
+        let text = self.buffers.read(dir, c"loginuid").ok()?;
+        sys::parse(trimmed(text)).filter(|uid| *uid != u32::MAX)
+    }
+
+    /// Reads the namespaces; if one is denied, all are.
+    fn namespaces(&mut self, dir: BorrowedFd<'_>) -> Reading<Namespaces> {
+        let mut denied = false;
+        let mut one = |name: &CStr| match self.buffers.read_link(dir, name) {
+            Ok(text) => namespace_inode(text).unwrap_or(0),
+            Err(error) => {
+                denied |= sys::is_denied(error);
+                0
+            }
+        };
+        let namespaces = Namespaces {
+            cgroup: one(c"ns/cgroup"),
+            ipc: one(c"ns/ipc"),
+            mnt: one(c"ns/mnt"),
+            net: one(c"ns/net"),
+            pid: one(c"ns/pid"),
+            time: one(c"ns/time"),
+            user: one(c"ns/user"),
+            uts: one(c"ns/uts"),
+        };
+        if denied { Reading::Denied } else { Reading::Known(namespaces) }
+    }
+}
+
+/// Reads the number in a namespace's link, such as `net:[4026531840]`.
+pub(in crate::samplers) fn namespace_inode(text: &[u8]) -> Option<u32> {
+    let open = text.iter().position(|b| *b == b'[')?;
+    sys::parse(text[open + 1..].strip_suffix(b"]")?)
+}
+
+/// Takes the newline off the end.
+fn trimmed(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\n").unwrap_or(text)
+}
+
+/// An argument vector that may not be read is unknown; one that is not there any more ends the look.
+fn unless_gone(error: Errno) -> Result<Option<RawText>, Errno> {
+    if sys::is_gone(error) { Err(error) } else { Ok(None) }
+}

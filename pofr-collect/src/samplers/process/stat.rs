@@ -1,0 +1,111 @@
+//! `/proc/PID/stat`: identity, name, terminal (proc_pid_stat(5)).
+//!
+//! One real line (the name may hold anything, so what follows it is found from the last `)`):
+//! `812 (it's) x) S 811 812 811 34816 812 4194304 111 0 0 0 0 0 0 0 20 0 1 0 54063 2777088 219 18446744073709551615 …`
+
+use crate::sys;
+use pofr_core::{
+    identity::{Pid, StartTicks},
+    raw::RawText,
+};
+
+/// The kernel's mark of a kernel thread: `PF_KTHREAD` in include/linux/sched.h.
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// What is taken from the line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    /// The name.
+    pub(super) comm: RawText,
+    /// Field 3.
+    pub(super) state: u8,
+    /// Field 4.
+    pub(super) ppid: Pid,
+    /// Field 6.
+    pub(super) session: u32,
+    /// Field 7.
+    pub(super) tty: u32,
+    /// Whether field 9 has the mark of a kernel thread.
+    pub(super) kernel_thread: bool,
+    /// Field 22.
+    pub(super) start: StartTicks,
+    /// Field 52: the wait status, told only to who may trace the process; 0 in lines that are too short to have it.
+    pub(super) exit_code: i32,
+}
+
+impl Stat {
+    /// Tells whether the process has exited and waits for its parent.
+    pub(super) const fn is_zombie(&self) -> bool {
+        is_zombie(self.state)
+    }
+}
+
+/// Tells whether a state letter means that the process has exited.
+pub(super) const fn is_zombie(state: u8) -> bool {
+    matches!(state, b'Z' | b'X' | b'x')
+}
+
+/// The line is not as proc_pid_stat(5) says.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+/// Reads the line.
+pub(super) fn parse(line: &[u8]) -> Option<Stat> {
+    let open = line.iter().position(|b| *b == b'(')?;
+    let close = line.iter().rposition(|b| *b == b')')?;
+    let comm = line.get(open + 1..close)?;
+    let mut fields = line[close + 1..].split(|b| b.is_ascii_whitespace()).filter(|f| !f.is_empty());
+    let state = *fields.next()?.first()?;
+    let ppid = Pid(sys::parse(fields.next()?)?);
+    // A session outside of our pid namespace is told as 0, none as -1.
+    let session = u32::try_from(signed(fields.nth(1)?)?).unwrap_or(0);
+    let tty = signed(fields.next()?)?.cast_unsigned();
+    let flags: u32 = sys::parse(fields.nth(1)?)?;
+    let start = StartTicks(sys::parse(fields.nth(12)?)?);
+    let exit_code = match fields.nth(29) {
+        Some(text) => signed(text)?,
+        None => 0,
+    };
+    Some(Stat {
+        comm: comm.into(),
+        state,
+        ppid,
+        session,
+        tty,
+        kernel_thread: flags & KERNEL_THREAD != 0,
+        start,
+        exit_code,
+    })
+}
+
+/// Reads a field that the kernel prints with a sign.
+fn signed(text: &[u8]) -> Option<i32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of a real kernel (6.18), with the name changed.
+    const TAIL: &str = "S 811 812 810 34816 812 4194304 111 0 0 0 1 2 0 0 20 0 1 0 54063 2777088 219 \
+        18446744073709551615 94 95 140 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 96 97 98 99 100 101 102 9\n";
+
+    #[test]
+    fn any_name_is_read_back() {
+        for comm in [&b"sh"[..], b"it's) R 1 (x", b"a\nb", b"", b"\xff)", b") S 1 2 3 4 5 6"] {
+            let line = [b"812 (", comm, b") ", TAIL.as_bytes()].concat();
+            let stat = parse(&line).unwrap();
+            assert_eq!(stat.comm.as_bytes(), comm);
+            assert_eq!((stat.ppid, stat.session, stat.tty), (Pid(811), 810, 34816));
+            assert_eq!((stat.start, stat.exit_code, stat.kernel_thread), (StartTicks(54063), 9, false));
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_is_none() {
+        for bad in ["", "812 sh S 1", "812 (sh) S", ")812 (", "812 (sh) S x 1 1 1 1 1 1"] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

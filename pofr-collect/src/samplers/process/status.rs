@@ -1,0 +1,86 @@
+//! `/proc/PID/status`: the ids, and whether the process is still what its `stat` said (proc_pid_status(5)).
+//!
+//! The first lines of a real one: `Name:\tsh`, `Umask:\t0022`, `State:\tS (sleeping)`, …, `PPid:\t811`, …,
+//! `Uid:\t1000\t1000\t1000\t1000`, `Gid:\t1000\t1000\t1000\t1000`.
+
+use super::stat::{self, Stat};
+use crate::sys;
+use pofr_core::{fact::Ids, identity::Pid};
+
+/// What is taken from the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Status<'a> {
+    /// The name, with newline and backslash escaped.
+    name: &'a [u8],
+    zombie: bool,
+    ppid: Pid,
+    /// The ids.
+    pub(super) ids: Ids,
+}
+
+/// Reads the file.
+pub(super) fn parse(text: &[u8]) -> Option<Status<'_>> {
+    let (mut name, mut zombie, mut ppid, mut uids, mut gids) = (None, None, None, None, None);
+    for line in text.split(|b| *b == b'\n') {
+        if let Some(rest) = line.strip_prefix(b"Name:\t") {
+            name = name.or(Some(rest));
+        } else if let Some(rest) = line.strip_prefix(b"State:\t") {
+            zombie = zombie.or(rest.first().map(|state| stat::is_zombie(*state)));
+        } else if let Some(rest) = line.strip_prefix(b"PPid:\t") {
+            ppid = ppid.or(sys::parse(rest));
+        } else if let Some(rest) = line.strip_prefix(b"Uid:\t") {
+            uids = uids.or(real_and_effective(rest));
+        } else if let Some(rest) = line.strip_prefix(b"Gid:\t") {
+            gids = real_and_effective(rest);
+            break;
+        }
+    }
+    let ((ruid, euid), (rgid, egid)) = (uids?, gids?);
+    Some(Status { name: name?, zombie: zombie?, ppid: Pid(ppid?), ids: Ids { ruid, euid, rgid, egid } })
+}
+
+fn real_and_effective(text: &[u8]) -> Option<(u32, u32)> {
+    let mut ids = text.split(|b| *b == b'\t').map(sys::parse);
+    Some((ids.next()??, ids.next()??))
+}
+
+impl Status<'_> {
+    /// Returns the parent.
+    pub(super) const fn ppid(&self) -> Pid {
+        self.ppid
+    }
+
+    /// Tells whether nothing shows that the process ran another program, exited or lost its parent since `stat` was read.
+    pub(super) fn still(&self, stat: &Stat) -> bool {
+        self.zombie == stat.is_zombie() && self.ppid == stat.ppid && self.is_named(stat.comm.as_bytes())
+    }
+
+    /// Compares with a name as it is, which the kernel escapes here (`proc_task_name` in fs/proc/array.c).
+    fn is_named(&self, comm: &[u8]) -> bool {
+        let escaped = comm.iter().flat_map(|b| match b {
+            b'\n' => &b"\\n"[..],
+            b'\\' => b"\\\\",
+            other => std::slice::from_ref(other),
+        });
+        self.name.iter().eq(escaped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_fake_a_line() {
+        let text = b"Name:\tx\\nUid:\\t0\nState:\tZ (zombie)\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        let status = parse(text).unwrap();
+        assert_eq!(status.ids, Ids { ruid: 1, euid: 2, rgid: 5, egid: 6 });
+        assert!(status.zombie && !status.is_named(b"x"));
+        assert!(
+            parse(b"Name:\tx\\n\\\\\nState:\tR\nPPid:\t7\nUid:\t1\t2\nGid:\t1\t2")
+                .unwrap()
+                .is_named(b"x\n\\")
+        );
+        assert_eq!(parse(b"Name:\tx\nState:\tR\nPPid:\t7\nUid:\t1\nGid:\t1\t2"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! The state: what a recorder must know of those before it. A JSON file, replaced as a whole and fsynced before what it says
+//! can be seen anywhere else.
+
+use super::{SpoolError, durable};
+use pofr_core::{
+    digest::Sha256,
+    gap::{Gap, Severity},
+    identity::{BundleSeq, Cid},
+    time::WallMicros,
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The version of the file that this program writes.
+const VERSION: u32 = 1;
+
+/// What is remembered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct State {
+    version: u32,
+    /// The client's id.
+    cid: String,
+    /// The mark of the spool that this state goes with.
+    pub(super) spool: String,
+    /// The number of the last bundle begun, 0 for none.
+    pub(super) assigned: u64,
+    /// The last bundle sealed: the head of the chain.
+    pub(super) head: Option<Head>,
+    /// The last stamp that any bundle has, µs.
+    pub(super) last_stamp: Option<i64>,
+    /// Sealed bundles that were in the spool when last looked at, the oldest first.
+    pub(super) held: Vec<Held>,
+    /// Bundles that are lost, and that no later bundle names yet.
+    pub(super) missing: Vec<Missing>,
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+/// The head of the chain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) seq: u64,
+    sha256: String,
+    /// Its file name.
+    pub(super) name: String,
+}
+
+/// A bundle in the spool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) seq: u64,
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    /// First and last stamp, µs; `None` for one without a sample.
+    pub(super) span: Option<(i64, i64)>,
+}
+
+/// A bundle that is lost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Missing {
+    pub(super) seq: u64,
+    /// First and last stamp, µs, where they are known.
+    span: Option<(i64, i64)>,
+    why: Why,
+}
+
+/// Why a bundle is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Why {
+    /// It was the oldest when the spool was full.
+    Full,
+    /// The spool was gone, as `/dev/shm` is after a boot.
+    Gone,
+    /// The recorder ended before anything of it was written.
+    Unwritten,
+}
+
+impl State {
+    /// Reads the state in `dir`, or makes a new one of what the two functions return.
+    pub(super) fn load(
+        dir: &Path,
+        spool: impl FnOnce() -> Result<String, SpoolError>,
+        cid: impl FnOnce() -> Result<Cid, SpoolError>,
+    ) -> Result<Self, SpoolError> {
+        let path = dir.join("state.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self {
+                    version: VERSION,
+                    cid: cid()?.as_str().to_owned(),
+                    spool: spool()?,
+                    assigned: 0,
+                    head: None,
+                    last_stamp: None,
+                    held: Vec::new(),
+                    missing: Vec::new(),
+                    path,
+                });
+            }
+            Err(cause) => return Err(SpoolError::io("read", &path, cause)),
+        };
+        let damaged = |detail: String| SpoolError::State { path: path.clone(), detail };
+        let state: Self = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+        if state.version != VERSION {
+            return Err(damaged(format!("version {}, this program knows {VERSION}", state.version)));
+        }
+        if Cid::parse(&state.cid).is_none() {
+            return Err(damaged(format!("{:?} is no client id", state.cid)));
+        }
+        if state.head.as_ref().is_some_and(|head| Sha256::parse(&head.sha256).is_none()) {
+            return Err(damaged("the head's sha256 is none".to_owned()));
+        }
+        Ok(Self { path, ..state })
+    }
+
+    /// Writes the state; once this returns it survives a power cut.
+    pub(super) fn save(&self) -> Result<(), SpoolError> {
+        let json = serde_json::to_vec_pretty(self)
+            .map_err(|e| SpoolError::State { path: self.path.clone(), detail: e.to_string() })?;
+        durable::replace(&self.path, &json).map_err(|cause| SpoolError::io("write", &self.path, cause))
+    }
+
+    /// Returns the client's id.
+    pub(super) fn cid(&self) -> Cid {
+        Cid::parse(&self.cid).expect("checked when it was read")
+    }
+
+    /// Returns the digest of the head of the chain.
+    pub(super) fn head_sha256(&self) -> Option<Sha256> {
+        self.head.as_ref().and_then(|head| Sha256::parse(&head.sha256))
+    }
+
+    /// Makes a bundle the head of the chain, held in the spool, and forgets the missing that it names.
+    pub(super) fn sealed(&mut self, held: Held, sha256: Sha256, named: &[BundleSeq]) {
+        self.head = Some(Head { seq: held.seq, sha256: sha256.to_string(), name: held.name.clone() });
+        self.last_stamp = held.span.map(|(_, last)| last).or(self.last_stamp);
+        self.missing.retain(|missing| !named.contains(&BundleSeq(missing.seq)));
+        self.held.push(held);
+    }
+
+    /// Takes the oldest bundle off the held ones; it is missing from now on.
+    pub(super) fn drop_oldest(&mut self) -> Option<Held> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let held = self.held.remove(0);
+        self.missing.push(Missing { seq: held.seq, span: held.span, why: Why::Full });
+        Some(held)
+    }
+
+    /// Counts all held bundles as lost.
+    pub(super) fn lose_held(&mut self) {
+        let lost = self.held.drain(..);
+        self.missing.extend(lost.map(|held| Missing { seq: held.seq, span: held.span, why: Why::Gone }));
+    }
+
+    /// Counts a bundle of which nothing is there as lost.
+    pub(super) fn lose(&mut self, seq: u64, why: Why) {
+        if !self.missing.iter().any(|missing| missing.seq == seq) {
+            self.missing.push(Missing { seq, span: None, why });
+        }
+    }
+}
+
+impl Missing {
+    /// Says that the bundle is lost. The gap is thin, since it is told later than the time it speaks of and must not cut what holds
+    /// now; that the bundle's own span is blind follows from its number missing in the chain.
+    pub(super) fn gap(&self, now: WallMicros) -> Gap {
+        let (from, to) = self.span.map_or((now, now), |(first, last)| (WallMicros(first), WallMicros(last)));
+        let why = match self.why {
+            Why::Full => "the spool was full",
+            Why::Gone => "the spool was gone",
+            Why::Unwritten => "nothing of it had been written",
+        };
+        Gap {
+            source: None,
+            severity: Severity::Thin,
+            reason: format!("bundle {} is lost: {why}", self.seq),
+            from,
+            to: Some(to),
+            lost: None,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! System calls: thin safe calls relative to open directories, into buffers that are used again and again.
+//!
+//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds none.
+
+use pofr_core::raw::{RawText, Reading};
+use rustix::{
+    fs::{Mode, OFlags, RawDir},
+    io::Errno,
+};
+use std::{
+    ffi::CStr,
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// A path that the kernel tells in a link is shorter than a page: `do_proc_readlink` in fs/proc/base.c.
+const LINK_BYTES: usize = 4096;
+/// Room for the entries of one getdents64(2) call.
+const LISTING_BYTES: usize = 32 << 10;
+/// What a file of `/proc` is first read into; an argument vector of 2 MB makes it grow, once.
+const TEXT_BYTES: usize = 16 << 10;
+
+/// Buffers for reading a process, allocated once.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    text: Vec<u8>,
+    link: Vec<u8>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { text: vec![0; TEXT_BYTES], link: vec![0; LINK_BYTES] }
+    }
+}
+
+impl Buffers {
+    /// Reads the whole file `name` in `dir`.
+    pub(crate) fn read(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> Result<&[u8], Errno> {
+        let file = rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut length = 0;
+        loop {
+            if length == self.text.len() {
+                self.text.resize(2 * length, 0);
+            }
+            let room = self.text.len() - length;
+            match rustix::io::read(&file, &mut self.text[length..]) {
+                Ok(n) => {
+                    length += n;
+                    // The files of /proc that are read here are made as a whole at the first read, so a short read is the last.
+                    if n < room {
+                        return Ok(&self.text[..length]);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads where the link `name` in `dir` leads.
+    pub(crate) fn read_link(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> Result<&[u8], Errno> {
+        let n = rustix::fs::readlinkat_raw(dir, name, self.link.as_mut_slice())?;
+        Ok(&self.link[..n])
+    }
+
+    /// Reads a link as an attribute.
+    pub(crate) fn link(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> Reading<RawText> {
+        reading(self.read_link(dir, name).map(RawText::from))
+    }
+}
+
+/// Room for directory listings.
+#[derive(Debug)]
+pub(crate) struct ListingBuffer(Vec<MaybeUninit<u8>>);
+
+impl Default for ListingBuffer {
+    fn default() -> Self {
+        Self(vec![MaybeUninit::uninit(); LISTING_BYTES])
+    }
+}
+
+impl ListingBuffer {
+    /// Calls `each` for every entry of `dir` whose name is a number, with the name and that number.
+    pub(crate) fn numbers(
+        &mut self,
+        dir: impl AsFd,
+        mut each: impl FnMut(&CStr, u32) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut entries = RawDir::new(dir, &mut self.0);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if let Some(number) = parse(entry.file_name().to_bytes()) {
+                each(entry.file_name(), number)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a decimal number; `None` for anything else.
+pub(crate) fn parse<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
+    // FromStr would take a sign, which no number of /proc that is read here has.
+    if !digits.first()?.is_ascii_digit() {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Says what an answer of the kernel means for one attribute.
+pub(crate) fn reading<T>(result: Result<T, Errno>) -> Reading<T> {
+    match result {
+        Ok(value) => Reading::Known(value),
+        Err(Errno::NOENT) => Reading::Absent,
+        Err(error) if is_denied(error) => Reading::Denied,
+        Err(_) => Reading::Unknown,
+    }
+}
+
+/// Tells whether the kernel said: there, but not for you.
+pub(crate) fn is_denied(error: Errno) -> bool {
+    matches!(error, Errno::ACCESS | Errno::PERM)
+}
+
+/// Tells whether the kernel said: not there any more.
+pub(crate) fn is_gone(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::SRCH)
+}
+
+/// Opens the directory `name` in `dir` to list it.
+pub(crate) fn open_listing(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens the directory `name` in `dir` as a place to start from.
+pub(crate) fn open_place(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Returns random bytes (getrandom(2)).
+pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_digits_are_a_number() {
+        assert_eq!(parse::<u32>(b"4294967295"), Some(u32::MAX));
+        for bad in ["", "+1", "-1", "4294967296", "1a", "self"] {
+            assert_eq!(parse::<u32>(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_longer_than_the_buffer_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = vec![b'x'; 5 * TEXT_BYTES + 1];
+        std::fs::write(dir.path().join("f"), &long).unwrap();
+        let place =
+            open_place(rustix::fs::CWD, &std::ffi::CString::new(dir.path().to_str().unwrap()).unwrap())
+                .unwrap();
+        let mut buffers = Buffers::default();
+        assert_eq!(buffers.read(place.as_fd(), c"f").unwrap(), long);
+        assert_eq!(buffers.read(place.as_fd(), c"g"), Err(Errno::NOENT));
+    }
+}

@@ -1,0 +1,380 @@
+//! Facts to messages and back. Details that the server works out itself do not travel.
+
+use super::message::{
+    AccountMessage, CustomMessage, EndpointMessage, EntityMessage, FactMessage, FactOneof, FileMessage,
+    InterfaceMessage, ModuleMessage, ProcessMessage, ReadingMessage, RouteMessage, TextsMessage,
+};
+use crate::{
+    digest::{KeyDigest, Sha256},
+    fact::{
+        Custom, Device, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files,
+        Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails, ProcessKey,
+        Route, SocketId, TcpState, Totals, Transport, User,
+    },
+    identity::{BootId, Entity, Pid, StartTicks},
+    raw::{RawText, Reading},
+    source::Source,
+    time::WallMicros,
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// Why a message is no fact.
+type Bad = String;
+
+pub(super) fn encode(fact: &Fact) -> FactMessage {
+    let kind = match fact {
+        Fact::Process(process) => FactOneof::Process(Box::new(encode_process(process))),
+        Fact::File(file) => FactOneof::File(FileMessage {
+            entity: Some(encode_entity(&file.key.entity)),
+            fd: file.key.fd,
+            path: bytes(&file.key.path),
+            mode: file.key.mode as u32,
+            deleted: file.key.deleted,
+        }),
+        Fact::Endpoint(endpoint) => FactOneof::Endpoint(encode_endpoint(endpoint)),
+        Fact::Host(h) => FactOneof::Host(TextsMessage {
+            texts: [
+                &h.hostname,
+                &h.os,
+                &h.os_version,
+                &h.kernel,
+                &h.architecture,
+                &h.vendor,
+                &h.model,
+                &h.timezone,
+            ]
+            .map(bytes)
+            .into(),
+        }),
+        Fact::User(u) => FactOneof::User(AccountMessage {
+            name: bytes(&u.name),
+            uid: u.uid,
+            gid: u.gid,
+            texts: [&u.gecos, &u.home, &u.shell].map(bytes).into(),
+        }),
+        Fact::Group(g) => FactOneof::Group(AccountMessage {
+            name: bytes(&g.name),
+            uid: 0,
+            gid: g.gid,
+            texts: vec![bytes(&g.members)],
+        }),
+        Fact::Interface(i) => FactOneof::Interface(InterfaceMessage {
+            name: bytes(&i.name),
+            mac: bytes(&i.mac),
+            address: i.address.map(address).unwrap_or_default(),
+            prefix: i.prefix.into(),
+            up: i.up,
+        }),
+        Fact::Route(r) => FactOneof::Route(RouteMessage {
+            destination: address(r.destination),
+            prefix: r.prefix.into(),
+            gateway: r.gateway.map(address).unwrap_or_default(),
+            interface: bytes(&r.interface),
+            metric: r.metric,
+        }),
+        Fact::Device(d) => FactOneof::Device(TextsMessage {
+            texts: [&d.bus, &d.address, &d.id, &d.vendor, &d.product, &d.serial, &d.users].map(bytes).into(),
+        }),
+        Fact::Module(m) => {
+            FactOneof::Module(ModuleMessage { name: bytes(&m.name), size: m.size, taint: bytes(&m.taint) })
+        }
+        Fact::Custom(c) => FactOneof::Custom(CustomMessage {
+            source: c.source.name().to_owned(),
+            name: bytes(&c.name),
+            names: c.attributes.keys().cloned().collect(),
+            values: c.attributes.values().map(bytes).collect(),
+        }),
+    };
+    FactMessage { kind: Some(kind) }
+}
+
+pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
+    let kind = message.kind.ok_or("a fact of a kind that this program does not know")?;
+    Ok(match kind {
+        FactOneof::Process(m) => Fact::Process(decode_process(*m, boot)?),
+        FactOneof::File(m) => Fact::File(OpenFile {
+            key: FileKey {
+                entity: decode_entity(m.entity, boot)?,
+                fd: m.fd,
+                path: m.path.into(),
+                mode: match m.mode {
+                    0 => FileMode::Read,
+                    1 => FileMode::Write,
+                    2 => FileMode::ReadWrite,
+                    3 => FileMode::Neither,
+                    4 => FileMode::Unknown,
+                    other => return Err(format!("file mode {other}")),
+                },
+                deleted: m.deleted,
+            },
+            details: FileDetails::default(),
+        }),
+        FactOneof::Endpoint(m) => Fact::Endpoint(decode_endpoint(m, boot)?),
+        FactOneof::Host(m) => {
+            let [hostname, os, os_version, kernel, architecture, vendor, model, timezone] =
+                texts("host", m.texts)?;
+            Fact::Host(Host { hostname, os, os_version, kernel, architecture, vendor, model, timezone })
+        }
+        FactOneof::User(m) => {
+            let [gecos, home, shell] = texts("user", m.texts)?;
+            Fact::User(User { name: m.name.into(), uid: m.uid, gid: m.gid, gecos, home, shell })
+        }
+        FactOneof::Group(m) => {
+            let [members] = texts("group", m.texts)?;
+            Fact::Group(Group { name: m.name.into(), gid: m.gid, members })
+        }
+        FactOneof::Interface(m) => Fact::Interface(Interface {
+            name: m.name.into(),
+            mac: m.mac.into(),
+            address: optional_ip(&m.address)?,
+            prefix: prefix(m.prefix)?,
+            up: m.up,
+        }),
+        FactOneof::Route(m) => Fact::Route(Route {
+            destination: ip(&m.destination)?,
+            prefix: prefix(m.prefix)?,
+            gateway: optional_ip(&m.gateway)?,
+            interface: m.interface.into(),
+            metric: m.metric,
+        }),
+        FactOneof::Device(m) => {
+            let [bus, address, id, vendor, product, serial, users] = texts("device", m.texts)?;
+            Fact::Device(Device { bus, address, id, vendor, product, serial, users })
+        }
+        FactOneof::Module(m) => {
+            Fact::Module(Module { name: m.name.into(), size: m.size, taint: m.taint.into() })
+        }
+        FactOneof::Custom(m) => {
+            if m.names.len() != m.values.len() {
+                return Err(format!(
+                    "custom fact with {} names for {} values",
+                    m.names.len(),
+                    m.values.len()
+                ));
+            }
+            let source = Source::parse(&m.source)
+                .filter(|s| matches!(s, Source::Custom(_)))
+                .ok_or_else(|| format!("{:?} is no name for a custom source", m.source))?;
+            let attributes = m.names.into_iter().zip(m.values.into_iter().map(RawText::from)).collect();
+            Fact::Custom(Custom { source, name: m.name.into(), attributes })
+        }
+    })
+}
+
+fn encode_process(process: &Process) -> ProcessMessage {
+    let Process { key, details } = process;
+    let (namespaces, namespaces_why) = match &key.namespaces {
+        Reading::Known(n) => (vec![n.cgroup, n.ipc, n.mnt, n.net, n.pid, n.time, n.user, n.uts], 0),
+        other => (Vec::new(), why(other)),
+    };
+    ProcessMessage {
+        entity: Some(encode_entity(&key.entity)),
+        ppid: key.ppid.0,
+        ruid: key.ids.ruid,
+        euid: key.ids.euid,
+        rgid: key.ids.rgid,
+        egid: key.ids.egid,
+        comm: bytes(&key.comm),
+        arguments: key.arguments.as_ref().map(bytes),
+        exe: Some(encode_reading(&key.exe)),
+        cwd: Some(encode_reading(&key.cwd)),
+        session: key.session,
+        tty: key.tty,
+        login_uid: key.login_uid,
+        cgroup: Some(encode_reading(&key.cgroup)),
+        namespaces,
+        namespaces_why,
+        zombie: key.zombie,
+        files: key.files as u32,
+        arguments_later: details.arguments.as_ref().map(bytes),
+        started: details.started.map(|t| t.0),
+        exit_code: details.exit_code,
+        totals: details
+            .totals
+            .map_or_else(Vec::new, |t| vec![t.user_micros, t.system_micros, t.read_bytes, t.write_bytes]),
+        exe_sha256: details.exe_sha256.map(|d| d.0.to_vec()),
+    }
+}
+
+fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
+    let namespaces = match (m.namespaces.as_slice(), m.namespaces_why) {
+        (&[cgroup, ipc, mnt, net, pid, time, user, uts], 0) => {
+            Reading::Known(Namespaces { cgroup, ipc, mnt, net, pid, time, user, uts })
+        }
+        ([], why) => absence(why)?,
+        (other, _) => return Err(format!("{} namespaces", other.len())),
+    };
+    let totals = match m.totals.as_slice() {
+        [] => None,
+        &[user_micros, system_micros, read_bytes, write_bytes] => {
+            Some(Totals { user_micros, system_micros, read_bytes, write_bytes })
+        }
+        other => return Err(format!("{} totals", other.len())),
+    };
+    Ok(Process {
+        key: ProcessKey {
+            entity: decode_entity(m.entity, boot)?,
+            ppid: Pid(m.ppid),
+            ids: Ids { ruid: m.ruid, euid: m.euid, rgid: m.rgid, egid: m.egid },
+            comm: m.comm.into(),
+            arguments: m.arguments.map(RawText::from),
+            exe: decode_reading(m.exe)?,
+            cwd: decode_reading(m.cwd)?,
+            session: m.session,
+            tty: m.tty,
+            login_uid: m.login_uid,
+            cgroup: decode_reading(m.cgroup)?,
+            namespaces,
+            zombie: m.zombie,
+            files: match m.files {
+                0 => Files::Read,
+                1 => Files::Denied,
+                2 => Files::Unknown,
+                other => return Err(format!("descriptor table state {other}")),
+            },
+        },
+        details: ProcessDetails {
+            arguments: m.arguments_later.map(RawText::from),
+            started: m.started.map(WallMicros),
+            exit_code: m.exit_code,
+            totals,
+            exe_sha256: m
+                .exe_sha256
+                .map(|b| b.try_into().map(Sha256).map_err(|_| "an executable's sha256 that is not 32 bytes"))
+                .transpose()?,
+            with_files: None,
+        },
+    })
+}
+
+fn encode_endpoint(endpoint: &Endpoint) -> EndpointMessage {
+    let Endpoint { key, details } = endpoint;
+    EndpointMessage {
+        transport: key.transport as u32,
+        local: address(key.local.ip()),
+        local_port: key.local.port().into(),
+        remote: address(key.remote.ip()),
+        remote_port: key.remote.port().into(),
+        state: key.state as u32,
+        cookie: if let SocketId::Cookie(n) = key.socket { Some(n) } else { None },
+        key_inode: if let SocketId::Inode(n) = key.socket { Some(n) } else { None },
+        netns: key.netns,
+        holder: key.holder.as_ref().map(encode_entity),
+        uid: details.uid,
+        inode: details.inode,
+    }
+}
+
+fn decode_endpoint(m: EndpointMessage, boot: BootId) -> Result<Endpoint, Bad> {
+    let at = |ip_bytes: &[u8], port: u32| -> Result<SocketAddr, Bad> {
+        Ok(SocketAddr::new(ip(ip_bytes)?, u16::try_from(port).map_err(|_| format!("port {port}"))?))
+    };
+    Ok(Endpoint {
+        key: EndpointKey {
+            transport: match m.transport {
+                0 => Transport::Tcp,
+                1 => Transport::Udp,
+                other => return Err(format!("transport {other}")),
+            },
+            local: at(&m.local, m.local_port)?,
+            remote: at(&m.remote, m.remote_port)?,
+            state: u8::try_from(m.state)
+                .ok()
+                .and_then(TcpState::from_kernel)
+                .ok_or_else(|| format!("socket state {}", m.state))?,
+            socket: match (m.cookie, m.key_inode) {
+                (Some(n), None) => SocketId::Cookie(n),
+                (None, Some(n)) => SocketId::Inode(n),
+                (None, None) => SocketId::None,
+                (Some(_), Some(_)) => return Err("a socket with both cookie and inode in its key".into()),
+            },
+            netns: m.netns,
+            holder: m.holder.map(|e| decode_entity(Some(e), boot)).transpose()?,
+        },
+        details: EndpointDetails { uid: m.uid, inode: m.inode },
+    })
+}
+
+fn encode_entity(entity: &Entity) -> EntityMessage {
+    match entity {
+        Entity::Started { pid, start, .. } => EntityMessage { pid: pid.0, start: start.0, tag: Vec::new() },
+        Entity::Described { pid, tag } => EntityMessage { pid: pid.0, start: 0, tag: tag.0.to_vec() },
+    }
+}
+
+fn decode_entity(message: Option<EntityMessage>, boot: BootId) -> Result<Entity, Bad> {
+    let m = message.ok_or("no process is named")?;
+    if m.tag.is_empty() {
+        return Ok(Entity::Started { boot, pid: Pid(m.pid), start: StartTicks(m.start) });
+    }
+    let tag = m.tag.try_into().map_err(|_| "a process's tag that is not 20 bytes")?;
+    Ok(Entity::Described { pid: Pid(m.pid), tag: KeyDigest(tag) })
+}
+
+fn encode_reading(reading: &Reading<RawText>) -> ReadingMessage {
+    match reading {
+        Reading::Known(text) => ReadingMessage { bytes: bytes(text), why: 0 },
+        other => ReadingMessage { bytes: Vec::new(), why: why(other) },
+    }
+}
+
+fn decode_reading(message: Option<ReadingMessage>) -> Result<Reading<RawText>, Bad> {
+    match message {
+        None => Ok(Reading::Unknown),
+        Some(ReadingMessage { bytes, why: 0 }) => Ok(Reading::Known(bytes.into())),
+        Some(ReadingMessage { why, .. }) => absence(why),
+    }
+}
+
+const fn why<T>(reading: &Reading<T>) -> u32 {
+    match reading {
+        Reading::Known(_) => 0,
+        Reading::Absent => 1,
+        Reading::Denied => 2,
+        Reading::Unknown => 3,
+    }
+}
+
+fn absence<T>(why: u32) -> Result<Reading<T>, Bad> {
+    match why {
+        1 => Ok(Reading::Absent),
+        2 => Ok(Reading::Denied),
+        3 => Ok(Reading::Unknown),
+        other => Err(format!("reason {other} for a missing value")),
+    }
+}
+
+fn bytes(text: &RawText) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+fn texts<const N: usize>(what: &str, texts: Vec<Vec<u8>>) -> Result<[RawText; N], Bad> {
+    let found = texts.len();
+    let texts: Vec<RawText> = texts.into_iter().map(RawText::from).collect();
+    texts.try_into().map_err(|_| format!("{what} with {found} texts instead of {N}"))
+}
+
+fn address(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn ip(bytes: &[u8]) -> Result<IpAddr, Bad> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        Ok(four.into())
+    } else if let Ok(sixteen) = <[u8; 16]>::try_from(bytes) {
+        Ok(sixteen.into())
+    } else {
+        Err(format!("an address of {} bytes", bytes.len()))
+    }
+}
+
+fn optional_ip(bytes: &[u8]) -> Result<Option<IpAddr>, Bad> {
+    if bytes.is_empty() { Ok(None) } else { ip(bytes).map(Some) }
+}
+
+fn prefix(length: u32) -> Result<u8, Bad> {
+    u8::try_from(length).ok().filter(|n| *n <= 128).ok_or_else(|| format!("prefix length {length}"))
+}

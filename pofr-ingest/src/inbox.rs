@@ -1,0 +1,174 @@
+//! The inbox: a directory that bundles arrive in, and the quarantine beside them.
+//!
+//! Whoever fills it is not trusted: links are not followed, only regular files with one name are read, and no more of them
+//! than the cap.
+
+use pofr_core::raw::RawText;
+use rustix::fs::{FileType, Mode, OFlags};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+/// A directory of bundles.
+#[derive(Debug)]
+pub struct Inbox {
+    dir: PathBuf,
+    max_bytes: u64,
+}
+
+/// What is wrong with the directory, or with a file in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InboxError {
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {cause}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What came of it.
+        cause: io::Error,
+    },
+    /// A file that cannot be a bundle.
+    #[error("{name} is {what}, not a regular file with one link")]
+    NotAFile {
+        /// Its name, escaped.
+        name: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A file larger than any bundle.
+    #[error("{name} has {bytes} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Its name, escaped.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// A file in the inbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    path: PathBuf,
+}
+
+impl Candidate {
+    /// Returns the file's name, as text that cannot harm a terminal.
+    #[must_use]
+    pub fn name(&self) -> String {
+        RawText::from(self.path.file_name().map_or(&b""[..], OsStrExt::as_bytes)).escaped()
+    }
+}
+
+impl Inbox {
+    /// Names the directory; files of more than `max_bytes` are refused.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, max_bytes: u64) -> Self {
+        Self { dir: dir.into(), max_bytes }
+    }
+
+    /// Lists all that may be a bundle, in the order of the names: everything but hidden names and directories.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn candidates(&self) -> Result<Vec<Candidate>, InboxError> {
+        let fail = |cause| InboxError::Io { action: "list", path: self.dir.clone(), cause };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let hidden = entry.file_name().as_bytes().starts_with(b".");
+            let directory = entry.file_type().map_err(fail)?.is_dir();
+            if !hidden && !directory {
+                found.push(Candidate { path: entry.path() });
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Reads a file whole.
+    ///
+    /// # Errors
+    /// [`InboxError`]: it is a link, a device, has several names, is too large, or cannot be read.
+    pub fn read(&self, candidate: &Candidate) -> Result<Vec<u8>, InboxError> {
+        let io = |action, cause: io::Error| InboxError::Io { action, path: candidate.path.clone(), cause };
+        let odd = |what| InboxError::NotAFile { name: candidate.name(), what };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(&candidate.path, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::LOOP) => return Err(odd("a symbolic link")),
+            Err(cause) => return Err(io("open", cause.into())),
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|cause| io("stat", cause.into()))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if stat.st_nlink > 1 => return Err(odd("a file with several links")),
+            FileType::RegularFile => {}
+            _ => return Err(odd("something else")),
+        }
+        let mut bytes = Vec::new();
+        file.take(self.max_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|cause| io("read", cause))?;
+        if bytes.len() as u64 > self.max_bytes {
+            let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+            return Err(InboxError::TooLarge { name: candidate.name(), bytes: size, limit: self.max_bytes });
+        }
+        Ok(bytes)
+    }
+
+    /// Moves a file to `quarantine/` within the inbox, beside a file `NAME.reason`. Nothing is overwritten: a name that is
+    /// taken gets a number.
+    ///
+    /// # Errors
+    /// Where the file cannot be moved.
+    pub fn quarantine(&self, candidate: &Candidate, reason: &str) -> Result<PathBuf, InboxError> {
+        let dir = self.quarantine_dir();
+        fs::create_dir_all(&dir).map_err(|cause| InboxError::Io {
+            action: "make",
+            path: dir.clone(),
+            cause,
+        })?;
+        let name = candidate.path.file_name().unwrap_or_default();
+        let mut target = dir.join(name);
+        let mut number = 1;
+        while target.symlink_metadata().is_ok() {
+            number += 1;
+            let mut numbered = name.to_owned();
+            numbered.push(format!("_{number}"));
+            target = dir.join(numbered);
+        }
+        let mut note = target.clone().into_os_string();
+        note.push(".reason");
+        let note = PathBuf::from(note);
+        fs::write(&note, format!("{reason}\n")).map_err(|cause| InboxError::Io {
+            action: "write",
+            path: note,
+            cause,
+        })?;
+        fs::rename(&candidate.path, &target).map_err(|cause| InboxError::Io {
+            action: "move",
+            path: candidate.path.clone(),
+            cause,
+        })?;
+        Ok(target)
+    }
+
+    /// Returns where refused files go.
+    #[must_use]
+    pub fn quarantine_dir(&self) -> PathBuf {
+        self.dir.join("quarantine")
+    }
+
+    /// Returns the directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}

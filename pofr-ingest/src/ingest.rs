@@ -1,0 +1,275 @@
+//! The pipeline: everything that waits in an inbox, into one client's record.
+//!
+//! First every file is verified, by workers, and only what is needed to put bundles in order is kept. Then runs of consecutive bundles
+//! become jobs: a few new bundles are taken one by one and extend the open slice, a backlog is cut into slices. Workers turn jobs
+//! into rows side by side; one thread commits them in order, each with its ledger entries in one transaction.
+
+mod jobs;
+mod pairing;
+mod survey;
+
+use crate::{
+    inbox::{Candidate, Inbox, InboxError},
+    place::{self, Target},
+    track::TrackedBundle,
+    verify::Rejected,
+};
+use jobs::{Job, Tracked};
+use pofr_core::{
+    digest::Sha256,
+    identity::Cid,
+    store::{Change, ClientStore, Ledger, Level, StoreError, Triad, TriadState},
+    time::WallMicros,
+    wire::v2,
+};
+use std::collections::HashSet;
+
+/// How to ingest.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many threads unpack and track; at least 1. With 1, every bundle extends the open slice where it can.
+    pub workers: usize,
+    /// A slice is sealed when its bundles span so much, µs …
+    pub slice_micros: i64,
+    /// … or when it has so many file rows.
+    pub slice_file_rows: u64,
+    /// How much a bundle may hold.
+    pub limits: v2::Limits,
+    /// How long the half of a v1 snapshot waits for its other half, µs by the server's clock.
+    pub half_wait_micros: i64,
+    /// The server's clock.
+    pub now: fn() -> WallMicros,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            slice_micros: 3_600_000_000,
+            slice_file_rows: 130_000,
+            limits: v2::Limits::default(),
+            half_wait_micros: 600_000_000,
+            now: server_clock,
+        }
+    }
+}
+
+/// Reads the server's wall clock.
+fn server_clock() -> WallMicros {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    WallMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Why ingesting stopped. What was reported as stored is stored; the rest can be ingested again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The inbox failed.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+}
+
+/// What became of a file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It is in the record now.
+    Stored {
+        /// How many samples it had.
+        samples: u64,
+    },
+    /// It was in the record already, or is there twice.
+    Duplicate,
+    /// It cannot be taken; it lies in quarantine.
+    Quarantined(String),
+}
+
+/// What ingesting came to.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Bundles stored.
+    pub stored: u64,
+    /// Files that were stored already.
+    pub duplicates: u64,
+    /// Files put in quarantine: name and reason.
+    pub quarantined: Vec<(String, String)>,
+    /// Samples stored, of all sources.
+    pub samples: u64,
+    /// Rows added.
+    pub rows: u64,
+    /// The time that the bundles stored cover.
+    pub span: Option<(WallMicros, WallMicros)>,
+    /// Halves of v1 snapshots that wait for their other half.
+    pub halves_waiting: u64,
+}
+
+/// How far it has come: files done, files in all.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
+
+/// Takes all that waits in the inbox into the record of client `cid`.
+///
+/// Files that are stored stay where they are; ingesting again finds them to be duplicates.
+///
+/// # Errors
+/// [`IngestError`] where the store or the inbox fails. A bad file is no error: it goes to quarantine.
+pub fn ingest(
+    store: &mut dyn ClientStore,
+    cid: &Cid,
+    inbox: &Inbox,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Report, IngestError> {
+    let ledger = store.ledger()?;
+    let mut run =
+        Ingest { store, inbox, options, ledger, report: Report::default(), done: 0, total: 0, progress };
+    run.all(cid)?;
+    run.report.halves_waiting = run.store.pending_halves()?.len() as u64;
+    Ok(run.report)
+}
+
+struct Ingest<'a> {
+    store: &'a mut dyn ClientStore,
+    inbox: &'a Inbox,
+    options: &'a Options,
+    ledger: Ledger,
+    report: Report,
+    done: usize,
+    total: usize,
+    progress: Progress<'a>,
+}
+
+impl Ingest<'_> {
+    fn all(&mut self, cid: &Cid) -> Result<(), IngestError> {
+        let known: HashSet<Sha256> = self.ledger.bundles.iter().map(|b| b.entry.sha256).collect();
+        let candidates = self.inbox.candidates()?;
+        self.total = candidates.len();
+        let surveyed = survey::survey(self.inbox, candidates, &known, self.options);
+        let mut good = Vec::new();
+        let mut seen = HashSet::new();
+        for (candidate, found) in surveyed {
+            match found {
+                survey::Found::Known => self.settle(&candidate, Outcome::Duplicate)?,
+                survey::Found::Bad(reason) => self.settle(&candidate, Outcome::Quarantined(reason))?,
+                survey::Found::Good(surveyed) if seen.insert(surveyed.name.sha256) => good.push(surveyed),
+                survey::Found::Good(_) => self.settle(&candidate, Outcome::Duplicate)?,
+            }
+        }
+        let pending = self.store.pending_halves()?;
+        let now = (self.options.now)();
+        let jobs = jobs::make(cid, good, pending, &self.ledger, self.options, now);
+        let (inbox, options) = (self.inbox, self.options);
+        jobs::run(inbox, options, jobs, &mut |job, tracked| self.commit(job, tracked))
+    }
+
+    /// Commits what a job came to.
+    fn commit(&mut self, job: &Job, tracked: Tracked) -> Result<(), IngestError> {
+        let mut good: Vec<(Option<Candidate>, TrackedBundle)> = Vec::new();
+        for (candidate, bundle) in tracked.bundles {
+            let checked = bundle.and_then(|bundle| {
+                place::check(&self.ledger, &bundle.stored)?;
+                let among = Ledger {
+                    bundles: good.iter().map(|(_, b)| b.stored.clone()).collect(),
+                    ..Ledger::default()
+                };
+                place::check(&among, &bundle.stored).map(|()| bundle)
+            });
+            match checked {
+                Ok(bundle) => good.push((candidate, bundle)),
+                Err(rejected) => {
+                    if let Some(candidate) = candidate {
+                        self.settle(&candidate, Outcome::Quarantined(rejected.to_string()))?;
+                    }
+                }
+            }
+        }
+        let (candidates, bundles): (Vec<_>, Vec<_>) = good.into_iter().unzip();
+        if bundles.is_empty() && job.drop_halves.is_empty() {
+            return Ok(());
+        }
+        let samples: Vec<u64> = bundles.iter().map(|b| b.stored.entry.samples).collect();
+        let span = span(&bundles);
+        let mut change =
+            if bundles.is_empty() { Change::default() } else { self.place(bundles, job.newest)? };
+        change.keep_halves = tracked.keep_halves;
+        change.drop_halves.clone_from(&job.drop_halves);
+        let rows: u64 = change.insert.iter().map(|(_, rows)| rows.len() as u64).sum();
+        self.store.commit(&change)?;
+        self.ledger = self.store.ledger()?;
+        self.report.rows += rows;
+        self.report.span = match (self.report.span, span) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (a, b) => a.or(b),
+        };
+        for (candidate, samples) in candidates.into_iter().zip(samples) {
+            match candidate {
+                Some(candidate) => self.settle(&candidate, Outcome::Stored { samples })?,
+                None => self.report.samples += samples,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds or makes the slice for these bundles, and plans how they go in.
+    fn place(&mut self, bundles: Vec<TrackedBundle>, newest: bool) -> Result<Change, IngestError> {
+        let open = self.ledger.live().find(|t| t.open).cloned();
+        let mut seal = None;
+        if let Some(open) = open {
+            let follows = bundles.len() == 1 && place::follows(&self.ledger, &open, &bundles[0].stored);
+            if follows && !self.is_full(&open, &bundles[0]) {
+                return Ok(place::plan(self.store, &self.ledger, bundles, Target::Extend(open.id))?);
+            }
+            // A bundle that belongs elsewhere in time leaves the open slice open.
+            let last = span(&bundles).map(|(_, last)| last);
+            seal = (follows || last > Some(open.to)).then_some(open.id);
+        }
+        if let Some(id) = seal {
+            self.store.commit(&Change { seal: vec![id], ..Change::default() })?;
+            self.ledger = self.store.ledger()?;
+        }
+        let (from, to) = span(&bundles).unwrap_or_default();
+        let zone = bundles
+            .iter()
+            .min_by_key(|b| b.stored.entry.first)
+            .map_or_else(Default::default, |b| b.stored.entry.zone);
+        let is_last = self.ledger.bundles.iter().all(|b| b.entry.last < from);
+        let stays_open = newest && is_last && !self.ledger.live().any(|t| t.open);
+        let id = self.store.create_triad(Level::Slice, stays_open, from, to, zone)?;
+        Ok(place::plan(self.store, &self.ledger, bundles, Target::New(id))?)
+    }
+
+    fn is_full(&self, open: &Triad, next: &TrackedBundle) -> bool {
+        debug_assert_eq!(open.state, TriadState::Live);
+        next.stored.entry.last.since(open.from) > self.options.slice_micros
+            || open.rows[1] >= self.options.slice_file_rows
+    }
+
+    /// Notes what became of a file.
+    fn settle(&mut self, candidate: &Candidate, outcome: Outcome) -> Result<(), IngestError> {
+        match outcome {
+            Outcome::Stored { samples } => {
+                self.report.stored += 1;
+                self.report.samples += samples;
+            }
+            Outcome::Duplicate => self.report.duplicates += 1,
+            Outcome::Quarantined(reason) => {
+                self.inbox.quarantine(candidate, &reason)?;
+                self.report.quarantined.push((candidate.name(), reason));
+            }
+        }
+        self.done += 1;
+        (self.progress)(self.done, self.total);
+        Ok(())
+    }
+}
+
+fn span(bundles: &[TrackedBundle]) -> Option<(WallMicros, WallMicros)> {
+    let first = bundles.iter().map(|b| b.stored.entry.first).min()?;
+    let last = bundles.iter().map(|b| b.stored.entry.last).max()?;
+    Some((first, last))
+}
+
+/// A result of the work on one file.
+type Checked<T> = Result<T, Rejected>;

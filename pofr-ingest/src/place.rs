@@ -1,0 +1,439 @@
+//! Placing: in which slice new bundles live, and what they and their neighbours learn of each other.
+//!
+//! Pure planning: reads the ledger and the rows at the edges, and returns a [`Change`].
+//!
+//! New bundles either extend the open slice in place, where they are the next of its run, or get a slice of their own. Either way
+//! every border between a new span and a stored one is settled at once, whatever level the stored one has reached: so a
+//! reader always sees rows that know all that their neighbours can tell, and merging later has only to join.
+
+use crate::{track::TrackedBundle, verify::Rejected};
+use pofr_core::{
+    coverage::{Border, Coverage, Neighbour, PlacedSpan},
+    digest::KeyDigest,
+    fact::FactKind,
+    identity::{BootId, RunId},
+    lifetime::{Lifetime, Row},
+    merge,
+    source::Source,
+    store::{
+        BundleFormat, Change, ClientStore, Edge, EdgeRow, Ledger, RowId, RowUpdate, StoreError, StoredBundle,
+        TableRef, Triad, TriadId,
+    },
+    time::WallMicros,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Where new bundles go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Into the open slice, whose last bundle they follow.
+    Extend(TriadId),
+    /// Into a slice of their own.
+    New(TriadId),
+}
+
+impl Target {
+    const fn id(self) -> TriadId {
+        match self {
+            Self::Extend(id) | Self::New(id) => id,
+        }
+    }
+}
+
+/// Checks that a bundle fits what is stored.
+///
+/// # Errors
+/// [`Rejected`]: another client's, a fork, an overlap, a run of two boots.
+pub fn check(ledger: &Ledger, bundle: &StoredBundle) -> Result<(), Rejected> {
+    let new = &bundle.entry;
+    let owner = ledger.bundles.iter().find_map(|b| b.entry.cid.as_ref());
+    if let (Some(found), Some(expected)) = (&new.cid, owner)
+        && found != expected
+    {
+        return Err(Rejected::OtherClient { found: found.clone(), expected: expected.clone() });
+    }
+    for StoredBundle { entry: old, spans, .. } in ledger.bundles.iter().filter(|b| b.entry.run == new.run) {
+        if old.boot != new.boot {
+            let (stored, found) = (old.boot.to_string(), new.boot.to_string());
+            return Err(Rejected::OtherBoot { run: new.run.to_string(), stored, found });
+        }
+        if old.seq == new.seq && new.format == BundleFormat::V2 {
+            return Err(Rejected::Fork { seq: new.seq.0, run: new.run.to_string(), stored: old.sha256 });
+        }
+        let apart =
+            |old_last: WallMicros, old_first: WallMicros, first: WallMicros, last: WallMicros| match new
+                .format
+            {
+                BundleFormat::V2 if old.seq < new.seq => old_last < first,
+                BundleFormat::V2 => last < old_first,
+                BundleFormat::V1 => old_last < first || last < old_first,
+            };
+        for a in spans {
+            for b in bundle.spans.iter().filter(|b| b.source == a.source) {
+                if !apart(a.last, a.first, b.first, b.last) {
+                    return Err(Rejected::Overlap { from: new.first, to: new.last, other: old.seq.0 });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether `bundle` follows the last bundle of the open slice, so that it may extend it.
+#[must_use]
+pub fn follows(ledger: &Ledger, open: &Triad, bundle: &StoredBundle) -> bool {
+    let Some(last) = ledger.bundles.iter().filter(|b| b.triad == open.id).max_by_key(|b| b.entry.last) else {
+        return false;
+    };
+    let (old, new) = (&last.entry, &bundle.entry);
+    let consecutive = match new.format {
+        BundleFormat::V1 => true,
+        BundleFormat::V2 => old.seq.0.checked_add(1) == Some(new.seq.0),
+    };
+    // Nothing of the run may lie behind the open slice's end, or extending it would skip that.
+    let behind = ledger
+        .bundles
+        .iter()
+        .any(|b| b.entry.run == new.run && b.entry.first > old.last && b.entry.first < new.first);
+    old.run == new.run && old.format == new.format && consecutive && old.last < new.first && !behind
+}
+
+/// Plans how `bundles`, all of one run and new to the ledger, become part of the record.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn plan(
+    store: &mut dyn ClientStore,
+    ledger: &Ledger,
+    bundles: Vec<TrackedBundle>,
+    target: Target,
+) -> Result<Change, StoreError> {
+    let mut plan = Plan { store, target, change: Change::default(), updates: BTreeMap::new() };
+    let mut rows = Vec::new();
+    for mut bundle in bundles {
+        bundle.stored.triad = target.id();
+        rows.append(&mut bundle.rows);
+        plan.change.bundles.push(bundle.stored);
+    }
+    // The label tells new spans from stored ones, even within the slice that they extend.
+    let relabel = |mut span: PlacedSpan| {
+        span.group = NEW;
+        span
+    };
+    let stored = ledger.spans();
+    let new = plan.change.bundles.iter().flat_map(StoredBundle::placed_spans).map(relabel);
+    let spans: Vec<PlacedSpan> = stored.iter().cloned().chain(new).collect();
+    let rows = merge::stitch(rows, &Coverage::among(&spans, |group| group == NEW));
+    let mut fresh = Fresh::new(rows);
+    let coverage = Coverage::new(&spans);
+    for span in spans.iter().filter(|s| s.group == NEW) {
+        if let Some(Neighbour::Border(border)) = coverage.before(span.run, &span.span.source, span.span.first)
+            && let Some(group) = ending_at(&stored, span, border.left)
+        {
+            plan.settle_left(&mut fresh, span, &border, group)?;
+        }
+        if let Some(Neighbour::Border(border)) = coverage.after(span.run, &span.span.source, span.span.last)
+            && let Some(group) = beginning_at(&stored, span, border.right)
+        {
+            plan.settle_right(&mut fresh, span, &border, group)?;
+        }
+    }
+    plan.settle_boots(&stored, &Coverage::new(&stored), &coverage)?;
+    let mut change = plan.change;
+    change.update = plan.updates.into_values().collect();
+    change.insert = fresh.into_tables(target.id());
+    if let Target::New(id) = target {
+        change.make_live.push(id);
+    }
+    Ok(change)
+}
+
+/// The label of spans that are about to be stored.
+const NEW: i64 = i64::MIN;
+
+/// Returns the label of the stored span of the same line that ends at `stamp`.
+fn ending_at(stored: &[PlacedSpan], like: &PlacedSpan, stamp: WallMicros) -> Option<i64> {
+    let same =
+        |s: &&PlacedSpan| s.run == like.run && s.span.source == like.span.source && s.span.last == stamp;
+    stored.iter().find(same).map(|s| s.group)
+}
+
+/// Returns the label of the stored span of the same line that begins at `stamp`.
+fn beginning_at(stored: &[PlacedSpan], like: &PlacedSpan, stamp: WallMicros) -> Option<i64> {
+    let same =
+        |s: &&PlacedSpan| s.run == like.run && s.span.source == like.span.source && s.span.first == stamp;
+    stored.iter().find(same).map(|s| s.group)
+}
+
+/// Returns the kinds of facts that a source reports.
+#[must_use]
+pub fn kinds_of(source: &Source) -> &'static [FactKind] {
+    match source {
+        Source::Process => &[FactKind::Process, FactKind::File],
+        Source::Endpoint => &[FactKind::Endpoint],
+        Source::Host => &[FactKind::Host],
+        Source::Account => &[FactKind::User, FactKind::Group],
+        Source::Interface => &[FactKind::Interface],
+        Source::Route => &[FactKind::Route],
+        Source::Device => &[FactKind::Device],
+        Source::Module => &[FactKind::Module],
+        Source::Custom(_) => &[FactKind::Custom],
+    }
+}
+
+fn table(triad: TriadId, kind: FactKind) -> TableRef {
+    TableRef { triad: kind.in_triad().then_some(triad), kind }
+}
+
+/// Rows that are about to be stored, and those that turned out to be part of stored ones.
+struct Fresh {
+    rows: Vec<Option<Row>>,
+    /// For a row that was joined to a stored one: where that is, and its lifetime now.
+    joined: HashMap<usize, RowUpdate>,
+}
+
+impl Fresh {
+    fn new(rows: Vec<Row>) -> Self {
+        Self { rows: rows.into_iter().map(Some).collect(), joined: HashMap::new() }
+    }
+
+    /// Returns the rows of one kind, run and source whose lifetime `wanted` accepts: their places, digests and lifetimes.
+    fn at(
+        &self,
+        kind: FactKind,
+        span: &PlacedSpan,
+        wanted: impl Fn(&Lifetime) -> bool,
+    ) -> Vec<(usize, KeyDigest, Lifetime)> {
+        let mine = |row: &Row| {
+            row.fact.kind() == kind && row.run == span.run && row.fact.source() == span.span.source
+        };
+        self.rows
+            .iter()
+            .enumerate()
+            .filter_map(|(i, row)| {
+                row.as_ref().filter(|row| mine(row) && wanted(&row.life)).map(|row| (i, row.digest, row.life))
+            })
+            .collect()
+    }
+
+    fn set(&mut self, i: usize, life: Lifetime) {
+        if let Some(row) = &mut self.rows[i] {
+            row.life = life;
+        }
+    }
+
+    fn into_tables(self, triad: TriadId) -> Vec<(TableRef, Vec<Row>)> {
+        let mut tables: BTreeMap<TableRef, Vec<Row>> = BTreeMap::new();
+        for (i, row) in self.rows.into_iter().enumerate() {
+            if let Some(row) = row
+                && !self.joined.contains_key(&i)
+            {
+                tables.entry(table(triad, row.fact.kind())).or_default().push(row);
+            }
+        }
+        tables.into_iter().collect()
+    }
+}
+
+struct Plan<'a> {
+    store: &'a mut dyn ClientStore,
+    target: Target,
+    change: Change,
+    /// Stored rows that change; one may be settled at both of its ends.
+    updates: BTreeMap<(TableRef, RowId), RowUpdate>,
+}
+
+impl Plan<'_> {
+    /// Reads the stored rows at an edge, as they will be.
+    fn edge_rows(
+        &mut self,
+        table: TableRef,
+        span: &PlacedSpan,
+        edge: Edge,
+    ) -> Result<Vec<EdgeRow>, StoreError> {
+        let mut rows = self.store.edge_rows(table, span.run, &span.span.source, edge)?;
+        for row in &mut rows {
+            if let Some(update) = self.updates.get(&(table, row.id)) {
+                row.life = update.life;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn update(&mut self, update: RowUpdate) {
+        let slot = self.updates.entry((update.table, update.id));
+        let known = slot.or_insert_with(|| update.clone());
+        known.life = update.life;
+        known.learned = known.learned.take().or(update.learned);
+    }
+
+    /// Tells whether rows on both sides of a border live in one table, so that two that are one become one at once.
+    fn one_table(&self, kind: FactKind, group: i64) -> bool {
+        !kind.in_triad() || matches!(self.target, Target::Extend(id) if id.0 == group)
+    }
+
+    /// Settles the border between a stored span and a new one that follows it.
+    fn settle_left(
+        &mut self,
+        fresh: &mut Fresh,
+        span: &PlacedSpan,
+        border: &Border,
+        group: i64,
+    ) -> Result<(), StoreError> {
+        for &kind in kinds_of(&span.span.source) {
+            let table = table(TriadId(group), kind);
+            let old = self.edge_rows(table, span, Edge::EndingAt(border.left))?;
+            let new = fresh.at(kind, span, |life| life.begins_at(border));
+            let settled = merge::settle(border, &keyed(&old), &dropped(&new));
+            let mut partner = HashMap::new();
+            if border.joined && self.one_table(kind, group) {
+                partner.extend(settled.pairs.iter().copied());
+            }
+            for (i, old) in old.iter().enumerate() {
+                match partner.get(&i) {
+                    Some(&j) => {
+                        let life = settled.left[i].joined(&settled.right[j]);
+                        let learned = fresh.rows[new[j].0].as_ref().map(|row| row.fact.clone());
+                        let update = RowUpdate { table, id: old.id, life, learned };
+                        if !self.goes_on_unchanged(&old.life, &update, span) {
+                            self.update(update.clone());
+                        }
+                        fresh.joined.insert(new[j].0, update);
+                    }
+                    None if self.must_write(&old.life, &settled.left[i], group) => {
+                        let life = settled.left[i];
+                        self.update(RowUpdate { table, id: old.id, life, learned: None });
+                    }
+                    None => {}
+                }
+            }
+            for (j, (i, ..)) in new.iter().enumerate() {
+                if !fresh.joined.contains_key(i) {
+                    fresh.set(*i, settled.right[j]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles the border between a new span and a stored one that follows it.
+    fn settle_right(
+        &mut self,
+        fresh: &mut Fresh,
+        span: &PlacedSpan,
+        border: &Border,
+        group: i64,
+    ) -> Result<(), StoreError> {
+        for &kind in kinds_of(&span.span.source) {
+            let table = table(TriadId(group), kind);
+            let old = self.edge_rows(table, span, Edge::BeginningAt(border.right))?;
+            let mut new = fresh.at(kind, span, |life| life.ends_at(border));
+            for (i, _, life) in &mut new {
+                if let Some(update) = fresh.joined.get(i) {
+                    *life = update.life;
+                }
+            }
+            let settled = merge::settle(border, &dropped(&new), &keyed(&old));
+            let mut taken = BTreeSet::new();
+            for (j, (i, ..)) in new.iter().enumerate() {
+                let mut life = settled.left[j];
+                let partner = settled.pairs.iter().find(|(left, _)| *left == j).map(|(_, right)| *right);
+                if let Some(right) = partner
+                    && border.joined
+                    && self.one_table(kind, group)
+                {
+                    // Kinds without triads have no details, so nothing but the lifetime has to move.
+                    life = life.joined(&settled.right[right]);
+                    taken.insert(right);
+                    self.change.delete.push((table, old[right].id));
+                }
+                match fresh.joined.get_mut(i) {
+                    Some(update) => {
+                        update.life = life;
+                        self.update(update.clone());
+                    }
+                    None => fresh.set(*i, life),
+                }
+            }
+            for (right, old) in old.iter().enumerate().filter(|(right, _)| !taken.contains(right)) {
+                if settled.right[right] != old.life {
+                    let life = settled.right[right];
+                    self.update(RowUpdate { table, id: old.id, life, learned: None });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a stored row at the end of an open slice merely lives on: then the ledger's new last stamp says it all.
+    fn goes_on_unchanged(&self, old: &Lifetime, update: &RowUpdate, span: &PlacedSpan) -> bool {
+        let last = self.last_stamp(span);
+        let same = Lifetime { last_seen: update.life.last_seen, ..*old } == update.life;
+        update.table.triad.is_some()
+            && same
+            && old.last_seen.is_some()
+            && update.life.last_seen == Some(last)
+            && !teaches(update)
+    }
+
+    /// Tells whether a stored row that nothing new is joined to must be written. Where its open slice goes on without it,
+    /// its last stamp must be made explicit, even if nothing else changes.
+    fn must_write(&self, old: &Lifetime, new: &Lifetime, group: i64) -> bool {
+        old != new || matches!(self.target, Target::Extend(id) if id.0 == group)
+    }
+
+    /// Returns the last stamp that the new bundles have of a span's source.
+    fn last_stamp(&self, span: &PlacedSpan) -> WallMicros {
+        let spans = self.change.bundles.iter().flat_map(|b| &b.spans);
+        spans.filter(|s| s.source == span.span.source).map(|s| s.last).max().unwrap_or(span.span.last)
+    }
+
+    /// Where a new boot is known now that was not before, or an earlier one: what the old boot left open is gone by then.
+    fn settle_boots(
+        &mut self,
+        stored: &[PlacedSpan],
+        before: &Coverage,
+        after: &Coverage,
+    ) -> Result<(), StoreError> {
+        let mut ends: BTreeMap<(RunId, &Source), &PlacedSpan> = BTreeMap::new();
+        for span in stored.iter().filter(|s| s.boot != BootId::UNKNOWN && s.span.source.dies_with_boot()) {
+            let end = ends.entry((span.run, &span.span.source)).or_insert(span);
+            if end.span.last < span.span.last {
+                *end = span;
+            }
+        }
+        for ((run, source), span) in ends {
+            let last = span.span.last;
+            let Some(Neighbour::NewBoot(first)) = after.after(run, source, last) else { continue };
+            if before.after(run, source, last) == Some(Neighbour::NewBoot(first)) {
+                continue;
+            }
+            for &kind in kinds_of(source) {
+                let table = table(TriadId(span.group), kind);
+                for row in self.edge_rows(table, span, Edge::EndingAt(last))? {
+                    let life = Lifetime { gone_by: Some(first).filter(|first| *first >= last), ..row.life };
+                    if life != row.life {
+                        self.update(RowUpdate { table, id: row.id, life, learned: None });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether an update may carry details that the stored row lacks. Only processes learn details while they live;
+/// the holder of a file and a socket's ids are known from the start.
+fn teaches(update: &RowUpdate) -> bool {
+    use pofr_core::Fact;
+    matches!(&update.learned, Some(Fact::Process(p))
+        if p.details.exit_code.is_some() || p.details.totals.is_some() || p.details.exe_sha256.is_some() || p.details.arguments.is_some())
+}
+
+fn keyed(rows: &[EdgeRow]) -> Vec<(KeyDigest, Lifetime)> {
+    rows.iter().map(|row| (row.digest, row.life)).collect()
+}
+
+fn dropped(rows: &[(usize, KeyDigest, Lifetime)]) -> Vec<(KeyDigest, Lifetime)> {
+    rows.iter().map(|(_, digest, life)| (*digest, *life)).collect()
+}

@@ -1,0 +1,181 @@
+//! Tracking: from a verified bundle to rows, spans and gaps. Needs no database, so workers do it side by side.
+
+use crate::verify::Rejected;
+use pofr_core::{
+    diff::Differ,
+    digest::Sha256,
+    gap::{Gap, Severity},
+    identity::{BootId, BundleSeq, Cid, RunId},
+    lifetime::{Row, Tracker},
+    record::Record,
+    store::{BundleEntry, BundleFormat, StoredBundle, TriadId},
+    time::WallMicros,
+    wire::{
+        name::BundleName,
+        v1::{self, Converter, RawSnapshot, Step},
+        v2,
+    },
+};
+
+/// A client's clock may be so far ahead of the server's before the record says so, µs.
+const AHEAD_MICROS: i64 = 10 * 60 * 1_000_000;
+
+/// A bundle as rows, not yet placed in any triad.
+#[derive(Debug)]
+pub struct TrackedBundle {
+    /// What the ledger will keep of it; its triad is not known yet.
+    pub stored: StoredBundle,
+    /// Its lifetimes, cut at its edges.
+    pub rows: Vec<Row>,
+}
+
+/// A triad that does not exist, until the bundle is placed.
+const NOWHERE: TriadId = TriadId(-1);
+
+/// Tracks a v2 bundle.
+///
+/// # Errors
+/// [`Rejected`] where its records contradict themselves or its manifest.
+pub fn track_v2(
+    name: &BundleName,
+    bundle: &v2::Bundle,
+    received: WallMicros,
+) -> Result<TrackedBundle, Rejected> {
+    let header = &bundle.header;
+    let mut tracker = Tracker::new(header.run, header.zone);
+    for record in bundle.records()? {
+        tracker.apply(record?)?;
+    }
+    let tracked = tracker.finish();
+    let first = tracked.spans.iter().map(|s| s.first).min();
+    let last = tracked.spans.iter().map(|s| s.last).max();
+    let (found, announced) = (first.zip(last).map(|(a, b)| (a.0, b.0)), bundle.manifest.wall);
+    if found != announced {
+        return Err(Rejected::Times { announced, found });
+    }
+    let (first, last) = first.zip(last).ok_or(Rejected::Empty)?;
+    let mut gaps = tracked.gaps;
+    gaps.extend(clock_ahead(last, received));
+    let entry = BundleEntry {
+        cid: Some(header.cid.clone()),
+        sha256: name.sha256,
+        name: name.to_string(),
+        format: BundleFormat::V2,
+        seq: header.seq,
+        previous: header.previous,
+        run: header.run,
+        boot: header.boot,
+        zone: header.zone,
+        first,
+        last,
+        interval_micros: header.interval_micros,
+        samples: tracked.samples,
+        left_out: 0,
+        complete: bundle.manifest.complete,
+        received,
+    };
+    Ok(TrackedBundle {
+        stored: StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE },
+        rows: tracked.rows,
+    })
+}
+
+/// Returns the run that all v1 bundles of a client belong to: v1 knows neither runs nor boots.
+#[must_use]
+pub fn v1_run(cid: &Cid) -> RunId {
+    let digest = Sha256::of(format!("pofr/v1-run/{cid}").as_bytes());
+    let mut run = [0; 16];
+    run.copy_from_slice(&digest.0[..16]);
+    RunId(run)
+}
+
+/// Tracks the snapshots of a v1 tar; some of their halves may have come in its neighbours. A tar may come to nothing only where
+/// `some_wait`: halves of it that wait for their other half.
+///
+/// # Errors
+/// [`Rejected`] where a snapshot cannot be read.
+pub fn track_v1(
+    name: &BundleName,
+    run: RunId,
+    snapshots: &[RawSnapshot],
+    received: WallMicros,
+    some_wait: bool,
+) -> Result<TrackedBundle, Rejected> {
+    if snapshots.is_empty() && !some_wait {
+        return Err(Rejected::Empty);
+    }
+    let stamps: Vec<WallMicros> = snapshots.iter().map(|s| s.stamp).collect();
+    // A single snapshot says nothing of the pace; the first POFR's default is 300 ms.
+    let interval_micros = v1::median_interval(&stamps).unwrap_or(300_000);
+    let zone = snapshots.first().map_or(name.zone, |s| s.zone);
+    let mut tracker = Tracker::new(run, zone);
+    let mut differ = Differ::default();
+    let mut converter = Converter::new(interval_micros);
+    let (mut left_out, mut undecidable) = (0, 0);
+    let mut apply = |steps: Vec<Step>| -> Result<(), Rejected> {
+        for step in steps {
+            tracker.apply(match step {
+                Step::Observe { source, stamp, facts } => {
+                    Record::Sample(differ.observe(&source, stamp, 0, facts)?)
+                }
+                Step::Blind(gap) => differ.blind(gap),
+            })?;
+        }
+        Ok(())
+    };
+    for raw in snapshots {
+        let decoded = v1::decode(raw)?;
+        left_out += decoded.pid_only;
+        undecidable += decoded.undecidable;
+        apply(converter.push(decoded))?;
+    }
+    apply(converter.finish())?;
+    let tracked = tracker.finish();
+    let first = tracked.spans.iter().map(|s| s.first).min().unwrap_or(name.stamp);
+    let last = tracked.spans.iter().map(|s| s.last).max().unwrap_or(name.stamp);
+    let mut gaps = tracked.gaps;
+    for (count, what) in [
+        (left_out, "processes were gone before anything but their pids could be read"),
+        (undecidable, "processes have a name that cannot be told from their arguments"),
+    ] {
+        if count > 0 {
+            gaps.push(thin(format!("{count} times, {what}"), first, last, Some(count)));
+        }
+    }
+    gaps.extend(clock_ahead(last, received));
+    let entry = BundleEntry {
+        cid: None,
+        sha256: name.sha256,
+        name: name.to_string(),
+        format: BundleFormat::V1,
+        seq: BundleSeq(u64::try_from(name.stamp.0).unwrap_or(0)),
+        previous: None,
+        run,
+        boot: BootId::UNKNOWN,
+        zone,
+        first,
+        last,
+        interval_micros,
+        samples: tracked.samples,
+        left_out,
+        complete: true,
+        received,
+    };
+    Ok(TrackedBundle {
+        stored: StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE },
+        rows: tracked.rows,
+    })
+}
+
+/// Says so where a client's clock is far ahead of the server's: its times are kept as they are.
+fn clock_ahead(last: WallMicros, received: WallMicros) -> Option<Gap> {
+    let ahead = last.since(received);
+    (ahead > AHEAD_MICROS).then(|| {
+        let reason = format!("the client's clock is {} s ahead of the server's", ahead / 1_000_000);
+        thin(reason, received, last, None)
+    })
+}
+
+fn thin(reason: String, from: WallMicros, to: WallMicros, lost: Option<u64>) -> Gap {
+    Gap { source: None, severity: Severity::Thin, reason, from, to: Some(to), lost }
+}

@@ -1,0 +1,372 @@
+//! Random machines: what their recorder sees, tick by tick, and the bundles that come of it.
+
+use pofr_core::{
+    collector::Notice,
+    coverage::{PlacedSpan, Succession},
+    diff::Differ,
+    fact::{
+        Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile,
+        Process, ProcessDetails, ProcessKey, SocketId, TcpState, Transport,
+    },
+    gap::{Gap, Severity},
+    identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId, StartTicks},
+    lifetime::{Row, Tracker},
+    raw::Reading,
+    record::Record,
+    source::Source,
+    time::{WallMicros, ZoneOffset},
+    wire::v2,
+};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// How many processes there can be; each has two programs and two files.
+pub const PROCESSES: u32 = 4;
+/// How many endpoints there can be.
+pub const ENDPOINTS: u16 = 4;
+
+/// One thing that happens to a recorder.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// It samples: which processes are there and how, which endpoints. `None`: that sampler failed.
+    Tick {
+        /// The processes.
+        processes: Option<Vec<Seen>>,
+        /// The endpoints' ports.
+        endpoints: Option<Vec<u16>>,
+    },
+    /// An event source tells.
+    Event {
+        /// What it says.
+        what: What,
+        /// Of which fact.
+        fact: Box<Fact>,
+    },
+}
+
+/// A process as a sample shows it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its process id.
+    pub pid: u32,
+    /// Which of two programs it runs.
+    pub program: u8,
+    /// Whether its files can be read.
+    pub readable: bool,
+    /// Which of two files it has open.
+    pub files: [bool; 2],
+}
+
+/// One run of a recorder.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Whether the machine was booted anew before it.
+    pub new_boot: bool,
+    /// How far the wall clock jumped before it, µs; may be back.
+    pub jump: i64,
+    /// What happens, and whether the recorder would like to begin a bundle there.
+    pub steps: Vec<(Step, bool)>,
+}
+
+/// What a fake event source says at a moment.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// The fact began.
+    Began,
+    /// The fact ended.
+    Ended,
+    /// The fact came and went.
+    Passed,
+}
+
+fn entity(boot: BootId, pid: u32) -> Entity {
+    Entity::Started { boot, pid: Pid(pid), start: StartTicks(u64::from(pid) * 100) }
+}
+
+/// Makes a process fact.
+#[must_use]
+pub fn process(boot: BootId, seen: &Seen) -> Fact {
+    Fact::Process(Process {
+        key: ProcessKey {
+            entity: entity(boot, seen.pid),
+            ppid: Pid(1),
+            ids: Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 },
+            comm: if seen.program == 0 { "sh".into() } else { "vi".into() },
+            arguments: Some("sh\0-c".into()),
+            exe: Reading::Absent,
+            cwd: Reading::Denied,
+            session: 1,
+            tty: 0,
+            login_uid: None,
+            cgroup: Reading::Unknown,
+            namespaces: Reading::Absent,
+            zombie: false,
+            files: if seen.readable { Files::Read } else { Files::Denied },
+        },
+        details: ProcessDetails::default(),
+    })
+}
+
+/// Makes a file fact.
+#[must_use]
+pub fn file(boot: BootId, pid: u32, fd: u32) -> Fact {
+    Fact::File(OpenFile {
+        key: FileKey {
+            entity: entity(boot, pid),
+            fd,
+            path: format!("/tmp/{pid}/{fd}").as_str().into(),
+            mode: FileMode::Read,
+            deleted: false,
+        },
+        details: FileDetails::default(),
+    })
+}
+
+/// Makes an endpoint fact.
+#[must_use]
+pub fn endpoint(port: u16) -> Fact {
+    Fact::Endpoint(Endpoint {
+        key: EndpointKey {
+            transport: Transport::Tcp,
+            local: ([127, 0, 0, 1], port).into(),
+            remote: ([0, 0, 0, 0], 0).into(),
+            state: TcpState::Listen,
+            socket: SocketId::Cookie(port.into()),
+            netns: None,
+            holder: None,
+        },
+        details: EndpointDetails { uid: Some(0), inode: None },
+    })
+}
+
+/// Returns the facts of one reading.
+#[must_use]
+pub fn facts(boot: BootId, processes: &[Seen]) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for seen in processes {
+        facts.push(process(boot, seen));
+        for (fd, open) in (0..).zip(seen.files) {
+            if open && seen.readable {
+                facts.push(file(boot, seen.pid, fd));
+            }
+        }
+    }
+    facts
+}
+
+fn seen() -> impl Strategy<Value = Vec<Seen>> {
+    let one = (any::<bool>(), 0..2u8, prop::bool::weighted(0.85), any::<[bool; 2]>());
+    prop::collection::vec(one, PROCESSES as usize).prop_map(|all| {
+        let there = (1..).zip(all).filter(|(_, (there, ..))| *there);
+        there.map(|(pid, (_, program, readable, files))| Seen { pid, program, readable, files }).collect()
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let boot = BootId([1; 16]);
+    let any_fact = prop_oneof![
+        (1..=PROCESSES, 0..2u8).prop_map(move |(pid, program)| {
+            process(boot, &Seen { pid, program, readable: true, files: [false; 2] })
+        }),
+        (1..=PROCESSES, 0..2u32).prop_map(move |(pid, fd)| file(boot, pid, fd)),
+        (1..=ENDPOINTS).prop_map(endpoint),
+    ];
+    let ports = prop::collection::btree_set(1..=ENDPOINTS, 0..=ENDPOINTS as usize);
+    prop_oneof![
+        5 => (prop::option::weighted(0.95, seen()), prop::option::weighted(0.95, ports)).prop_map(|(processes, ports)| {
+            Step::Tick { processes, endpoints: ports.map(|p| p.into_iter().collect()) }
+        }),
+        2 => (prop::sample::select(vec![What::Began, What::Ended, What::Passed]), any_fact)
+            .prop_map(|(what, fact)| Step::Event { what, fact: Box::new(fact) }),
+    ]
+}
+
+/// Makes up a machine's history.
+pub fn history() -> impl Strategy<Value = Vec<Run>> {
+    let run = (
+        any::<bool>(),
+        -3_000_000i64..3_000_000,
+        prop::collection::vec((step(), prop::bool::weighted(0.3)), 1..24),
+    );
+    prop::collection::vec(run, 1..4).prop_map(|runs| {
+        runs.into_iter().map(|(new_boot, jump, steps)| Run { new_boot, jump, steps }).collect()
+    })
+}
+
+/// A step as it happened: when, in which bundle of which run.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    /// When.
+    pub at: WallMicros,
+    /// In which bundle.
+    pub seq: BundleSeq,
+    /// What.
+    pub step: Step,
+}
+
+/// A run as it happened.
+#[derive(Clone, Debug)]
+pub struct RunLog {
+    /// The run.
+    pub run: RunId,
+    /// Its boot.
+    pub boot: BootId,
+    /// What happened, in order.
+    pub happened: Vec<Happened>,
+}
+
+/// A bundle: as it is sent, and as its rows.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Its number.
+    pub seq: BundleSeq,
+    /// Its rows, cut at its edges.
+    pub rows: Vec<Row>,
+    /// Its spans, labelled with its number.
+    pub spans: Vec<PlacedSpan>,
+    /// Its file name.
+    pub name: String,
+    /// Its bytes.
+    pub tar: Vec<u8>,
+}
+
+/// Plays a history: what happened when, and every bundle, sent through the wire format.
+#[must_use]
+pub fn play(history: &[Run]) -> (Vec<RunLog>, Vec<Bundle>) {
+    let (mut logs, mut bundles) = (Vec::new(), Vec::new());
+    let (mut now, mut seq, mut boot) = (1_000_000_000i64, 0u64, 1u8);
+    for (number, run) in (1u8..).zip(history) {
+        boot += u8::from(run.new_boot);
+        now += 1_000_000 + run.jump;
+        let log = play_run(run, RunId([number; 16]), BootId([boot; 16]), &mut now, &mut seq, &mut bundles);
+        logs.push(log);
+    }
+    (logs, bundles)
+}
+
+fn play_run(
+    run: &Run,
+    id: RunId,
+    boot: BootId,
+    now: &mut i64,
+    seq: &mut u64,
+    out: &mut Vec<Bundle>,
+) -> RunLog {
+    let mut log = RunLog { run: id, boot, happened: Vec::new() };
+    let mut differ = Differ::default();
+    let mut records: Vec<Record> = Vec::new();
+    let (mut empty, mut last_tick) = (true, WallMicros(*now));
+    *seq += 1;
+    for (step, wants_bundle) in &run.steps {
+        *now += 100_000;
+        let at = WallMicros(*now);
+        let step = reboot(step, boot);
+        if let Step::Tick { processes, endpoints } = &step {
+            let processes = processes.as_ref().map(|p| facts(boot, p));
+            let endpoints = endpoints.as_ref().map(|p| p.iter().copied().map(endpoint).collect::<Vec<_>>());
+            let sound = processes.as_ref().is_some_and(|f| !differ.would_lose(&Source::Process, f))
+                && endpoints.is_some();
+            if *wants_bundle && !empty && sound {
+                out.push(close(id, boot, *seq, std::mem::take(&mut records)));
+                differ.begin_bundle();
+                *seq += 1;
+            }
+            for (source, facts) in [(Source::Process, processes), (Source::Endpoint, endpoints)] {
+                records.push(match facts {
+                    Some(facts) => Record::Sample(differ.observe(&source, at, 10, facts).unwrap()),
+                    None => differ.blind(blind(source, last_tick, at)),
+                });
+            }
+            last_tick = at;
+            empty = false;
+        } else if let Step::Event { what, fact } = &step {
+            let fact = Fact::clone(fact);
+            let notice = match *what {
+                What::Began => Notice::Began(fact, at),
+                What::Ended => Notice::Ended(fact, at),
+                What::Passed => Notice::Passed { fact, began: Some(at), ended: at.plus(10) },
+            };
+            records.extend(differ.notice(notice).unwrap());
+        }
+        log.happened.push(Happened { at, seq: BundleSeq(*seq), step });
+    }
+    out.push(close(id, boot, *seq, records));
+    log
+}
+
+fn blind(source: Source, from: WallMicros, to: WallMicros) -> Gap {
+    Gap {
+        source: Some(source),
+        severity: Severity::Blind,
+        reason: "failed".into(),
+        from,
+        to: Some(to),
+        lost: None,
+    }
+}
+
+/// Events name facts of some boot; makes it this one.
+fn reboot(step: &Step, boot: BootId) -> Step {
+    let mut step = step.clone();
+    if let Step::Event { fact, .. } = &mut step {
+        match &mut **fact {
+            Fact::Process(p) => p.key.entity = entity(boot, p.key.entity.pid().0),
+            Fact::File(f) => f.key.entity = entity(boot, f.key.entity.pid().0),
+            _ => {}
+        }
+    }
+    step
+}
+
+/// Encodes, seals, opens, decodes and tracks a bundle.
+fn close(run: RunId, boot: BootId, seq: u64, records: Vec<Record>) -> Bundle {
+    let header = v2::Header {
+        cid: Cid::parse("test").unwrap(),
+        run,
+        boot,
+        seq: BundleSeq(seq),
+        previous: None,
+        zone: ZoneOffset::UTC,
+        interval_micros: 100_000,
+        opened_wall: WallMicros(0),
+        opened_boot_micros: 0,
+        recorder_pids: Vec::new(),
+        sources: vec![Source::Process, Source::Endpoint],
+        missing: Vec::new(),
+    };
+    let mut encoder = v2::Encoder::new(&header);
+    let mut frames = Vec::new();
+    for record in &records {
+        encoder.push(record);
+        if encoder.pending() > 300 {
+            frames.extend(encoder.flush().unwrap());
+        }
+    }
+    frames.extend(encoder.flush().unwrap());
+    let sealed = v2::seal(&frames, true, &BTreeMap::new()).unwrap();
+    let opened = v2::open(&sealed.tar, v2::Limits::default()).unwrap();
+    let mut tracker = Tracker::new(run, ZoneOffset::UTC);
+    let mut back = Vec::new();
+    for record in opened.records().unwrap() {
+        let record = record.unwrap();
+        back.push(record.clone());
+        tracker.apply(record).unwrap();
+    }
+    assert_eq!(back, records, "the wire changes nothing");
+    let tracked = tracker.finish();
+    let placed = |span| PlacedSpan {
+        run,
+        boot,
+        seq: BundleSeq(seq),
+        succession: Succession::Numbered,
+        group: seq as i64,
+        span,
+    };
+    Bundle {
+        seq: BundleSeq(seq),
+        rows: tracked.rows,
+        spans: tracked.spans.into_iter().map(placed).collect(),
+        name: sealed.name,
+        tar: sealed.tar,
+    }
+}
