@@ -16,7 +16,7 @@ use proptest::{option, prelude::*};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// Bytes with all that hurts: NUL, quotes, newlines, invalid UTF-8, nothing, much.
-pub(super) fn raw() -> impl Strategy<Value = RawText> {
+pub(super) fn raw() -> BoxedStrategy<RawText> {
     let hostile = prop::sample::select(vec![
         b"".to_vec(),
         b"\0".to_vec(),
@@ -34,6 +34,7 @@ pub(super) fn raw() -> impl Strategy<Value = RawText> {
         1 => hostile,
     ]
     .prop_map(RawText::from)
+    .boxed()
 }
 
 fn digest() -> impl Strategy<Value = KeyDigest> {
@@ -247,6 +248,8 @@ fn others() -> impl Strategy<Value = Fact> {
 }
 
 /// Any fact.
-pub(super) fn any_fact() -> impl Strategy<Value = Fact> {
-    prop_oneof![3 => process(), 2 => file(), 2 => endpoint(), 5 => others()]
+pub(super) fn any_fact() -> BoxedStrategy<Fact> {
+    // Boxed: a tree of all kinds by value is too large for a test's stack.
+    prop_oneof![3 => process().boxed(), 2 => file().boxed(), 2 => endpoint().boxed(), 5 => others().boxed()]
+        .boxed()
 }

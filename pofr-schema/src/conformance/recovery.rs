@@ -23,7 +23,7 @@ const KIND: FactKind = FactKind::Process;
 fn taken(triad: TriadId, seq: u64) -> Change {
     let (first, last) = (seq as i64 * 10, seq as i64 * 10 + 9);
     let mut rows: Vec<Row> = vec![seen(seq as u32, first, first + 3)];
-    if seq % 2 == 1 {
+    if !seq.is_multiple_of(2) {
         rows.push(cut(seen(100, first, last), true, true));
     }
     let opened = row(file(100, seq as u32, "/etc/it's"), seen(1, first, last).life);
@@ -41,7 +41,7 @@ fn step(writer: &mut dyn ClientStore) -> Result<bool, StoreError> {
     let live: Vec<&Triad> = ledger.live().collect();
     let seq = ledger.bundles.len() as u64 + 1;
     if let Some(open) = live.iter().find(|t| t.open) {
-        if seq % 2 == 0 {
+        if seq.is_multiple_of(2) {
             writer.commit(&taken(open.id, seq))?;
         } else {
             writer.commit(&Change { seal: vec![open.id], ..Change::default() })?;

@@ -85,6 +85,7 @@ pub(super) fn bundle(triad: TriadId, seq: u64, first: i64, last: i64) -> StoredB
     let sha256 = Sha256::of(format!("{seq} {first} {last}").as_bytes());
     StoredBundle {
         entry: BundleEntry {
+            cid: None,
             sha256,
             name: format!("{}#+0000#{sha256}.tar", at(first).0),
             format: BundleFormat::V2,

@@ -193,6 +193,15 @@ fn an_archive_takes_the_place_of_slices(place: &Place) {
     writer.commit(&Change { update: vec![update(whole.life)], ..Change::default() }).unwrap();
     assert!(!writer.ledger().unwrap().live().next().unwrap().sorted);
     assert_eq!(all_rows(&mut *writer, table(archive, KIND))[0].1, whole);
+    // A row that another has taken in goes; one that is not there cannot.
+    let extra = seen(77, 3, 4);
+    let insert = vec![(table(archive, KIND), vec![extra])];
+    writer.commit(&Change { insert, ..Change::default() }).unwrap();
+    let id = all_rows(&mut *writer, table(archive, KIND))[1].0;
+    let delete = || Change { delete: vec![(table(archive, KIND), id)], ..Change::default() };
+    writer.commit(&delete()).unwrap();
+    assert_eq!(writer.ledger().unwrap().live().next().unwrap().rows, [1, 0, 0]);
+    assert!(writer.commit(&delete()).is_err());
     let missing = RowUpdate { id: pofr_core::store::RowId(999), ..update(whole.life) };
     assert!(writer.commit(&Change { update: vec![missing], ..Change::default() }).is_err());
 }
@@ -201,12 +210,13 @@ fn order_is_known_and_made(place: &Place) {
     let (_store, _cid, mut writer) = place.writer();
     let mut rows: Vec<Row> = (0..40).map(|n| seen(n % 10, i64::from(n), i64::from(n))).collect();
     rows[3].run = pofr_core::identity::RunId([1; 16]);
+    // One that only events know comes after the samples' of its key, though it was before them.
+    rows[15].life = Lifetime { began: Some(at(1)), ended: Some(at(2)), ..Lifetime::default() };
     let mixed = writer.create_triad(Level::Slice, false, at(0), at(40), ZoneOffset::UTC).unwrap();
     writer.fill(table(mixed, KIND), &rows).unwrap();
     let ids = writer.sorted_ids(table(mixed, KIND)).unwrap();
     let sorted = writer.rows(table(mixed, KIND), &ids).unwrap();
-    let key = |r: &Row| (r.run, r.digest, r.life.position());
-    rows.sort_by_key(key);
+    rows.sort_by_key(pofr_core::merge::order);
     assert_eq!(sorted, rows);
     let ordered = writer.create_triad(Level::Slice, false, at(0), at(40), ZoneOffset::UTC).unwrap();
     for some in rows.chunks(7) {
