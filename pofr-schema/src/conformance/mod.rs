@@ -6,6 +6,7 @@ mod at;
 mod clients;
 mod facts;
 mod first_pofr;
+mod indexes;
 mod place;
 mod reading;
 mod recovery;
