@@ -12,6 +12,7 @@ mod reading;
 mod recovery;
 mod round_trip;
 mod samples;
+mod schema;
 mod slices;
 mod times;
 mod views;
