@@ -191,6 +191,19 @@ fn a_number_without_anything_is_named_as_missing() {
 }
 
 #[test]
+fn what_the_very_first_bundle_lost_is_a_gap_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(&view(), at(dir.path())).unwrap();
+    spool.begin(&opening(2_000)).unwrap();
+    spool.accept(&sample(2_000, 10)).unwrap();
+    kill(spool);
+    let mut spool = Spool::open(&view(), at(dir.path())).unwrap();
+    let gaps = bundle(&mut spool, 9_000, 10);
+    assert_eq!((gaps[0].severity, gaps[0].from), (Severity::Blind, WallMicros(1_999)));
+    assert_eq!(seqs(&bundles(dir.path())), [1, 2]);
+}
+
+#[test]
 fn a_kill_while_sealing_leaves_the_bundle_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut spool = Spool::open(&view(), at(dir.path())).unwrap();
