@@ -1,4 +1,5 @@
 //! The spool: the chain, what a killed recorder leaves, what is said of bundles that are gone.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 use pofr_collect::{HostView, Spool, SpoolError, SpoolSettings};
 use pofr_core::{

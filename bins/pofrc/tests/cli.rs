@@ -1,4 +1,5 @@
 //! The command line: help, exit codes, what is written where.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 use pofr_core::wire::v2::{Limits, open};
 use std::{

@@ -1,4 +1,5 @@
 //! `kill -9` of `pofrc record` at random moments: at most the last second is missing, and a gap says so.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 use pofr_core::{
     gap::{Gap, Severity},

@@ -11,6 +11,8 @@ use pofr_core::{
 
 /// The kernel's mark of a kernel thread: `PF_KTHREAD` in include/linux/sched.h.
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// The kernel's mark of a process on its way out: `PF_EXITING`, same file.
+const EXITING: u32 = 0x4;
 
 /// What is taken from the line.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(super) struct Stat {
     pub(super) tty: u32,
     /// Whether field 9 has the mark of a kernel thread.
     pub(super) kernel_thread: bool,
+    /// Whether field 9 has the mark of a process that is exiting, or has exited.
+    pub(super) exiting: bool,
     /// Field 22.
     pub(super) start: StartTicks,
     /// Field 52: the wait status, told only to who may trace the process; 0 in lines that are too short to have it.
@@ -73,6 +77,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
         session,
         tty,
         kernel_thread: flags & KERNEL_THREAD != 0,
+        exiting: flags & EXITING != 0,
         start,
         exit_code,
     })
