@@ -177,17 +177,25 @@ pub struct BundleEntry {
     pub received: WallMicros,
 }
 
-impl BundleEntry {
+impl BundleFormat {
     /// Tells how bundles of this format and pace follow each other: v1 has no numbers, and a silence of more
     /// than five intervals (at least two seconds) is a gap.
     #[must_use]
-    pub fn succession(&self) -> Succession {
-        match self.format {
-            BundleFormat::V1 => Succession::Within(
-                i64::try_from(self.interval_micros).unwrap_or(i64::MAX).saturating_mul(5).max(2_000_000),
+    pub fn succession(self, interval_micros: u64) -> Succession {
+        match self {
+            Self::V1 => Succession::Within(
+                i64::try_from(interval_micros).unwrap_or(i64::MAX).saturating_mul(5).max(2_000_000),
             ),
-            BundleFormat::V2 => Succession::Numbered,
+            Self::V2 => Succession::Numbered,
         }
+    }
+}
+
+impl BundleEntry {
+    /// Tells how this bundle is followed, see [`BundleFormat::succession`].
+    #[must_use]
+    pub fn succession(&self) -> Succession {
+        self.format.succession(self.interval_micros)
     }
 }
 

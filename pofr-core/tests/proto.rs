@@ -32,11 +32,18 @@ fn written() -> Messages {
         if let Some(rest) = line.strip_prefix("pub(super) struct ") {
             current = rest.split_whitespace().next().unwrap_or("").trim_end_matches("Message").to_owned();
         } else if let Some(rest) = line.strip_prefix("pub(super) enum ") {
-            current = rest.split_whitespace().next().unwrap_or("").trim_end_matches("Kind").trim_end_matches("Oneof").to_owned();
+            current = rest
+                .split_whitespace()
+                .next()
+                .unwrap_or("")
+                .trim_end_matches("Kind")
+                .trim_end_matches("Oneof")
+                .to_owned();
         } else if let Some(at) = line.find("tag = \"") {
             tag = line[at + 7..].split('"').next().and_then(|n| n.parse::<u32>().ok());
         } else if let Some(number) = tag.take_if(|_| line.starts_with("pub(super)") || line.ends_with("),")) {
-            let name = line.trim_start_matches("pub(super) ").split([':', '(']).next().unwrap_or("").to_lowercase();
+            let name =
+                line.trim_start_matches("pub(super) ").split([':', '(']).next().unwrap_or("").to_lowercase();
             messages.entry(current.clone()).or_default().insert(number, name);
         }
     }

@@ -1,1 +1,21 @@
-//! POFR.
+//! POFR's tables: the SQLite and MariaDB stores behind [`pofr_core::Store`], and the queries over them.
+//!
+//! [`open`] takes a URL and gives a store; everything else is behind core's traits. docs/schema.md has every table and
+//! column. MariaDB needs the cargo feature `mariadb` and Debian's libmariadb.
+//!
+//! Inside: `db` is a connection to either database, `tables` how facts become rows, `ledger` the static tables that
+//! say what is stored, `store` reading and writing, `query` the questions.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod conformance;
+mod db;
+mod ledger;
+mod open;
+mod query;
+mod store;
+mod tables;
+mod url;
+
+pub use open::{Access, OpenError, open};
+pub use url::{Location, Server, UrlError};

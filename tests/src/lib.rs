@@ -1,1 +1,9 @@
-//! POFR.
+//! What POFR's tests share: random machines, an oracle that says what their record must come to.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
+
+pub mod mariadb;
+pub mod oracle;
+pub mod programs;
+pub mod stores;
+pub mod world;

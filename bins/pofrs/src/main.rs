@@ -1,2 +1,51 @@
-//! POFR.
-fn main() {}
+//! `pofrs`, POFR's server: parses the command line, runs the command, and says by its exit code what came of it.
+
+mod cli;
+mod commands;
+mod exit;
+mod moment;
+mod output;
+mod record;
+
+use clap::Parser;
+use exit::Exit;
+use pofr_core::{raw::RawText, store::StoreError};
+use std::io::{self, Write};
+
+fn main() -> std::process::ExitCode {
+    let cli = cli::Cli::parse();
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let result = commands::run(cli, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    match result {
+        Ok(exit) => exit.into(),
+        // Whoever reads through `head` has what they wanted.
+        Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            let _ = out.flush();
+            for line in format!("{error:#}").lines() {
+                // An error may quote what a client sent.
+                let _ = writeln!(io::stderr(), "pofrs: {}", RawText::from(line).escaped());
+            }
+            exit_of(&error).into()
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |e: &(dyn std::error::Error + 'static)| {
+        e.downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .or_else(|| e.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind))
+    };
+    error.chain().any(|e| kind(e) == Some(io::ErrorKind::BrokenPipe))
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let locked = |e: &(dyn std::error::Error + 'static)| {
+        matches!(e.downcast_ref::<StoreError>(), Some(StoreError::Locked(_)))
+    };
+    if error.chain().any(locked) { Exit::Busy } else { Exit::Failed }
+}

@@ -30,5 +30,5 @@ mod order;
 mod stitch;
 
 pub use border::{Settled, settle};
-pub use order::{Merge, order};
+pub use order::{Merge, Order, order};
 pub use stitch::{Stitcher, stitch};

@@ -1,18 +1,35 @@
 //! The order in which rows are merged, and the merge of many sorted inputs.
 
-use crate::lifetime::Row;
+use crate::{digest::KeyDigest, identity::RunId, lifetime::Row, time::WallMicros};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Returns what rows are sorted by: run, key, then time.
+/// What rows are sorted by: run, key, then time.
 ///
 /// Facts that ended before any sample showed them take no part in stitching; they come after the other rows of their
-/// key, so that two rows that are one stand next to each other. The last two break ties, so that the order of
+/// key, so that two rows that are one stand next to each other. The last two columns break ties, so that the order of
 /// equal input does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    run: RunId,
+    digest: KeyDigest,
+    passed: bool,
+    position: WallMicros,
+    last_seen: Option<WallMicros>,
+    ended: Option<WallMicros>,
+}
+
+/// Returns a row's place in the order.
 #[must_use]
-pub fn order(row: &Row) -> impl Ord + use<> {
-    let passed = row.life.first_seen.is_none() && row.life.ended.is_some();
-    (row.run, row.digest, passed, row.life.position(), row.life.last_seen, row.life.ended)
+pub fn order(row: &Row) -> Order {
+    Order {
+        run: row.run,
+        digest: row.digest,
+        passed: row.life.first_seen.is_none() && row.life.ended.is_some(),
+        position: row.life.position(),
+        last_seen: row.life.last_seen,
+        ended: row.life.ended,
+    }
 }
 
 /// Merges inputs that are each in [`order`] into one that is; holds one row of each input in memory.

@@ -1,12 +1,12 @@
 //! Diffing: a difference applied is the other snapshot.
 
-use crate::world::{Step, endpoint, facts, history};
 use pofr_core::{
     diff::{Snapshot, apply, diff},
     identity::BootId,
     source::Source,
     time::WallMicros,
 };
+use pofr_tests::world::{Step, endpoint, facts, history};
 use proptest::prelude::*;
 
 proptest! {

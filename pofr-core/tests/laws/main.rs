@@ -4,5 +4,3 @@
 
 mod diffing;
 mod merging;
-mod oracle;
-mod world;

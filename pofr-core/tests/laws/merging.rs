@@ -1,9 +1,5 @@
 //! Merging: whatever is sliced, shuffled, late or lost, the result is that of one pass.
 
-use crate::{
-    oracle,
-    world::{Bundle, RunLog, Step, endpoint, facts, history, play},
-};
 use pofr_core::{
     coverage::{Border, Coverage, Neighbour, PlacedSpan},
     digest::KeyDigest,
@@ -11,6 +7,10 @@ use pofr_core::{
     lifetime::{Lifetime, Row, Standing},
     merge::{self, Merge, Stitcher},
     source::Source,
+};
+use pofr_tests::{
+    oracle,
+    world::{Bundle, RunLog, Step, endpoint, facts, history, play},
 };
 use proptest::{prelude::*, sample::Index};
 use std::collections::BTreeSet;

@@ -1,4 +1,10 @@
 //! Gaps: spans in which less is known than usual, and why. Nothing is missing without one.
+//!
+//! Most are stated by the bundle that has them; what follows from the ledger alone is [`derived`].
+
+mod derive;
+
+pub use derive::{derived, of};
 
 use crate::{source::Source, time::WallMicros};
 use serde::Serialize;

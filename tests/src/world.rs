@@ -21,44 +21,61 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// How many processes there can be; each has two programs and two files.
-pub(crate) const PROCESSES: u32 = 4;
+pub const PROCESSES: u32 = 4;
 /// How many endpoints there can be.
-pub(crate) const ENDPOINTS: u16 = 4;
+pub const ENDPOINTS: u16 = 4;
 
 /// One thing that happens to a recorder.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// It samples: which processes are there and how, which endpoints. `None`: that sampler failed.
-    Tick { processes: Option<Vec<Seen>>, endpoints: Option<Vec<u16>> },
+    Tick {
+        /// The processes.
+        processes: Option<Vec<Seen>>,
+        /// The endpoints' ports.
+        endpoints: Option<Vec<u16>>,
+    },
     /// An event source tells.
-    Event { what: What, fact: Box<Fact> },
+    Event {
+        /// What it says.
+        what: What,
+        /// Of which fact.
+        fact: Box<Fact>,
+    },
 }
 
 /// A process as a sample shows it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) pid: u32,
-    pub(crate) program: u8,
-    pub(crate) readable: bool,
-    pub(crate) files: [bool; 2],
+pub struct Seen {
+    /// Its process id.
+    pub pid: u32,
+    /// Which of two programs it runs.
+    pub program: u8,
+    /// Whether its files can be read.
+    pub readable: bool,
+    /// Which of two files it has open.
+    pub files: [bool; 2],
 }
 
 /// One run of a recorder.
 #[derive(Clone, Debug)]
-pub(crate) struct Run {
+pub struct Run {
     /// Whether the machine was booted anew before it.
-    pub(crate) new_boot: bool,
+    pub new_boot: bool,
     /// How far the wall clock jumped before it, µs; may be back.
-    pub(crate) jump: i64,
+    pub jump: i64,
     /// What happens, and whether the recorder would like to begin a bundle there.
-    pub(crate) steps: Vec<(Step, bool)>,
+    pub steps: Vec<(Step, bool)>,
 }
 
 /// What a fake event source says at a moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum What {
+pub enum What {
+    /// The fact began.
     Began,
+    /// The fact ended.
     Ended,
+    /// The fact came and went.
     Passed,
 }
 
@@ -66,7 +83,9 @@ fn entity(boot: BootId, pid: u32) -> Entity {
     Entity::Started { boot, pid: Pid(pid), start: StartTicks(u64::from(pid) * 100) }
 }
 
-pub(crate) fn process(boot: BootId, seen: &Seen) -> Fact {
+/// Makes a process fact.
+#[must_use]
+pub fn process(boot: BootId, seen: &Seen) -> Fact {
     Fact::Process(Process {
         key: ProcessKey {
             entity: entity(boot, seen.pid),
@@ -88,7 +107,9 @@ pub(crate) fn process(boot: BootId, seen: &Seen) -> Fact {
     })
 }
 
-pub(crate) fn file(boot: BootId, pid: u32, fd: u32) -> Fact {
+/// Makes a file fact.
+#[must_use]
+pub fn file(boot: BootId, pid: u32, fd: u32) -> Fact {
     Fact::File(OpenFile {
         key: FileKey {
             entity: entity(boot, pid),
@@ -101,7 +122,9 @@ pub(crate) fn file(boot: BootId, pid: u32, fd: u32) -> Fact {
     })
 }
 
-pub(crate) fn endpoint(port: u16) -> Fact {
+/// Makes an endpoint fact.
+#[must_use]
+pub fn endpoint(port: u16) -> Fact {
     Fact::Endpoint(Endpoint {
         key: EndpointKey {
             transport: Transport::Tcp,
@@ -116,8 +139,9 @@ pub(crate) fn endpoint(port: u16) -> Fact {
     })
 }
 
-/// The facts of one reading.
-pub(crate) fn facts(boot: BootId, processes: &[Seen]) -> Vec<Fact> {
+/// Returns the facts of one reading.
+#[must_use]
+pub fn facts(boot: BootId, processes: &[Seen]) -> Vec<Fact> {
     let mut facts = Vec::new();
     for seen in processes {
         facts.push(process(boot, seen));
@@ -157,8 +181,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A machine's history.
-pub(crate) fn history() -> impl Strategy<Value = Vec<Run>> {
+/// Makes up a machine's history.
+pub fn history() -> impl Strategy<Value = Vec<Run>> {
     let run = (
         any::<bool>(),
         -3_000_000i64..3_000_000,
@@ -171,30 +195,44 @@ pub(crate) fn history() -> impl Strategy<Value = Vec<Run>> {
 
 /// A step as it happened: when, in which bundle of which run.
 #[derive(Clone, Debug)]
-pub(crate) struct Happened {
-    pub(crate) at: WallMicros,
-    pub(crate) seq: BundleSeq,
-    pub(crate) step: Step,
+pub struct Happened {
+    /// When.
+    pub at: WallMicros,
+    /// In which bundle.
+    pub seq: BundleSeq,
+    /// What.
+    pub step: Step,
 }
 
 /// A run as it happened.
 #[derive(Clone, Debug)]
-pub(crate) struct RunLog {
-    pub(crate) run: RunId,
-    pub(crate) boot: BootId,
-    pub(crate) happened: Vec<Happened>,
+pub struct RunLog {
+    /// The run.
+    pub run: RunId,
+    /// Its boot.
+    pub boot: BootId,
+    /// What happened, in order.
+    pub happened: Vec<Happened>,
 }
 
-/// A bundle as its rows.
+/// A bundle: as it is sent, and as its rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Bundle {
-    pub(crate) seq: BundleSeq,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) spans: Vec<PlacedSpan>,
+pub struct Bundle {
+    /// Its number.
+    pub seq: BundleSeq,
+    /// Its rows, cut at its edges.
+    pub rows: Vec<Row>,
+    /// Its spans, labelled with its number.
+    pub spans: Vec<PlacedSpan>,
+    /// Its file name.
+    pub name: String,
+    /// Its bytes.
+    pub tar: Vec<u8>,
 }
 
 /// Plays a history: what happened when, and every bundle, sent through the wire format.
-pub(crate) fn play(history: &[Run]) -> (Vec<RunLog>, Vec<Bundle>) {
+#[must_use]
+pub fn play(history: &[Run]) -> (Vec<RunLog>, Vec<Bundle>) {
     let (mut logs, mut bundles) = (Vec::new(), Vec::new());
     let (mut now, mut seq, mut boot) = (1_000_000_000i64, 0u64, 1u8);
     for (number, run) in (1u8..).zip(history) {
@@ -324,5 +362,11 @@ fn close(run: RunId, boot: BootId, seq: u64, records: Vec<Record>) -> Bundle {
         group: seq as i64,
         span,
     };
-    Bundle { seq: BundleSeq(seq), rows: tracked.rows, spans: tracked.spans.into_iter().map(placed).collect() }
+    Bundle {
+        seq: BundleSeq(seq),
+        rows: tracked.rows,
+        spans: tracked.spans.into_iter().map(placed).collect(),
+        name: sealed.name,
+        tar: sealed.tar,
+    }
 }

@@ -13,8 +13,9 @@ use pofr_core::{
 };
 use std::collections::BTreeSet;
 
-/// Every lifetime of every fact: what the record must come to.
-pub(crate) fn lifetimes(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<(RunId, Fact, Lifetime)> {
+/// Returns every lifetime of every fact: what the record must come to.
+#[must_use]
+pub fn lifetimes(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<(RunId, Fact, Lifetime)> {
     let mut all = Vec::new();
     for (i, log) in logs.iter().enumerate() {
         for fact in universe(log.boot) {

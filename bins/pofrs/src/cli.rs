@@ -1,0 +1,108 @@
+//! The command line: one definition, from which help, man pages, completions and docs/cli.md are made.
+
+use crate::{commands, exit};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  pofrs demo                                  record this machine for 20 s and look around
+  pofrs ingest /srv/inbox --client web-1      take bundles into the record of web-1
+  pofrs at -5m ps --client web-1              the processes of five minutes ago
+  pofrs at '2026-11-23 10:00' net --json      connections, one JSON object a line
+  pofrs gaps --client web-1                   where the record is incomplete, and why
+";
+
+/// Stores what POFR's clients recorded, and replays the state of a machine at any moment.
+#[derive(Debug, Parser)]
+#[command(name = "pofrs", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n{}", exit::HELP))]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Where the record is: sqlite:DIR, mysql://user:password@host[:port]/ or
+    /// mysql://user@localhost/?unix_socket=PATH [default: sqlite: in the data directory]
+    #[arg(long, value_name = "URL", env = "POFR_DB", hide_env_values = true, global = true)]
+    pub(crate) db: Option<String>,
+    /// Where the embedded database is kept [default: /var/lib/pofr for root, else
+    /// $XDG_DATA_HOME/pofr or ~/.local/share/pofr]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Show times in UTC, and read times without a zone as UTC; else both are in the client's zone
+    #[arg(long, global = true)]
+    pub(crate) utc: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take the bundles that wait in a directory into a client's record
+    Ingest(commands::ingest::IngestArgs),
+    /// List the clients and what is recorded of them
+    Clients(commands::clients::ClientsArgs),
+    /// Show a machine as it was at a moment
+    At(commands::at::AtArgs),
+    /// Show where a record is incomplete, and why
+    Gaps(commands::gaps::GapsArgs),
+    /// Ask a client's tables in SQL, read-only
+    Sql(commands::sql::SqlArgs),
+    /// Merge a client's slices into an archive (level 2)
+    Archive(commands::merge::ArchiveArgs),
+    /// Merge a client's archives into a period (level 3)
+    Period(commands::merge::PeriodArgs),
+    /// Print what a bundle holds, one JSON object a line
+    Cat(commands::cat::CatArgs),
+    /// Record this machine for some seconds, store it, and look around in the record
+    Demo(commands::demo::DemoArgs),
+    /// Play a part in the demo: what there is to find
+    #[command(hide = true)]
+    DemoActor(commands::demo::ActorArgs),
+    /// Print a completion script for a shell
+    Completions(commands::manual::CompletionsArgs),
+    /// Print the manual page, or write all pages to a directory
+    Man(commands::manual::ManArgs),
+}
+
+/// Names a client.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WhichClient {
+    /// The client: its id or an unambiguous beginning of it; may be left out where there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_may_begin_with_a_dash() {
+        for line in [
+            &["pofrs", "at", "-5m", "ps", "--client", "a"][..],
+            &["pofrs", "at", "--client", "a", "-5m", "ps"],
+            &["pofrs", "at", "-5m", "--client", "a", "ps"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            let Command::At(at) = cli.command else { panic!("{line:?}") };
+            assert_eq!(at.which.client.as_deref(), Some("a"), "{line:?}");
+            assert_eq!(at.time, "-5m".parse().unwrap(), "{line:?}");
+        }
+        let bad = Cli::try_parse_from(["pofrs", "at", "--clinet", "a", "ps"]).unwrap_err();
+        assert_eq!(bad.exit_code(), 2);
+    }
+}

@@ -1,0 +1,164 @@
+//! `pofrs at`: a machine as it was at a moment.
+//!
+//! Where two runs claim that moment (the clock was set back), both answer, each under its own heading. Where none
+//! has a record of it, that is said, with the nearest stamps that there are.
+
+mod answer;
+mod files;
+mod net;
+mod people;
+mod ps;
+mod silence;
+mod tree;
+
+pub(crate) use answer::{Answer, Shown};
+pub(crate) use files::{print as print_files, unread};
+pub(crate) use net::print as print_net;
+pub(crate) use people::People;
+pub(crate) use ps::{print as print_ps, started};
+
+use crate::{
+    cli::{Global, WhichClient},
+    exit::Exit,
+    moment::{self, Moment},
+    output::{table::Screen, when::Zones},
+    record,
+};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use pofr_core::{
+    fact::FactKind,
+    identity::{Pid, RunId},
+    store::ClientReader,
+    time::WallMicros,
+};
+use pofr_schema::Access;
+use std::{collections::BTreeSet, io::Write};
+
+/// Shows a moment.
+#[derive(Args, Debug)]
+#[command(after_long_help = format!("\
+{}
+
+What is marked with ? held just before or just after, and no sample tells whether it did at that moment.
+
+JSON: one object a line with standing (certain or maybe), run, zone (minutes east of UTC), digest, the lifetime
+(first_seen, last_seen, appeared_after, gone_by, began, ended: µs since 1970 or null; cut_left, cut_right) and fact, an
+object with kind and what is known of it. Text that is no UTF-8 is {{\"hex\": \"…\"}}; what could not be read is
+{{\"unread\": \"denied\"}}. Where there is no record of that moment, there is one line with standing \"no record\", and
+for each run the nearest stamps; the exit code is then 3.
+
+Examples:
+  pofrs at -5m ps --client web-1
+  pofrs at '2026-11-23 10:00' files --client web-1 --pid 812
+  pofrs at 2026-11-23T10:00:00Z net --client web-1 --json | jq -c .fact.remote
+  pofrs at @1795413600000000 tree --client web-1", moment::HELP))]
+pub(crate) struct AtArgs {
+    /// When; see the end of --help
+    #[arg(value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) time: Moment,
+    /// What to show
+    #[arg(value_enum)]
+    pub(crate) view: View,
+    #[command(flatten)]
+    pub(crate) which: WhichClient,
+    /// Only this process, and what it holds
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Do not shorten what is too long for a line
+    #[arg(long)]
+    pub(crate) wide: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is shown of a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// Processes, the youngest last
+    Ps,
+    /// Open files, by process
+    Files,
+    /// Network endpoints, with the processes that hold them
+    Net,
+    /// Processes as a tree of parents and children
+    Tree,
+}
+
+impl View {
+    const fn kind(self) -> FactKind {
+        match self {
+            Self::Ps | Self::Tree => FactKind::Process,
+            Self::Files => FactKind::File,
+            Self::Net => FactKind::Endpoint,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let store = record::open(global, Access::Read)?;
+    let cid = record::client(&*store, args.which.client.as_deref())?;
+    let mut reader = store.read(&cid)?;
+    let ledger = reader.ledger()?;
+    let zones = Zones::of(&ledger, global.utc);
+    let at = args.time.resolve(&zones, Timestamp::now())?;
+    let mut answer = Answer::ask(&mut *reader, args.view.kind(), at)?;
+    if let Some(pid) = args.pid {
+        answer.keep(|fact| answer::pid_of(fact) == Some(Pid(pid)));
+    }
+    if args.json {
+        answer.print_json(out)?;
+        return Ok(if answer.covered.is_empty() { Exit::NoRecord } else { Exit::Done });
+    }
+    let screen = Screen::detect();
+    let screen = if args.wide { Screen { width: u16::MAX, ..screen } } else { screen };
+    if answer.covered.is_empty() {
+        silence::print(&answer, &ledger, &zones, screen, out)?;
+    }
+    let runs: BTreeSet<RunId> = answer.runs();
+    for run in &runs {
+        let label = if runs.len() > 1 { format!(", run {run}") } else { String::new() };
+        writeln!(out, "{cid} at {}{label}", zones.full(at))?;
+        let page = Page { at, zones: &zones, screen, wide: args.wide };
+        print(args.view, &page, &answer.of_run(*run), &mut *reader, out)?;
+        if runs.len() > 1 {
+            writeln!(out)?;
+        }
+    }
+    Ok(if answer.covered.is_empty() { Exit::NoRecord } else { Exit::Done })
+}
+
+/// What a view needs to know of the page that it is printed on.
+pub(crate) struct Page<'a> {
+    /// The moment.
+    pub(crate) at: WallMicros,
+    /// The client's zones.
+    pub(crate) zones: &'a Zones,
+    /// What it is printed on.
+    pub(crate) screen: Screen,
+    /// Whether nothing may be cut.
+    pub(crate) wide: bool,
+}
+
+fn print(
+    view: View,
+    page: &Page<'_>,
+    shown: &[Shown<'_>],
+    reader: &mut dyn ClientReader,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match view {
+        View::Ps => ps::print(page, shown, &People::at(reader, page.at)?, out),
+        View::Tree => tree::print(page, shown, out),
+        View::Files => {
+            let processes = Answer::ask(reader, FactKind::Process, page.at)?;
+            files::print(page, shown, &processes, out)
+        }
+        View::Net => {
+            let processes = Answer::ask(reader, FactKind::Process, page.at)?;
+            net::print(page, shown, &processes, out)
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The commands, one file each.
+
+pub(crate) mod at;
+pub(crate) mod cat;
+pub(crate) mod clients;
+pub(crate) mod demo;
+pub(crate) mod gaps;
+pub(crate) mod ingest;
+pub(crate) mod manual;
+pub(crate) mod merge;
+pub(crate) mod sql;
+
+use crate::{
+    cli::{Cli, Command},
+    exit::Exit,
+};
+use std::io::Write;
+
+/// Runs the command; what it has to say goes to `out`, what it only wants to mention to standard error.
+pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let global = cli.global;
+    match cli.command {
+        Command::Ingest(args) => ingest::run(&args, &global, out),
+        Command::Clients(args) => clients::run(&args, &global, out),
+        Command::At(args) => at::run(&args, &global, out),
+        Command::Gaps(args) => gaps::run(&args, &global, out),
+        Command::Sql(args) => sql::run(&args, &global, out),
+        Command::Archive(args) => merge::archive(&args, &global, out),
+        Command::Period(args) => merge::period(&args, &global, out),
+        Command::Cat(args) => cat::run(&args, out),
+        Command::Demo(args) => demo::run(&args, &global, out),
+        Command::DemoActor(args) => demo::act(&args),
+        Command::Completions(args) => manual::completions(&args, out),
+        Command::Man(args) => manual::man(&args, out),
+    }
+}

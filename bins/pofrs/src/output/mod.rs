@@ -1,0 +1,7 @@
+//! Output: tables for people, JSON lines for programs, times in the client's zone.
+
+pub(crate) mod json;
+pub(crate) mod number;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod when;

@@ -1,0 +1,102 @@
+//! Which record is meant: the data directory, the database's URL, the client.
+
+use crate::cli::Global;
+use anyhow::{Context as _, bail};
+use pofr_core::{Store, identity::Cid, store::ClientEntry};
+use pofr_schema::Access;
+use std::path::PathBuf;
+
+/// Returns where things are kept: as told, else /var/lib/pofr for root, else the user's data directory
+/// (XDG Base Directory Specification).
+pub(crate) fn data_dir(global: &Global) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = &global.data_dir {
+        return Ok(dir.clone());
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/pofr".into());
+    }
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    set("XDG_DATA_HOME")
+        .or_else(|| Some(set("HOME")?.join(".local/share")))
+        .map(|dir| dir.join("pofr"))
+        .context("no data directory: neither HOME nor XDG_DATA_HOME is set\nhint: give --data-dir or --db")
+}
+
+/// Returns the URL of the database. `--data-dir` means the embedded one there, whatever `POFR_DB` says.
+pub(crate) fn url(global: &Global) -> anyhow::Result<String> {
+    match (&global.db, &global.data_dir) {
+        (Some(url), None) => Ok(url.clone()),
+        _ => {
+            let dir = data_dir(global)?;
+            let dir = dir
+                .to_str()
+                .with_context(|| format!("{dir:?} is not UTF-8, which a database URL must be"))?;
+            Ok(format!("sqlite:{dir}"))
+        }
+    }
+}
+
+/// Opens the store.
+pub(crate) fn open(global: &Global, access: Access) -> anyhow::Result<Box<dyn Store>> {
+    let url = url(global)?;
+    if let (Access::Read, Some(dir)) = (access, url.strip_prefix("sqlite:"))
+        && !std::path::Path::new(dir).exists()
+    {
+        bail!(
+            "nothing is recorded in {dir}\nhint: pofrs ingest DIR --client NAME, or pofrs demo --data-dir {dir}"
+        );
+    }
+    Ok(pofr_schema::open(&url, access)?)
+}
+
+/// Finds the client that is meant: by its id, by a beginning of it that no other has, or the only one there is.
+pub(crate) fn client(store: &dyn Store, name: Option<&str>) -> anyhow::Result<Cid> {
+    let clients = store.clients()?;
+    pick(&clients, name)
+}
+
+fn pick(clients: &[ClientEntry], name: Option<&str>) -> anyhow::Result<Cid> {
+    let known = || clients.iter().map(|c| c.cid.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(name) = name else {
+        return match clients {
+            [only] => Ok(only.cid.clone()),
+            [] => bail!("no client is known yet\nhint: pofrs ingest DIR --client NAME adds one"),
+            _ => bail!("which client? Give --client with one of {}", known()),
+        };
+    };
+    if let Some(exact) = clients.iter().find(|c| c.cid.as_str() == name) {
+        return Ok(exact.cid.clone());
+    }
+    let begins: Vec<&ClientEntry> = clients.iter().filter(|c| c.cid.as_str().starts_with(name)).collect();
+    match begins.as_slice() {
+        [only] => Ok(only.cid.clone()),
+        [] if clients.is_empty() => bail!("no client {name}: none is known yet"),
+        [] => bail!("no client {name}; there are {}", known()),
+        _ => bail!("{name} is the beginning of {} clients", begins.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pofr_core::time::WallMicros;
+
+    #[test]
+    fn a_client_is_found_by_what_names_it_alone() {
+        let entry = |cid: &str| ClientEntry {
+            cid: Cid::parse(cid).unwrap(),
+            uuid: String::new(),
+            ciduser: String::new(),
+            last_ip: None,
+            registered: WallMicros(0),
+        };
+        let clients = ["web-1", "web-10", "db"].map(entry);
+        let picked = |name| pick(&clients, name).map(|c| c.as_str().to_owned()).map_err(|e| e.to_string());
+        assert_eq!(picked(Some("web-1")).unwrap(), "web-1");
+        assert_eq!(picked(Some("d")).unwrap(), "db");
+        assert!(picked(Some("web")).unwrap_err().contains("2 clients"));
+        assert!(picked(Some("x")).unwrap_err().contains("web-1, web-10, db"));
+        assert!(picked(None).unwrap_err().contains("--client"));
+        assert_eq!(pick(&clients[2..], None).unwrap().as_str(), "db");
+    }
+}

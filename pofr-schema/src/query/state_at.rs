@@ -1,0 +1,241 @@
+//! The state at a moment.
+//!
+//! SQL fetches a superset through the index on `reach`, the latest time of each row; then [`Lifetime::at`] classifies exactly.
+//! What lies at a border between two triads needs more than one row knows:
+//!
+//! ```text
+//!            T1: …  s1        s2 │ s3        s4  … :T2        the border s2, s3 is joined
+//! a          [-------------------]                            cut_right; T2 has it from s3 on
+//! b                               [----------------]          cut_left
+//! ```
+//!
+//! Between s2 and s3 the fact of `a` and `b` held for certain, since both samples show it and nothing can be missing between
+//! them. Row `a` answers for it, so that each fact is told once: a row with `cut_right` whose right edge is the
+//! left stamp of a joined border, and of which no end is known, holds up to the border's right stamp. Where the
+//! neighbour has a row of the same fact that `ended` in between, it holds up to then.
+//!
+//! A fact that an event says has begun, that no sample has shown and no event has ended when the record ends (`began`,
+//! `cut_right`) holds from `began` to the right stamp of its border where that is joined. Else nothing is known of it but that it
+//! held at `began`.
+//!
+//! Where two rows of one fact hold at once, as when an event told of it and a sample shows it, the one that a sample shows
+//! answers.
+
+use crate::{
+    db::{Db, Doing as _, Statement},
+    ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
+    store::{Place, read},
+    tables::spec,
+};
+use pofr_core::{
+    coverage::{Coverage, Neighbour, PlacedSpan},
+    digest::KeyDigest,
+    fact::FactKind,
+    identity::RunId,
+    lifetime::{Lifetime, Row, Standing},
+    source::Source,
+    store::{RecordAt, RowId, StateAt, StoreError, TableRef, TriadId},
+    time::WallMicros,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What one run's record of one source looks like around the moment.
+#[derive(Clone, Copy, Debug)]
+struct Around {
+    /// The joined border that the moment lies in: strictly between its two stamps.
+    border: Option<(WallMicros, WallMicros)>,
+}
+
+/// All runs' records around the moment.
+type Lines = BTreeMap<(RunId, Source), Around>;
+
+/// Returns the rows of `kind` that hold at `t`.
+pub(crate) fn state_at(
+    db: &mut Db,
+    names: &Names,
+    kind: FactKind,
+    t: WallMicros,
+) -> Result<StateAt, StoreError> {
+    let sources = match spec(kind).source() {
+        Some(source) => vec![source],
+        None => custom_sources(db)?,
+    };
+    let mut state = StateAt::default();
+    let mut lines = Lines::new();
+    let mut at_border: BTreeSet<i64> = BTreeSet::new();
+    for source in sources {
+        let spans = spans_around(db, names, &source, t)?;
+        look_around(&source, &spans, t, &mut state.record, &mut lines, &mut at_border);
+    }
+    let mut found = Found::default();
+    if kind.in_triad() {
+        let near = |triad: &TriadRow| {
+            triad.lowest.is_some_and(|lowest| lowest <= t.0)
+                && triad.highest.is_some_and(|highest| t.0 <= highest)
+                || at_border.contains(&triad.id)
+        };
+        for triad in load_triads(db)?.into_iter().filter(|triad| triad.is_live() && near(triad)) {
+            let table = TableRef { triad: Some(TriadId(triad.id)), kind };
+            let place = Place::of_triad(db, names, &triad, table)?;
+            found.add_table(db, names, &place, t, &lines)?;
+        }
+    } else {
+        let place = Place::find(db, names, TableRef { triad: None, kind })?;
+        found.add_table(db, names, &place, t, &lines)?;
+    }
+    found.tell(&mut state);
+    Ok(state)
+}
+
+/// Works out what each run's record of a source is around `t`.
+fn look_around(
+    source: &Source,
+    spans: &[PlacedSpan],
+    t: WallMicros,
+    record: &mut Vec<RecordAt>,
+    lines: &mut Lines,
+    at_border: &mut BTreeSet<i64>,
+) {
+    let coverage = Coverage::new(spans);
+    let runs: BTreeSet<RunId> = spans.iter().map(|s| s.run).collect();
+    for run in runs {
+        let of_run = || spans.iter().filter(move |s| s.run == run);
+        let here = of_run().filter(|s| s.span.first <= t).max_by_key(|s| (s.span.first, s.span.last));
+        let next = of_run().filter(|s| s.span.first > t).min_by_key(|s| s.span.first);
+        let inside = here.is_some_and(|s| t <= s.span.last);
+        let border = here.filter(|_| !inside).and_then(|s| match coverage.after(run, source, s.span.last) {
+            Some(Neighbour::Border(b)) if b.joined && b.left < t && t < b.right => Some((b.left, b.right)),
+            _ => None,
+        });
+        if border.is_some() {
+            at_border.extend(here.into_iter().chain(next).map(|s| s.group));
+        }
+        // Of the stamps within a span the ledger has the first and the last.
+        let stamps: Vec<WallMicros> =
+            here.iter().flat_map(|s| [s.span.first, s.span.last]).chain(next.map(|s| s.span.first)).collect();
+        record.push(RecordAt {
+            run,
+            source: source.clone(),
+            covered: inside || border.is_some(),
+            nearest: (
+                stamps.iter().copied().filter(|s| *s <= t).max(),
+                stamps.iter().copied().filter(|s| *s >= t).min(),
+            ),
+        });
+        lines.insert((run, source.clone()), Around { border });
+    }
+}
+
+/// Tells how a row stands at `t`, its run's record around it considered.
+fn standing(life: &Lifetime, t: WallMicros, around: Option<&Around>) -> (Standing, bool) {
+    let own = life.at(t);
+    let open_ended = life.cut_right && life.ended.is_none() && life.gone_by.is_none();
+    let from = life.began.into_iter().chain(life.first_seen).min();
+    if own == Standing::Certain || !open_ended || from.is_none_or(|from| t < from) {
+        return (own, false);
+    }
+    if let Some((left, _)) = around.and_then(|a| a.border)
+        && life.right_edge() == Some(left)
+    {
+        return (Standing::Certain, true);
+    }
+    if life.first_seen.is_none() && life.began == Some(t) {
+        return (Standing::Certain, false);
+    }
+    (own, false)
+}
+
+/// Rows that hold, each fact once in a run.
+#[derive(Default)]
+struct Found {
+    rows: BTreeMap<(RunId, KeyDigest), (Standing, bool, Row)>,
+    /// Facts that ended between the border's left stamp and the moment, as their rows on the right tell.
+    ended: BTreeSet<(RunId, KeyDigest)>,
+}
+
+impl Found {
+    fn add_table(
+        &mut self,
+        db: &mut Db,
+        names: &Names,
+        place: &Place,
+        t: WallMicros,
+        lines: &Lines,
+    ) -> Result<(), StoreError> {
+        let mut seen: BTreeSet<RowId> = BTreeSet::new();
+        let mut fetch = |db: &mut Db, condition: Statement<'_>| -> Result<Vec<Row>, StoreError> {
+            let records = db.query(condition).doing(format_args!("read table {}", place.name))?;
+            let mut rows = Vec::new();
+            for record in records {
+                let (id, row) = read::decode(names, place, record)?;
+                if seen.insert(id) {
+                    rows.push(row);
+                }
+            }
+            Ok(rows)
+        };
+        let mut rows = fetch(
+            db,
+            read::select_rows(place)
+                .sql(" WHERE reach >= ")
+                .int(t.0)
+                .sql(" AND (first_seen <= ")
+                .int(t.0)
+                .sql(" OR began <= ")
+                .int(t.0)
+                .sql(" OR appeared_after < ")
+                .int(t.0)
+                .sql(")"),
+        )?;
+        for ((run, _), around) in lines {
+            let (Some((left, _)), Some(number)) = (around.border, names.runs.get(run)) else { continue };
+            let cut = read::select_rows(place)
+                .sql(" WHERE right_edge = ")
+                .int(left.0)
+                .sql(" AND run = ")
+                .int(*number);
+            rows.extend(fetch(db, cut)?);
+            let ended = read::select_rows(place)
+                .sql(" WHERE reach > ")
+                .int(left.0)
+                .sql(" AND reach <= ")
+                .int(t.0)
+                .sql(" AND cut_left = 1 AND ended IS NOT NULL AND run = ")
+                .int(*number);
+            self.ended.extend(fetch(db, ended)?.iter().map(|row| (row.run, row.digest)));
+        }
+        for row in rows {
+            let around = lines.get(&(row.run, row.fact.source()));
+            let (standing, by_border) = standing(&row.life, t, around);
+            if standing == Standing::No {
+                continue;
+            }
+            let key = (row.run, row.digest);
+            let shown = row.life.first_seen.is_some_and(|first| first <= t) && row.life.last_seen >= Some(t);
+            let rank = |standing, shown| (standing == Standing::Certain, shown);
+            let better = self.rows.get(&key).is_none_or(|(known, _, known_row)| {
+                let life = &known_row.life;
+                let known_shown =
+                    life.first_seen.is_some_and(|first| first <= t) && life.last_seen >= Some(t);
+                rank(*known, known_shown) < rank(standing, shown)
+            });
+            if better {
+                self.rows.insert(key, (standing, by_border, row));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(self, state: &mut StateAt) {
+        for (key, (standing, by_border, row)) in self.rows {
+            if by_border && self.ended.contains(&key) {
+                continue;
+            }
+            match standing {
+                Standing::Certain => state.certain.push(row),
+                Standing::Maybe => state.maybe.push(row),
+                Standing::No => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! One client's record: the reader, the writer, and what both do alike.
+
+use super::{commit, lock::Lock, order::Orders, read, recover, triads};
+use crate::{
+    db::{Db, Dialect, is_vanished},
+    ledger::{Names, load_halves},
+    query,
+};
+use pofr_core::{
+    fact::FactKind,
+    identity::{Cid, RunId},
+    lifetime::Row,
+    source::Source,
+    store::{
+        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, StateAt,
+        StoreError, TableRef, TriadId,
+    },
+    time::{WallMicros, ZoneOffset},
+};
+use std::{ops::ControlFlow, path::PathBuf, time::Duration};
+
+/// How often a read begins again because tables changed underneath it.
+const ATTEMPTS: u32 = 50;
+
+/// A connection to one client's database.
+pub(super) struct Session {
+    pub(super) db: Db,
+    pub(super) cid: Cid,
+    /// The SQLite file; `None` on MariaDB.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl Session {
+    /// Reads one state of the database; begins again where a table was renamed or dropped underneath.
+    fn consistent<T>(
+        &mut self,
+        action: &str,
+        mut body: impl FnMut(&mut Db, &Names) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut attempt = 0;
+        loop {
+            let cid = &self.cid;
+            let result = self.db.snapshot(action, |db| {
+                let names = Names::load(db, cid)?;
+                body(db, &names)
+            });
+            match result {
+                Err(error) if attempt < ATTEMPTS && is_vanished(&error) => {
+                    attempt += 1;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+macro_rules! read_alike {
+    ($name:ident) => {
+        impl ClientReader for $name {
+            fn ledger(&mut self) -> Result<Ledger, StoreError> {
+                self.session.consistent("read the ledger", read::ledger)
+            }
+
+            fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError> {
+                self.session
+                    .consistent("read the state at a moment", |db, names| query::state_at(db, names, kind, t))
+            }
+
+            fn page(
+                &mut self,
+                table: TableRef,
+                after: RowId,
+                limit: u32,
+            ) -> Result<Vec<(RowId, Row)>, StoreError> {
+                self.session
+                    .consistent("read a page of rows", |db, names| read::page(db, names, table, after, limit))
+            }
+
+            fn sql(
+                &mut self,
+                statement: &str,
+                each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> ControlFlow<()>,
+            ) -> Result<(), StoreError> {
+                query::sql(&mut self.session.db, statement, each)
+            }
+
+            fn stored_bytes(&mut self) -> Result<u64, StoreError> {
+                read::stored_bytes(&mut self.session.db, self.session.file.as_deref())
+            }
+        }
+    };
+}
+
+/// Reads a client's record.
+pub(super) struct Reader {
+    pub(super) session: Session,
+}
+read_alike!(Reader);
+
+/// Writes a client's record.
+pub(super) struct Writer {
+    pub(super) session: Session,
+    lock: Lock,
+    names: Names,
+    orders: Orders,
+    /// Whether views and names still lag behind the ledger (MariaDB alone).
+    unfinished: bool,
+}
+read_alike!(Writer);
+
+impl Writer {
+    /// Makes a writer of a session whose lock is held: recovers first.
+    pub(super) fn new(mut session: Session, lock: Lock) -> Result<Self, StoreError> {
+        recover::recover(&mut session.db)?;
+        let names = Names::load(&mut session.db, &session.cid)?;
+        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: false })
+    }
+
+    /// Runs a change of the tables in one transaction, and takes back in memory what a failure took back on disk.
+    fn transact<T>(
+        &mut self,
+        action: &str,
+        body: impl FnOnce(&mut Db, &mut Names, &mut Orders) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Self { session, names, orders, .. } = self;
+        let before = names.clone();
+        let result = session.db.write(action, |db| body(db, names, orders));
+        if result.is_err() {
+            self.names = before;
+            // What was added last is not known any more.
+            self.orders = Orders::default();
+        }
+        result
+    }
+
+    /// Brings MariaDB's names and views in line with the ledger. The change itself is done, so a failure is not its failure: the
+    /// next change or the next writer makes up for it.
+    fn catch_up(&mut self) {
+        match recover::finish(&mut self.session.db) {
+            Ok(()) => self.unfinished = false,
+            Err(error) => {
+                tracing::warn!(client = %self.session.cid, %error, "the merged views lag behind the ledger");
+                self.unfinished = true;
+            }
+        }
+    }
+}
+
+impl ClientStore for Writer {
+    fn create_triad(
+        &mut self,
+        level: Level,
+        open: bool,
+        from: WallMicros,
+        to: WallMicros,
+        zone: ZoneOffset,
+    ) -> Result<TriadId, StoreError> {
+        let triad = TriadId(triads::create(&mut self.session.db, level, open, (from, to), zone)?.id);
+        self.orders.begin(triad);
+        Ok(triad)
+    }
+
+    fn fill(&mut self, table: TableRef, rows: &[Row]) -> Result<(), StoreError> {
+        self.transact("fill a triad", |db, names, orders| commit::fill(db, names, orders, table, rows))
+    }
+
+    fn edge_rows(
+        &mut self,
+        table: TableRef,
+        run: RunId,
+        source: &Source,
+        edge: Edge,
+    ) -> Result<Vec<EdgeRow>, StoreError> {
+        read::edge_rows(&mut self.session.db, &self.names, table, run, source, edge)
+    }
+
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError> {
+        read::sorted_ids(&mut self.session.db, &self.names, table)
+    }
+
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
+        read::rows(&mut self.session.db, &self.names, table, ids)
+    }
+
+    fn pending_halves(&mut self) -> Result<Vec<PendingHalf>, StoreError> {
+        load_halves(&mut self.session.db)
+    }
+
+    fn commit(&mut self, change: &Change) -> Result<(), StoreError> {
+        if self.unfinished {
+            self.catch_up();
+        }
+        let sqlite = self.session.db.dialect() == Dialect::Sqlite;
+        let changed = self.transact("commit a change", |db, names, orders| {
+            let changed = commit::apply(db, names, orders, change)?;
+            if changed && sqlite {
+                recover::finish(db)?;
+            }
+            Ok(changed)
+        })?;
+        if changed {
+            if !sqlite {
+                self.catch_up();
+            }
+            self.session.db.forget_statements();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.session.db.forget_statements();
+        self.lock.release(&mut self.session.db);
+    }
+}

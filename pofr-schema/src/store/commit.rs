@@ -1,0 +1,219 @@
+//! Carrying out a change: all of it in one transaction, or nothing.
+
+use super::{
+    insert::insert_rows,
+    order::Orders,
+    place::{Place, table_index},
+    triads::{free_names, prefixes},
+    update::{delete_row, extremes, goes_on, update_row},
+};
+use crate::{
+    db::{Db, Doing as _, Statement, failure},
+    ledger::{
+        Ends, Names, TriadRow, bump_generation, drop_halves, insert_bundles, keep_halves, load_triads,
+        triad_ends,
+    },
+    tables::{LIVE, spec},
+};
+use pofr_core::{
+    fact::FactKind,
+    lifetime::Row,
+    store::{Change, Level, StoreError, TableRef, TriadId, TriadState},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a change works on: the triads as they become, saved at its end.
+struct Work<'a> {
+    db: &'a mut Db,
+    names: &'a mut Names,
+    orders: &'a mut Orders,
+    triads: BTreeMap<TriadId, TriadRow>,
+    touched: BTreeSet<TriadId>,
+    ends: BTreeMap<TriadId, Ends>,
+}
+
+/// Carries out `change` within a transaction; tells whether the set of triads changed.
+pub(super) fn apply(
+    db: &mut Db,
+    names: &mut Names,
+    orders: &mut Orders,
+    change: &Change,
+) -> Result<bool, StoreError> {
+    let triads = load_triads(db)?.into_iter().map(|t| (TriadId(t.id), t)).collect();
+    let mut work = Work { db, names, orders, triads, touched: BTreeSet::new(), ends: BTreeMap::new() };
+    // The spans first: 'the end' of an open slice is the one after this change.
+    insert_bundles(work.db, work.names, &change.bundles)?;
+    for (table, rows) in &change.insert {
+        work.insert(*table, rows)?;
+    }
+    for update in &change.update {
+        work.update(update)?;
+    }
+    for (table, row) in &change.delete {
+        let place = work.place(*table)?;
+        delete_row(work.db, &place, *row)?;
+        if let Some(id) = table.triad {
+            work.get(id)?.add_rows(table_index(*table)?, -1);
+        }
+    }
+    for triad in &change.make_live {
+        work.get(*triad)?.set_state(TriadState::Live);
+    }
+    if let Some(replacement) = &change.replace {
+        work.get(replacement.new)?.set_state(TriadState::Live);
+        work.get(replacement.new)?.clone().take_bundles(work.db, &replacement.old)?;
+        for old in &replacement.old {
+            work.get(*old)?.set_state(TriadState::Dead);
+        }
+    }
+    for bundle in &change.bundles {
+        work.get(bundle.triad)?;
+    }
+    for id in work.touched.clone() {
+        let mut triad = work.get(id)?.clone();
+        triad.measure(work.db)?;
+        *work.get(id)? = triad;
+    }
+    for triad in &change.seal {
+        work.seal(*triad)?;
+    }
+    keep_halves(work.db, &change.keep_halves)?;
+    drop_halves(work.db, &change.drop_halves)?;
+    for id in &work.touched {
+        work.triads[id].save(work.db)?;
+    }
+    let changed = !change.make_live.is_empty() || change.replace.is_some() || !change.seal.is_empty();
+    if changed {
+        bump_generation(work.db)?;
+    }
+    Ok(changed)
+}
+
+/// Adds rows to a triad that does not count yet.
+pub(super) fn fill(
+    db: &mut Db,
+    names: &mut Names,
+    orders: &mut Orders,
+    table: TableRef,
+    rows: &[Row],
+) -> Result<(), StoreError> {
+    let triads = load_triads(db)?.into_iter().map(|t| (TriadId(t.id), t)).collect();
+    let mut work = Work { db, names, orders, triads, touched: BTreeSet::new(), ends: BTreeMap::new() };
+    let creating = match table.triad {
+        Some(id) => work.get(id)?.state() == Some(TriadState::Creating),
+        None => false,
+    };
+    if !creating {
+        return Err(failure("fill a table", "only a triad that does not count yet can be filled"));
+    }
+    work.insert(table, rows)?;
+    for id in &work.touched {
+        work.triads[id].save(work.db)?;
+    }
+    Ok(())
+}
+
+impl Work<'_> {
+    /// Returns a triad to be changed.
+    fn get(&mut self, id: TriadId) -> Result<&mut TriadRow, StoreError> {
+        self.touched.insert(id);
+        let missing = || failure(format_args!("change triad {}", id.0), "it is not in pofr_triads");
+        self.triads.get_mut(&id).ok_or_else(missing)
+    }
+
+    /// Finds a table, and for an open slice the end of each source's record after this change.
+    fn place(&mut self, table: TableRef) -> Result<Place, StoreError> {
+        let Some(id) = table.triad else { return Place::find(self.db, self.names, table) };
+        let triad = self.get(id)?.clone();
+        let name = triad.tables()[table_index(table)?].to_owned();
+        let ends = if triad.is_open == 0 { None } else { Some(self.ends(id)?.clone()) };
+        Ok(Place { spec: spec(table.kind), name, ends })
+    }
+
+    fn ends(&mut self, id: TriadId) -> Result<&Ends, StoreError> {
+        if !self.ends.contains_key(&id) {
+            let ends = triad_ends(self.db, self.names, id.0)?;
+            self.ends.insert(id, ends);
+        }
+        Ok(&self.ends[&id])
+    }
+
+    fn insert(&mut self, table: TableRef, rows: &[Row]) -> Result<(), StoreError> {
+        let place = self.place(table)?;
+        self.names.number_all(self.db, rows)?;
+        let live = |row: &Row| goes_on(&row.life, place.row_end(row.run));
+        insert_rows(self.db, self.names, place.spec, &place.name, rows, live)?;
+        let Some(id) = table.triad else { return Ok(()) };
+        let in_order = self.orders.follow(id, table.kind, rows);
+        let index = table_index(table)?;
+        let triad = self.get(id)?;
+        triad.add_rows(index, i64::try_from(rows.len()).unwrap_or(i64::MAX));
+        if !in_order {
+            triad.sorted = 0;
+        }
+        for row in rows {
+            let (lowest, highest) = extremes(&row.life, live(row));
+            triad.widen(lowest, highest);
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, update: &pofr_core::store::RowUpdate) -> Result<(), StoreError> {
+        let place = self.place(update.table)?;
+        let sorted = match update.table.triad {
+            Some(id) => self.get(id)?.sorted != 0,
+            None => false,
+        };
+        let moved = update_row(self.db, self.names, &place, update, sorted)?;
+        if let Some(id) = update.table.triad {
+            let triad = self.get(id)?;
+            if moved {
+                triad.sorted = 0;
+            }
+            // A row that goes on reaches for ever; its run need not be known for that.
+            let (lowest, highest) = extremes(&update.life, update.life.cut_right);
+            triad.widen(lowest, highest);
+        }
+        Ok(())
+    }
+
+    /// Writes down what the ledger filled in so far, and notes the final names.
+    fn seal(&mut self, id: TriadId) -> Result<(), StoreError> {
+        let ends = self.ends(id)?.clone();
+        let all: Vec<TriadRow> = self.triads.values().cloned().collect();
+        let triad = self.get(id)?.clone();
+        if triad.is_open == 0 {
+            return Ok(());
+        }
+        let mut highest = triad.lowest;
+        for (kind, name) in FactKind::TRIAD.iter().zip(triad.tables()) {
+            let spec = spec(*kind);
+            let action = format!("seal table {name}");
+            let of_kind = ends.iter().filter(|((_, source), _)| spec.source().as_ref() == Some(source));
+            for ((run, _), end) in of_kind {
+                let Some(run) = self.names.runs.get(run) else { continue };
+                let statement = Statement::new("UPDATE ")
+                    .name(name)
+                    .sql(" SET last_seen = ")
+                    .int(end.0)
+                    .sql(" WHERE right_edge = ")
+                    .int(LIVE)
+                    .sql(" AND first_seen IS NOT NULL AND last_seen IS NULL AND run = ")
+                    .int(*run);
+                self.db.execute(statement).doing(&action)?;
+            }
+            let reach =
+                self.db.number(Statement::new("SELECT MAX(reach) FROM ").name(name)).doing(&action)?;
+            highest = highest.max(reach);
+        }
+        let row = triad.triad()?;
+        let old = triad.psname[prefixes(Level::Slice)[0].len()..].to_owned();
+        let names = free_names(&all, row.level, false, (row.from, row.to), row.zone)?;
+        let triad = self.get(id)?;
+        triad.is_open = 0;
+        triad.highest = highest;
+        triad.renamed_from = Some(old);
+        triad.set_tables(names);
+        Ok(())
+    }
+}

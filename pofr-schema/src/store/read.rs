@@ -1,0 +1,182 @@
+//! Reading rows and the ledger.
+
+use super::place::Place;
+use crate::{
+    db::{Cell, Db, Doing as _, Record, Statement},
+    ledger::{Names, generation, load_bundles, load_triads},
+    tables::{LIFE, read_life, read_row},
+};
+use pofr_core::{
+    digest::KeyDigest,
+    identity::RunId,
+    lifetime::Row,
+    source::Source,
+    store::{Edge, EdgeRow, Ledger, RowId, StoreError, TableRef},
+    time::WallMicros,
+};
+use std::collections::HashMap;
+
+/// How many keys one statement asks for.
+const KEYS: usize = 500;
+
+/// Reads the whole ledger.
+pub(crate) fn ledger(db: &mut Db, names: &Names) -> Result<Ledger, StoreError> {
+    Ok(Ledger {
+        generation: generation(db)?,
+        bundles: load_bundles(db, names)?,
+        triads: load_triads(db)?.iter().map(crate::ledger::TriadRow::triad).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Begins a statement that selects whole rows of a table.
+pub(crate) fn select_rows(place: &Place) -> Statement<'_> {
+    Statement::new("SELECT ")
+        .name(place.spec.id)
+        .sql(",")
+        .names(place.spec.stored())
+        .sql(" FROM ")
+        .name(&place.name)
+}
+
+/// Reads what [`select_rows`] selected.
+pub(crate) fn decode(names: &Names, place: &Place, record: Record) -> Result<(RowId, Row), StoreError> {
+    read_row(place.spec, &place.name, record, &names.context, &names.run_names, |run| place.row_end(run))
+}
+
+/// Reads up to `limit` rows after a key.
+pub(crate) fn page(
+    db: &mut Db,
+    names: &Names,
+    table: TableRef,
+    after: RowId,
+    limit: u32,
+) -> Result<Vec<(RowId, Row)>, StoreError> {
+    let place = Place::find(db, names, table)?;
+    let statement = select_rows(&place)
+        .sql(" WHERE ")
+        .name(place.spec.id)
+        .sql(" > ")
+        .int(after.0)
+        .sql(" ORDER BY ")
+        .name(place.spec.id)
+        .sql(" LIMIT ")
+        .int(i64::from(limit));
+    let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
+    records.into_iter().map(|record| decode(names, &place, record)).collect()
+}
+
+/// Reads the rows with these keys, in this order.
+pub(crate) fn rows(
+    db: &mut Db,
+    names: &Names,
+    table: TableRef,
+    ids: &[RowId],
+) -> Result<Vec<Row>, StoreError> {
+    let place = Place::find(db, names, table)?;
+    let mut found: HashMap<RowId, Row> = HashMap::with_capacity(ids.len());
+    for some in ids.chunks(KEYS) {
+        let statement = select_rows(&place)
+            .sql(" WHERE ")
+            .name(place.spec.id)
+            .sql(" IN ")
+            .tuple(some.iter().map(|id| Cell::int(id.0)));
+        let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
+        for record in records {
+            let (id, row) = decode(names, &place, record)?;
+            found.insert(id, row);
+        }
+    }
+    ids.iter()
+        .map(|id| {
+            // A key may be asked for twice.
+            found.get(id).cloned().ok_or_else(|| StoreError::Corrupt {
+                table: place.name.clone(),
+                detail: format!("there is no row {}", id.0),
+            })
+        })
+        .collect()
+}
+
+/// Returns all keys in the order of (run, digest, position).
+pub(crate) fn sorted_ids(db: &mut Db, names: &Names, table: TableRef) -> Result<Vec<RowId>, StoreError> {
+    let place = Place::find(db, names, table)?;
+    let spec = place.spec;
+    // Runs are ordered by their ids, not by the numbers that they happen to have here.
+    let statement = Statement::new("SELECT t.")
+        .name(spec.id)
+        .sql(" FROM ")
+        .name(&place.name)
+        .sql(" t JOIN pofr_runs r ON r.id = t.run ORDER BY r.run, t.")
+        .name(spec.digest)
+        .sql(", t.first_seen IS NULL AND t.ended IS NOT NULL, t.position, t.last_seen, t.ended, t.")
+        .name(spec.id);
+    let records = db.query(statement).doing(format_args!("sort table {}", place.name))?;
+    records.into_iter().map(|record| Ok(RowId(record.reader(&place.name).int(spec.id)?))).collect()
+}
+
+/// Reads the rows at an edge.
+pub(crate) fn edge_rows(
+    db: &mut Db,
+    names: &Names,
+    table: TableRef,
+    run: RunId,
+    source: &Source,
+    edge: Edge,
+) -> Result<Vec<EdgeRow>, StoreError> {
+    let place = Place::find(db, names, table)?;
+    let spec = place.spec;
+    let Some(number) = names.runs.get(&run) else { return Ok(Vec::new()) };
+    let end = place.end(run, source);
+    let mut statement = Statement::new("SELECT ")
+        .name(spec.id)
+        .sql(",")
+        .name(spec.digest)
+        .sql(",")
+        .names(LIFE)
+        .sql(" FROM ")
+        .name(&place.name);
+    statement = statement.sql(match edge {
+        Edge::EndingAt(_) => " WHERE right_edge IN ",
+        Edge::BeginningAt(_) => " WHERE cut_left = 1 AND first_seen IN ",
+    });
+    let stamps: Vec<WallMicros> = match edge {
+        Edge::EndingAt(stamp) if end == Some(stamp) => vec![stamp, WallMicros(crate::tables::LIVE)],
+        Edge::EndingAt(stamp) | Edge::BeginningAt(stamp) => vec![stamp],
+    };
+    statement =
+        statement.tuple(stamps.into_iter().map(|stamp| Cell::int(stamp.0))).sql(" AND run = ").int(*number);
+    if spec.source().is_none() {
+        statement = statement.sql(" AND source = ").bind(Cell::text(source.name().to_owned()));
+    }
+    let statement = statement.sql(" ORDER BY ").name(spec.id);
+    let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
+    records
+        .into_iter()
+        .map(|record| {
+            let mut values = record.reader(&place.name);
+            Ok(EdgeRow {
+                id: RowId(values.int(spec.id)?),
+                digest: values.parsed(spec.digest, KeyDigest::parse)?,
+                life: read_life(&mut values, end)?,
+            })
+        })
+        .collect()
+}
+
+/// Returns the bytes that the client's tables take.
+pub(crate) fn stored_bytes(db: &mut Db, file: Option<&std::path::Path>) -> Result<u64, StoreError> {
+    if let Some(file) = file {
+        let size = |ending: &str| {
+            let mut path = file.as_os_str().to_owned();
+            path.push(ending);
+            std::fs::metadata(path).map_or(0, |m| m.len())
+        };
+        return Ok(size("") + size("-wal"));
+    }
+    let statement = Statement::new(
+        "SELECT CAST(COALESCE(SUM(data_length + index_length), 0) AS SIGNED) FROM information_schema.tables \
+         WHERE table_schema = DATABASE()",
+    );
+    let bytes = db.number(statement).doing("measure the tables")?;
+    Ok(bytes.unwrap_or(0).cast_unsigned())
+}

@@ -1,0 +1,48 @@
+//! hwinfo: devices.
+
+use super::{Column, Context, Spec, Type, no_details};
+use crate::db::{Cell, Values};
+use pofr_core::{
+    fact::{Device, Fact, FactKind},
+    store::StoreError,
+};
+
+/// How devices are stored.
+pub(crate) const SPEC: Spec = Spec {
+    kind: FactKind::Device,
+    table: "hwinfo",
+    id: "hwdevid",
+    digest: "shasum",
+    columns: &[
+        Column::new("devbus", Type::Bytes, "bus: usb, pci, block"),
+        Column::new("devstring", Type::Bytes, "the product's name, empty where the device does not say"),
+        Column::new("devvendor", Type::Bytes, "the vendor's name, empty where the device does not say"),
+        Column::new("userslogged", Type::Bytes, "users logged in when first seen, separated by commas"),
+        Column::new("devaddress", Type::Bytes, "address on the bus"),
+        Column::new("devid", Type::Bytes, "vendor and product ids, or what else the bus tells a device by"),
+        Column::new("devserial", Type::Bytes, "serial number, empty where the device does not say"),
+    ],
+    indexes: &[],
+    encode,
+    decode,
+    details: no_details,
+};
+
+fn encode<'a>(fact: &'a Fact, _: &Context, cells: &mut Vec<Cell<'a>>) -> Option<()> {
+    let Fact::Device(d) = fact else { return None };
+    cells.extend([&d.bus, &d.product, &d.vendor, &d.users, &d.address, &d.id, &d.serial].map(Cell::bytes));
+    Some(())
+}
+
+fn decode(values: &mut Values<'_>, _: &Context) -> Result<Fact, StoreError> {
+    let mut next = |column| Ok::<_, StoreError>(values.bytes(column)?.into());
+    Ok(Fact::Device(Device {
+        bus: next("devbus")?,
+        product: next("devstring")?,
+        vendor: next("devvendor")?,
+        users: next("userslogged")?,
+        address: next("devaddress")?,
+        id: next("devid")?,
+        serial: next("devserial")?,
+    }))
+}

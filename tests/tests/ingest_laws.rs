@@ -1,0 +1,211 @@
+//! The laws of the record, on a real store: whatever is sliced, shuffled, late, lost, archived and made a period, and however
+//! often `pofrs` is restarted in between, the tables come to one pass over what there is.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
+
+use pofr_core::{
+    coverage::Coverage,
+    digest::KeyDigest,
+    fact::FactKind,
+    identity::{BundleSeq, Cid, RunId},
+    lifetime::{Lifetime, Row},
+    merge as stitching,
+    source::Source,
+    store::{ClientEntry, ClientReader, Ledger, RowId, Store, TableRef},
+    time::WallMicros,
+};
+use pofr_ingest::{Inbox, Options, ingest, merge};
+use pofr_schema::Access;
+use pofr_tests::{
+    oracle,
+    world::{Bundle, RunLog, Step, endpoint, facts, history, play},
+};
+use proptest::{prelude::*, sample::Index};
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// What is done to the store between arrivals.
+#[derive(Clone, Debug)]
+enum Chore {
+    Nothing,
+    Archive,
+    Period,
+}
+
+fn cid() -> Cid {
+    Cid::parse("laws").unwrap()
+}
+
+fn new_store(dir: &Path) -> Box<dyn Store> {
+    let store = pofr_schema::open(&format!("sqlite:{}", dir.display()), Access::Write).unwrap();
+    let client = ClientEntry {
+        cid: cid(),
+        uuid: "laws".into(),
+        ciduser: "0".repeat(32),
+        last_ip: None,
+        registered: WallMicros(0),
+    };
+    store.add_client(&client).unwrap();
+    store
+}
+
+/// Every row of the record, and its ledger.
+fn everything(reader: &mut dyn ClientReader) -> (Ledger, Vec<Row>) {
+    let ledger = reader.ledger().unwrap();
+    let mut rows = Vec::new();
+    let triads: Vec<_> = ledger.live().map(|t| Some(t.id)).collect();
+    for kind in FactKind::ALL {
+        let tables = if kind.in_triad() { triads.clone() } else { vec![None] };
+        for triad in tables {
+            let mut after = RowId(0);
+            loop {
+                let page = reader.page(TableRef { triad, kind }, after, 7).unwrap();
+                let Some((last, _)) = page.last() else { break };
+                after = *last;
+                rows.extend(page.into_iter().map(|(_, row)| row));
+            }
+        }
+    }
+    (ledger, rows)
+}
+
+fn keyed(run: RunId, digest: KeyDigest, life: Lifetime) -> String {
+    format!("{run} {digest} {life:?}")
+}
+
+fn expected(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<String> {
+    let lifetimes = oracle::lifetimes(logs, lost).into_iter();
+    let mut all: Vec<String> = lifetimes.map(|(run, fact, life)| keyed(run, fact.digest(), life)).collect();
+    all.sort();
+    all
+}
+
+fn shown(rows: &[Row]) -> Vec<String> {
+    let mut all: Vec<String> = rows.iter().map(|r| keyed(r.run, r.digest, r.life)).collect();
+    all.sort();
+    all
+}
+
+/// What every reader must see, whatever has been merged so far: each snapshot, exactly.
+fn check_replay(reader: &mut dyn ClientReader, logs: &[RunLog], there: &BTreeSet<BundleSeq>) {
+    for log in logs {
+        for happened in log.happened.iter().filter(|h| there.contains(&h.seq)) {
+            let Step::Tick { processes, endpoints } = &happened.step else { continue };
+            let processes = processes.as_ref().map(|p| facts(log.boot, p));
+            let endpoints = endpoints.as_ref().map(|p| p.iter().copied().map(endpoint).collect::<Vec<_>>());
+            for (source, facts) in [(Source::Process, processes), (Source::Endpoint, endpoints)] {
+                let Some(facts) = facts else { continue };
+                let want: BTreeSet<KeyDigest> = facts.iter().map(pofr_core::Fact::digest).collect();
+                let mut got = Vec::new();
+                for kind in FactKind::TRIAD {
+                    let state = reader.state_at(kind, happened.at).unwrap();
+                    // Facts that events alone tell of hold between samples, and may overlap one.
+                    got.extend(
+                        state
+                            .certain
+                            .into_iter()
+                            .filter(|r| {
+                                r.run == log.run
+                                    && r.fact.source() == source
+                                    && r.life.first_seen.is_some()
+                                    && r.life.first_seen <= Some(happened.at)
+                                    && r.life.last_seen >= Some(happened.at)
+                            })
+                            .map(|r| r.digest),
+                    );
+                }
+                assert_eq!(got.len(), want.len(), "no fact is there twice at {}", happened.at);
+                assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), want, "at {}", happened.at);
+            }
+        }
+    }
+}
+
+fn take(store: &dyn Store, inbox: &Inbox, workers: usize) -> pofr_ingest::Report {
+    let mut client = store.write(&cid()).unwrap();
+    let options = Options { workers, slice_micros: 700_000, slice_file_rows: 12, ..Options::default() };
+    ingest(client.as_mut(), &cid(), inbox, &options, &mut |_, _| ()).unwrap()
+}
+
+fn chore(store: &dyn Store, chore: &Chore) {
+    let mut client = store.write(&cid()).unwrap();
+    match chore {
+        Chore::Nothing => {}
+        Chore::Archive => {
+            let options = merge::Options { force: true, ..merge::Options::default() };
+            merge::archive(client.as_mut(), &options, &mut |_, _| ()).unwrap();
+        }
+        Chore::Period => {
+            merge::period(client.as_mut(), None, &mut |_, _| ()).unwrap();
+        }
+    }
+}
+
+fn chores() -> impl Strategy<Value = Vec<(Index, Chore, bool)>> {
+    let chore = prop_oneof![3 => Just(Chore::Nothing), 2 => Just(Chore::Archive), 1 => Just(Chore::Period)];
+    prop::collection::vec((any::<Index>(), chore, any::<bool>()), 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_tables_come_to_one_pass(
+        history in history(), lost in prop::collection::vec(any::<Index>(), 0..3), chores in chores(), seed in any::<u64>(), shuffled in any::<bool>(),
+    ) {
+        let (logs, bundles) = play(&history);
+        let lost: BTreeSet<BundleSeq> = lost.iter().map(|i| bundles[i.index(bundles.len())].seq).collect();
+        let mut waiting: Vec<&Bundle> = bundles.iter().filter(|b| !lost.contains(&b.seq) && !b.spans.is_empty()).collect();
+        if shuffled {
+            waiting.sort_by_key(|b| (b.seq.0 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17));
+        }
+        // A bundle without a single sample is refused: for the record it is lost.
+        let without_samples = bundles.iter().filter(|b| b.spans.is_empty()).map(|b| b.seq);
+        let lost: BTreeSet<BundleSeq> = lost.iter().copied().chain(without_samples).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let store = new_store(&dir.path().join("db"));
+        let inbox_dir = dir.path().join("inbox");
+        fs::create_dir(&inbox_dir).unwrap();
+        let inbox = Inbox::new(&inbox_dir, 1 << 20);
+        let mut there = BTreeSet::new();
+        let total = waiting.len() as u64;
+        let mut stored = 0;
+        let mut arrive = |bundles: Vec<&Bundle>, workers: usize, there: &mut BTreeSet<BundleSeq>| {
+            for bundle in bundles {
+                fs::write(inbox_dir.join(&bundle.name), &bundle.tar).unwrap();
+                there.insert(bundle.seq);
+            }
+            let report = take(store.as_ref(), &inbox, workers);
+            assert!(report.quarantined.is_empty(), "{:?}", report.quarantined);
+            stored += report.stored;
+        };
+        for (how_many, then, parallel) in &chores {
+            let n = how_many.index(waiting.len() + 1);
+            arrive(waiting.drain(..n).collect(), if *parallel { 3 } else { 1 }, &mut there);
+            chore(store.as_ref(), then);
+            check_replay(store.read(&cid()).unwrap().as_mut(), &logs, &there);
+        }
+        arrive(std::mem::take(&mut waiting), 1, &mut there);
+        prop_assert_eq!(stored, total, "each bundle is stored once");
+
+        // Stitching what is there, in whatever triads, gives one pass …
+        let (ledger, rows) = everything(store.read(&cid()).unwrap().as_mut());
+        let coverage = Coverage::new(&ledger.spans());
+        prop_assert_eq!(shown(&stitching::stitch(rows, &coverage)), expected(&logs, &lost));
+        check_replay(store.read(&cid()).unwrap().as_mut(), &logs, &there);
+
+        // … and once everything is one period, so do the tables themselves.
+        chore(store.as_ref(), &Chore::Archive);
+        chore(store.as_ref(), &Chore::Period);
+        let (ledger, rows) = everything(store.read(&cid()).unwrap().as_mut());
+        prop_assert!(ledger.live().count() <= 1);
+        prop_assert_eq!(shown(&rows), expected(&logs, &lost));
+        check_replay(store.read(&cid()).unwrap().as_mut(), &logs, &there);
+
+        // Doing it all again changes nothing.
+        let again = take(store.as_ref(), &inbox, 2);
+        prop_assert_eq!((again.stored, again.rows), (0, 0));
+        chore(store.as_ref(), &Chore::Period);
+        let (_, same) = everything(store.read(&cid()).unwrap().as_mut());
+        prop_assert_eq!(same, rows);
+    }
+}
