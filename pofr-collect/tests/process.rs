@@ -32,11 +32,11 @@ fn sample(sampler: &mut dyn Collector) -> Vec<Fact> {
 }
 
 fn processes(facts: &[Fact]) -> BTreeMap<u32, &Process> {
-    let process = |fact| match fact {
+    let by_pid = facts.iter().filter_map(|fact| match fact {
         Fact::Process(p) => Some((p.key.entity.pid().0, p)),
         _ => None,
-    };
-    facts.iter().filter_map(process).collect()
+    });
+    by_pid.collect()
 }
 
 #[test]
