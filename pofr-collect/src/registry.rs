@@ -60,6 +60,12 @@ impl Registry {
         self
     }
 
+    /// Returns the samplers, for a program that asks them itself.
+    #[must_use]
+    pub fn into_samplers(self) -> Vec<Box<dyn Collector>> {
+        self.samplers
+    }
+
     /// Checks that no two plug-ins get in each other's way.
     ///
     /// # Errors
