@@ -104,7 +104,9 @@ fn youngest(processes: &Answer) -> Vec<Shown<'_>> {
 fn unseen(processes: &Answer, net: &Answer) -> Vec<String> {
     let mut lines = Vec::new();
     let (unread, all) = at::unread(processes, |_| true);
-    let programs = processes.processes().values().filter(|p| p.key.exe == Reading::Denied).count() as u64;
+    let programs =
+        processes.processes().values().filter(|p| p.key.exe == Reading::Denied && !p.key.zombie).count()
+            as u64;
     for (what, count) in [("the open files", unread), ("the program", programs)] {
         if count > 0 {
             lines.push(format!("{what} of {} of {} processes", number::count(count), number::count(all)));
