@@ -7,6 +7,8 @@
 //! say what is stored, `store` reading and writing, `query` the questions.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod conformance;
 mod db;
 mod ledger;
 mod open;

@@ -12,6 +12,7 @@ use std::{
 
 /// What the shell runs: `$1` is the directory, the rest is the server's command line.
 const KEEPER: &str = r#"
+exec 2>/dev/null
 trap '' INT TERM HUP
 dir=$1; shift; pid=
 while read -r word; do

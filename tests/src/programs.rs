@@ -15,6 +15,9 @@ pub fn program(name: &str) -> PathBuf {
     if cfg!(feature = "mariadb") && name == "pofrs" {
         cargo.args(["--features", "mariadb"]);
     }
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
     let built = cargo.status().expect("cargo runs").success();
     assert!(built, "{name} does not build");
     // target/<profile>/deps/<this test>

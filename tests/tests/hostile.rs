@@ -82,13 +82,15 @@ fn pack(members: &[(&str, &[u8], tar::EntryType)]) -> Vec<u8> {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
         header.set_entry_type(*kind);
-        if matches!(kind, tar::EntryType::Symlink | tar::EntryType::Link) {
+        let links = matches!(kind, tar::EntryType::Symlink | tar::EntryType::Link);
+        if links {
             header.set_size(0);
             header.set_link_name("/etc/shadow").unwrap();
-            builder.append_data(&mut header, name, &b""[..]).unwrap();
-        } else {
-            builder.append_data(&mut header, name, *bytes).unwrap();
         }
+        // Written as bytes: the library would not let such names pass.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, if links { &b""[..] } else { bytes }).unwrap();
     }
     builder.into_inner().unwrap()
 }
@@ -160,7 +162,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         lost: None,
     };
     vec![
-        ("empty file", Vec::new(), "missing"),
+        ("empty file", Vec::new(), "tar is cut off"),
         ("cut tar", tar[..tar.len() / 2].to_vec(), "tar"),
         ("not a tar", vec![b'x'; 4096], "tar"),
         (
@@ -364,16 +366,17 @@ fn each_bad_bundle_has_its_message_and_changes_nothing() {
     let before = contents(store.as_ref());
     let kinds = kinds();
     assert!(kinds.len() >= 20);
-    let mut messages = Vec::new();
+    let mut unclear = Vec::new();
     for (what, bytes, words) in &kinds {
         let path = inbox.dir().join(named(bytes));
         fs::write(&path, bytes).unwrap();
         let report = take(store.as_ref(), &inbox);
         assert_eq!(report.quarantined.len(), 1, "{what} is refused: {report:?}");
         let (name, reason) = &report.quarantined[0];
-        assert!(reason.contains(words), "{what}: {reason:?} does not say {words:?}");
+        if !reason.contains(words) {
+            unclear.push(format!("{what}: {reason:?} does not say {words:?}"));
+        }
         assert!(!reason.chars().any(char::is_control), "{what}: {reason:?}");
-        messages.push(reason.clone());
         assert!(!path.exists(), "{what} is out of the inbox");
         let kept = fs::read(inbox.quarantine_dir().join(name)).unwrap();
         assert_eq!(&kept, bytes, "{what} is kept as it came");
@@ -381,6 +384,7 @@ fn each_bad_bundle_has_its_message_and_changes_nothing() {
         assert_eq!(note.trim(), reason);
         assert_eq!(contents(store.as_ref()), before, "{what} leaves the store as it was");
     }
+    assert!(unclear.is_empty(), "{}", unclear.join("\n"));
     // The next good one is taken as if nothing had been.
     let tar = seal(&header(4), &[keyframe(4)]);
     fs::write(inbox.dir().join(named(&tar)), tar).unwrap();

@@ -32,14 +32,14 @@ enum Chore {
 }
 
 fn cid() -> Cid {
-    Cid::parse("test").unwrap()
+    Cid::parse("laws").unwrap()
 }
 
 fn new_store(dir: &Path) -> Box<dyn Store> {
     let store = pofr_schema::open(&format!("sqlite:{}", dir.display()), Access::Write).unwrap();
     let client = ClientEntry {
         cid: cid(),
-        uuid: "test".into(),
+        uuid: "laws".into(),
         ciduser: "0".repeat(32),
         last_ip: None,
         registered: WallMicros(0),

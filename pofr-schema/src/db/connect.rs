@@ -53,10 +53,6 @@ impl Pools {
         }
     }
 
-    pub(crate) fn location(&self) -> &Location {
-        &self.location
-    }
-
     /// Returns the SQLite file of a database; `None` on MariaDB.
     pub(crate) fn file(&self, database: &str) -> Option<PathBuf> {
         match &self.location {

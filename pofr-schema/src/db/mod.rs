@@ -48,9 +48,6 @@ pub(crate) enum Link {
 /// A connection to one database.
 pub(crate) struct Db {
     pub(crate) link: Link,
-    /// How many more statements may run before all fail: how tests kill a process between any two.
-    #[cfg(test)]
-    pub(crate) fuse: Option<u32>,
 }
 
 /// Runs one expression on the connection inside a [`Db`], whichever it is.
@@ -74,11 +71,7 @@ pub(crate) use on_link;
 
 impl Db {
     pub(crate) fn new(link: Link) -> Self {
-        Self {
-            link,
-            #[cfg(test)]
-            fuse: None,
-        }
+        Self { link }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -89,23 +82,11 @@ impl Db {
         }
     }
 
-    /// Stands before every statement.
-    #[cfg_attr(
-        not(test),
-        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests count here")
-    )]
+    /// Stands before every statement: where tests cut the power.
     pub(crate) fn burn(&mut self) -> Result<(), Error> {
         #[cfg(test)]
-        if let Some(left) = &mut self.fuse {
-            *left = left.checked_sub(1).ok_or(Error::BrokenTransactionManager)?;
-        }
+        fuse::burn()?;
         Ok(())
-    }
-
-    /// Tells whether a test has cut the power.
-    #[cfg(test)]
-    pub(crate) fn is_cut(&self) -> bool {
-        self.fuse == Some(0)
     }
 
     /// Runs statements without parameters that are written in this crate.
@@ -235,4 +216,33 @@ pub(crate) fn is_vanished(error: &StoreError) -> bool {
     ["no such table", "doesn't exist", "definition has changed", "references invalid table"]
         .iter()
         .any(|sign| text.contains(sign))
+}
+
+/// How tests kill a process between any two statements: after so many of them, every further one of this thread fails,
+/// rollbacks too.
+#[cfg(test)]
+pub(crate) mod fuse {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// Sets how many more statements may run; `None` for any number.
+    pub(crate) fn set(statements: Option<u32>) {
+        LEFT.set(statements);
+    }
+
+    /// Tells whether the power is cut.
+    pub(crate) fn is_blown() -> bool {
+        LEFT.get() == Some(0)
+    }
+
+    pub(super) fn burn() -> Result<(), diesel::result::Error> {
+        if is_blown() {
+            return Err(diesel::result::Error::QueryBuilderError("the power is cut".into()));
+        }
+        LEFT.set(LEFT.get().map(|left| left - 1));
+        Ok(())
+    }
 }

@@ -17,8 +17,8 @@ pub(crate) const VERSION: i64 = 1;
 const V1: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS pofr_runs (id $big NOT NULL PRIMARY KEY, run $ascii(32) NOT NULL UNIQUE)$table",
     "CREATE TABLE IF NOT EXISTS pofr_boots (id $big NOT NULL PRIMARY KEY, boot $ascii(32) NOT NULL UNIQUE)$table",
-    "CREATE TABLE IF NOT EXISTS pofr_bundles (cid $ascii(59) NULL, sha256 $ascii(64) NOT NULL PRIMARY KEY, name $text NOT NULL,
-     format $ascii(8) NOT NULL, seq $big NOT NULL, previous $ascii(64) NULL, run $big NOT NULL, boot $big NOT NULL,
+    "CREATE TABLE IF NOT EXISTS pofr_bundles (cid $ascii(59) NULL, sha256 $ascii(64) NOT NULL PRIMARY KEY,
+     name $text NOT NULL, format $ascii(8) NOT NULL, seq $big NOT NULL, previous $ascii(64) NULL, run $big NOT NULL, boot $big NOT NULL,
      zone $big NOT NULL, first_stamp $big NOT NULL, last_stamp $big NOT NULL, interval_micros $big NOT NULL,
      samples $big NOT NULL, left_out $big NOT NULL, complete $big NOT NULL, received $big NOT NULL,
      triad $big NOT NULL)$table",

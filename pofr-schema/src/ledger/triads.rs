@@ -98,9 +98,8 @@ impl TriadRow {
         LEVELS.iter().find(|(_, text)| *text == self.level).map(|(level, _)| *level)
     }
 
-    /// Counts rows of one of its tables.
-    pub(crate) fn add_rows(&mut self, table: usize, rows: usize) {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    /// Counts rows that came to one of its tables, or went.
+    pub(crate) fn add_rows(&mut self, table: usize, rows: i64) {
         *[&mut self.psrows, &mut self.filerows, &mut self.netrows][table] += rows;
     }
 

@@ -15,8 +15,11 @@
 //! neighbour has a row of the same fact that `ended` in between, it holds up to then.
 //!
 //! A fact that an event says has begun, that no sample has shown and no event has ended when the record ends (`began`,
-//! `cut_right`) holds from `began` to the right stamp of its border where that is joined. Else nothing is known after the record's
-//! last stamp; it holds at `began`, and on to that stamp where that is later.
+//! `cut_right`) holds from `began` to the right stamp of its border where that is joined. Else nothing is known of it but that it
+//! held at `began`.
+//!
+//! Where two rows of one fact hold at once, as when an event told of it and a sample shows it, the one that a sample shows
+//! answers.
 
 use crate::{
     db::{Db, Doing as _, Statement},
@@ -39,8 +42,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What one run's record of one source looks like around the moment.
 #[derive(Clone, Copy, Debug)]
 struct Around {
-    /// The last stamp of the span that begins last at or before the moment.
-    last: Option<WallMicros>,
     /// The joined border that the moment lies in: strictly between its two stamps.
     border: Option<(WallMicros, WallMicros)>,
 }
@@ -121,7 +122,7 @@ fn look_around(
                 stamps.iter().copied().filter(|s| *s >= t).min(),
             ),
         });
-        lines.insert((run, source.clone()), Around { last: here.map(|s| s.span.last), border });
+        lines.insert((run, source.clone()), Around { border });
     }
 }
 
@@ -138,10 +139,7 @@ fn standing(life: &Lifetime, t: WallMicros, around: Option<&Around>) -> (Standin
     {
         return (Standing::Certain, true);
     }
-    if life.first_seen.is_none()
-        && let Some(began) = life.began
-        && t <= around.and_then(|a| a.last).map_or(began, |last| last.max(began))
-    {
+    if life.first_seen.is_none() && life.began == Some(t) {
         return (Standing::Certain, false);
     }
     (own, false)
@@ -213,10 +211,14 @@ impl Found {
                 continue;
             }
             let key = (row.run, row.digest);
-            let better = self
-                .rows
-                .get(&key)
-                .is_none_or(|(known, ..)| *known == Standing::Maybe && standing == Standing::Certain);
+            let shown = row.life.first_seen.is_some_and(|first| first <= t) && row.life.last_seen >= Some(t);
+            let rank = |standing, shown| (standing == Standing::Certain, shown);
+            let better = self.rows.get(&key).is_none_or(|(known, _, known_row)| {
+                let life = &known_row.life;
+                let known_shown =
+                    life.first_seen.is_some_and(|first| first <= t) && life.last_seen >= Some(t);
+                rank(*known, known_shown) < rank(standing, shown)
+            });
             if better {
                 self.rows.insert(key, (standing, by_border, row));
             }

@@ -5,7 +5,7 @@ use super::{
     order::Orders,
     place::{Place, table_index},
     triads::{free_names, prefixes},
-    update::{extremes, goes_on, update_row},
+    update::{delete_row, extremes, goes_on, update_row},
 };
 use crate::{
     db::{Db, Doing as _, Statement, failure},
@@ -51,13 +51,10 @@ pub(super) fn apply(
     }
     for (table, row) in &change.delete {
         let place = work.place(*table)?;
-        let statement = Statement::new("DELETE FROM ")
-            .name(&place.name)
-            .sql(" WHERE ")
-            .name(place.spec.id)
-            .sql(" = ")
-            .int(row.0);
-        work.db.execute(statement).doing(format_args!("remove a row of table {}", place.name))?;
+        delete_row(work.db, &place, *row)?;
+        if let Some(id) = table.triad {
+            work.get(id)?.add_rows(table_index(*table)?, -1);
+        }
     }
     for triad in &change.make_live {
         work.get(*triad)?.set_state(TriadState::Live);
@@ -150,7 +147,7 @@ impl Work<'_> {
         let in_order = self.orders.follow(id, table.kind, rows);
         let index = table_index(table)?;
         let triad = self.get(id)?;
-        triad.add_rows(index, rows.len());
+        triad.add_rows(index, i64::try_from(rows.len()).unwrap_or(i64::MAX));
         if !in_order {
             triad.sorted = 0;
         }

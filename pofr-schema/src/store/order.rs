@@ -20,7 +20,8 @@ impl Orders {
         }
     }
 
-    /// Takes note of rows that are added; tells whether all of them follow the rows before in the order of merging. A table whose last row is not known counts as out of order.
+    /// Takes note of rows that are added; tells whether all of them follow the rows before in the order of merging.
+    /// A table whose last row is not known counts as out of order.
     pub(super) fn follow(&mut self, triad: TriadId, kind: FactKind, rows: &[Row]) -> bool {
         let Some(last) = self.0.get_mut(&(triad, kind)) else { return rows.is_empty() };
         let mut in_order = true;

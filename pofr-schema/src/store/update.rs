@@ -4,11 +4,11 @@ use super::place::Place;
 use crate::{
     db::{Cell, Db, Doing as _, Statement},
     ledger::Names,
-    tables::{LIFE, LIVE, life_cells},
+    tables::{LIFE, LIVE, life_cells, read_life},
 };
 use pofr_core::{
     lifetime::Lifetime,
-    store::{RowUpdate, StoreError},
+    store::{RowId, RowUpdate, StoreError},
     time::WallMicros,
 };
 
@@ -30,7 +30,7 @@ pub(super) fn extremes(life: &Lifetime, goes_on: bool) -> (i64, i64) {
     (times().min().unwrap_or(0), if unbounded { LIVE } else { times().max().unwrap_or(0) })
 }
 
-/// Changes a row; tells whether that moved it in the order by position, asked for only where that matters.
+/// Changes a row; tells whether that may have moved it in the order of merging, asked for only where that matters.
 pub(super) fn update_row(
     db: &mut Db,
     names: &Names,
@@ -39,15 +39,7 @@ pub(super) fn update_row(
     sorted: bool,
 ) -> Result<bool, StoreError> {
     let action = format!("change row {} of table {}", update.id.0, place.name);
-    let moved = sorted && {
-        let old = Statement::new("SELECT position FROM ")
-            .name(&place.name)
-            .sql(" WHERE ")
-            .name(place.spec.id)
-            .sql(" = ")
-            .int(update.id.0);
-        db.number(old).doing(&action)? != Some(update.life.position().0)
-    };
+    let moved = sorted && rank(&read_row_life(db, place, update)?) != rank(&update.life);
     let live = match &place.ends {
         Some(_) => goes_on(&update.life, end_of(db, names, place, update)?),
         None => false,
@@ -64,12 +56,48 @@ pub(super) fn update_row(
     let statement = statement.sql(" WHERE ").name(place.spec.id).sql(" = ").int(update.id.0).cached();
     let changed = db.execute(statement).doing(&action)?;
     if changed == 0 {
-        return Err(StoreError::Corrupt {
-            table: place.name.clone(),
-            detail: format!("there is no row {}", update.id.0),
-        });
+        return Err(missing(place, update.id));
     }
     Ok(moved)
+}
+
+/// Removes a row.
+pub(super) fn delete_row(db: &mut Db, place: &Place, id: RowId) -> Result<(), StoreError> {
+    let statement = Statement::new("DELETE FROM ")
+        .name(&place.name)
+        .sql(" WHERE ")
+        .name(place.spec.id)
+        .sql(" = ")
+        .int(id.0)
+        .cached();
+    match db.execute(statement).doing(format_args!("remove row {} of table {}", id.0, place.name))? {
+        0 => Err(missing(place, id)),
+        _ => Ok(()),
+    }
+}
+
+fn missing(place: &Place, id: RowId) -> StoreError {
+    StoreError::Corrupt { table: place.name.clone(), detail: format!("there is no row {}", id.0) }
+}
+
+/// What of a lifetime decides a row's place among those of its key, see [`pofr_core::merge::order`].
+fn rank(life: &Lifetime) -> impl PartialEq {
+    (life.first_seen.is_none() && life.ended.is_some(), life.position(), life.last_seen, life.ended)
+}
+
+fn read_row_life(db: &mut Db, place: &Place, update: &RowUpdate) -> Result<Lifetime, StoreError> {
+    let statement = Statement::new("SELECT ")
+        .names(LIFE)
+        .sql(" FROM ")
+        .name(&place.name)
+        .sql(" WHERE ")
+        .name(place.spec.id)
+        .sql(" = ")
+        .int(update.id.0)
+        .cached();
+    let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
+    let record = records.into_iter().next().ok_or_else(|| missing(place, update.id))?;
+    read_life(&mut record.reader(&place.name), None)
 }
 
 /// Returns the end of the row's run: the update does not say which run that is.

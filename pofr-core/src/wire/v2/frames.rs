@@ -95,6 +95,9 @@ impl<'a> Decoder<'a> {
     /// [`WireError`] where there is no good header.
     pub fn new(frames: &'a [u8], limit: u64) -> Result<Self, WireError> {
         const PART: &str = "header";
+        if frames.is_empty() {
+            return Err(WireError::malformed(PART, "the stream is empty"));
+        }
         let mut zstd =
             zstd::stream::read::Decoder::with_buffer(frames).map_err(|cause| compression(PART, cause))?;
         // The windows of our own frames are far smaller; a larger one is an attack on memory.
