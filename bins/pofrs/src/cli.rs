@@ -33,7 +33,7 @@ pub(crate) struct Global {
     /// mysql://user@localhost/?unix_socket=PATH [default: sqlite: in the data directory]
     #[arg(long, value_name = "URL", env = "POFR_DB", hide_env_values = true, global = true)]
     pub(crate) db: Option<String>,
-    /// Where the embedded database is kept [default: /var/lib/pofr for root, else
+    /// Where the embedded database is kept; goes before --db [default: /var/lib/pofr for root, else
     /// $XDG_DATA_HOME/pofr or ~/.local/share/pofr]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data_dir: Option<PathBuf>,

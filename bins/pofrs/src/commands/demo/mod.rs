@@ -12,7 +12,7 @@ mod stage;
 
 pub(crate) use actor::{ActorArgs, act};
 
-use crate::{cli::Global, commands::ingest, exit::Exit};
+use crate::{cli::Global, commands::ingest, exit::Exit, record};
 use anyhow::Context as _;
 use clap::Args;
 use pofr_core::identity::Cid;
@@ -63,7 +63,7 @@ impl Place {
             let work = temporary(&std::env::temp_dir())?;
             return Ok(Self { store: work.path().join("store"), work, kept: false });
         };
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        record::make_private(dir)?;
         Ok(Self { store: dir.to_owned(), work: temporary(dir)?, kept: true })
     }
 }
