@@ -99,7 +99,7 @@ fn keep_busy(dir: &Path, stop: &AtomicBool) {
             .args(["-c", &format!("exec 7>{}/f{n}; sleep 0.{}", dir.display(), n % 7)])
             .spawn();
         let file = fs::File::create(dir.join(format!("held {n}\n#"))).unwrap();
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             fs::remove_file(dir.join(format!("held {n}\n#"))).unwrap();
         }
         held.push((TcpStream::connect(address).unwrap(), listener.accept().unwrap(), file, child.unwrap()));
@@ -184,7 +184,8 @@ fn every_stamp_replays_exactly() {
     let dir = tempfile::tempdir().unwrap();
     for store in TestStore::all(dir.path()) {
         let url = store.url();
-        let scenarios: [(&str, &dyn Fn(&Client<'_>)); 3] = [
+        type Scenario<'a> = (&'a str, &'a dyn Fn(&Client<'_>));
+        let scenarios: [Scenario<'_>; 3] = [
             ("one by one", &|client| bundles.iter().for_each(|b| client.ingest(&[b], "1"))),
             ("all at once", &|client| client.ingest(&bundles.iter().collect::<Vec<_>>(), "8")),
             ("shuffled", &|client| {
