@@ -1,5 +1,5 @@
 //! The registry: which samplers and event sources a recorder asks. Adding one to the built-in ones takes a file
-//! in `samplers/` and a line in [`samplers::BUILT_IN`](crate::samplers::BUILT_IN); a program adds its own with [`Registry::sampler`].
+//! in `samplers/` and a line in [`samplers::BUILT_IN`](crate::samplers); a program adds its own with [`Registry::sampler`].
 
 use crate::{
     HostView,
