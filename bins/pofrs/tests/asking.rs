@@ -6,6 +6,7 @@ mod bundles;
 
 use bundles::{file, process, write};
 use pofr_core::{identity::Cid, raw::RawText};
+use pofr_tests::stores::TestStore;
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
@@ -16,14 +17,26 @@ const T0: i64 = 1_795_428_000_000_000;
 const SECOND: i64 = 1_000_000;
 
 struct Site {
+    store: TestStore,
     dir: tempfile::TempDir,
 }
 
 impl Site {
+    /// A site with an embedded database.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let store = TestStore::Sqlite(format!("sqlite:{}", dir.path().join("data").display()));
+        Self::with(store, dir)
+    }
+
+    /// A site for each kind of database; what they have in files lies below `dir`.
+    fn all(dir: &Path) -> Vec<Self> {
+        TestStore::all(dir).into_iter().map(|store| Self::with(store, tempfile::tempdir().unwrap())).collect()
+    }
+
+    fn with(store: TestStore, dir: tempfile::TempDir) -> Self {
         std::fs::create_dir(dir.path().join("inbox")).unwrap();
-        Self { dir }
+        Self { store, dir }
     }
 
     fn inbox(&self) -> std::path::PathBuf {
@@ -32,7 +45,7 @@ impl Site {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pofrs"));
-        command.arg("--data-dir").arg(self.dir.path().join("data")).args(arguments).env_remove("POFR_DB");
+        command.args(arguments).env("POFR_DB", self.store.url());
         command
     }
 
@@ -64,7 +77,10 @@ fn json(lines: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_lost_bundle_is_a_gap_until_it_arrives() {
-    let site = Site::new();
+    Site::all(tempfile::tempdir().unwrap().path()).iter().for_each(lost_bundle);
+}
+
+fn lost_bundle(site: &Site) {
     let facts = [process(1, 0, b"init", b"/sbin/init\0"), process(50, 1, b"sshd", b"sshd\0-D\0")];
     write(&site.inbox(), 1, 1, &stamps(T0), &facts);
     let lost = write(&site.inbox(), 1, 2, &stamps(T0 + SECOND), &facts);
@@ -115,6 +131,10 @@ fn two_runs_that_claim_one_time_both_answer() {
 
 #[test]
 fn hostile_names_are_shown_escaped_and_come_back_whole() {
+    Site::all(tempfile::tempdir().unwrap().path()).iter().for_each(hostile_names);
+}
+
+fn hostile_names(site: &Site) {
     let names: [&[u8]; 5] = [
         b"it's; DROP TABLE x--",
         b"\x1b[2J\x1b]0;owned\x07",
@@ -127,7 +147,6 @@ fn hostile_names_are_shown_escaped_and_come_back_whole() {
         facts.push(process(pid, 1, name, &[name, b"\0with space\0\0", &[b'x'; 300], b"\0"].concat()));
         facts.push(file(pid, 3, &[b"/tmp/", name, b" # ", &[b'y'; 300]].concat()));
     }
-    let site = Site::new();
     write(&site.inbox(), 1, 1, &stamps(T0), &facts);
     site.ingest();
     let at = format!("@{}", T0 + 200_000);
@@ -187,8 +206,7 @@ fn the_exit_codes_tell_what_happened() {
     assert!(site.run(&["at", "now", "ps", "--client", "nobody"]).2.contains("no client nobody"));
 
     // Someone else writes.
-    let url = format!("sqlite:{}", site.dir.path().join("data").display());
-    let store = pofr_schema::open(&url, pofr_schema::Access::Write).unwrap();
+    let store = pofr_schema::open(&site.store.url(), pofr_schema::Access::Write).unwrap();
     let writer = store.write(&Cid::parse("handmade").unwrap()).unwrap();
     let (code, _, err) = site.run(&["archive", "--force"]);
     assert!(code == 5 && err.contains("another pofrs"), "{code}: {err}");
