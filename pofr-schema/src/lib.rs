@@ -13,9 +13,11 @@ mod db;
 mod ledger;
 mod open;
 mod query;
+mod reference;
 mod store;
 mod tables;
 mod url;
 
 pub use open::{Access, OpenError, open};
+pub use reference::reference;
 pub use url::{Location, Server, UrlError};

@@ -41,8 +41,10 @@ impl PrivateMariadb {
     /// # Errors
     /// Where Debian's mariadb-server is not installed, or the server does not come up within a minute; the error has its log.
     pub fn start() -> io::Result<Self> {
-        // The shell removes the directory.
-        let dir = tempfile::Builder::new().prefix("pofr-mariadb-").tempdir()?.keep();
+        // In memory, since tests make and drop thousands of tables. The shell removes the directory.
+        let memory = std::path::Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let dir = tempfile::Builder::new().prefix("pofr-mariadb-").tempdir_in(parent)?.keep();
         let installed = Command::new("mariadb-install-db")
             .arg("--no-defaults")
             .arg(format!("--datadir={}", dir.join("data").display()))

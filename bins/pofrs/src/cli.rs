@@ -32,7 +32,7 @@ const GLOBAL: &str = "Global options";
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
-    /// Where the record is: sqlite:DIR, mysql://user:password@host[:port]/ or
+    /// Where the record is: sqlite:DIR, mysql://user:password@host:port/ or
     /// mysql://user@localhost/?unix_socket=PATH [default: sqlite: in the data directory]
     #[arg(long, value_name = "URL", env = "POFR_DB", hide_env_values = true, global = true)]
     #[arg(help_heading = GLOBAL)]

@@ -33,6 +33,12 @@ impl Place {
         Self { url, _dir: None }
     }
 
+    /// A server that the test itself looks after.
+    #[cfg(feature = "mariadb")]
+    pub(super) fn of(url: String) -> Self {
+        Self { url, _dir: None }
+    }
+
     pub(super) fn is_mariadb(&self) -> bool {
         self.url.starts_with("mysql:")
     }

@@ -34,7 +34,6 @@ pub(crate) enum Dialect {
     /// SQLite.
     Sqlite,
     /// MariaDB.
-    #[cfg_attr(not(feature = "mariadb"), expect(dead_code, reason = "not reachable without the feature"))]
     Mariadb,
 }
 

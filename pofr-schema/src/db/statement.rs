@@ -79,6 +79,17 @@ impl<'a> Statement<'a> {
         self
     }
 
+    /// Asks how the database would run it.
+    #[cfg(test)]
+    pub(crate) fn explained(mut self, dialect: super::Dialect) -> Self {
+        let word = match dialect {
+            super::Dialect::Sqlite => "EXPLAIN QUERY PLAN ",
+            super::Dialect::Mariadb => "EXPLAIN ",
+        };
+        self.parts.insert(0, Part::Sql(word.into()));
+        self
+    }
+
     fn walk<'b, DB>(
         &'b self,
         mut out: AstPass<'_, 'b, DB>,

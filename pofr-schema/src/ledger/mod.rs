@@ -18,6 +18,8 @@ pub(crate) use bundles::{insert_bundles, load_bundles};
 pub(crate) use clients::{client, clients, insert_client};
 pub(crate) use halves::{drop_halves, keep_halves, load_halves};
 pub(crate) use meta::{bump_generation, generation, get, set};
+#[cfg(test)]
+pub(crate) use migrations::template;
 pub(crate) use migrations::{VERSION, migrate, migrate_lookup, version};
 pub(crate) use names::Names;
 pub(crate) use spans::{Ends, custom_sources, spans_around, triad_ends};

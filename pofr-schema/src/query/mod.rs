@@ -6,3 +6,5 @@ mod state_at;
 
 pub(crate) use sql::sql;
 pub(crate) use state_at::state_at;
+#[cfg(test)]
+pub(crate) use state_at::{cut_at, ended_within, reaching};

@@ -22,7 +22,7 @@
 //! answers.
 
 use crate::{
-    db::{Db, Doing as _, Statement},
+    db::{Db, Doing as _, Record, Statement},
     ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
     store::{Place, read},
     tables::spec,
@@ -145,6 +145,44 @@ fn standing(life: &Lifetime, t: WallMicros, around: Option<&Around>) -> (Standin
     (own, false)
 }
 
+/// Selects every row that may hold at `t` as far as it knows itself.
+pub(crate) fn reaching(place: &Place, t: WallMicros) -> Statement<'_> {
+    read::select_rows(place)
+        .sql(" WHERE reach >= ")
+        .int(t.0)
+        .sql(" AND (first_seen <= ")
+        .int(t.0)
+        .sql(" OR began <= ")
+        .int(t.0)
+        .sql(" OR appeared_after < ")
+        .int(t.0)
+        .sql(")")
+}
+
+/// Selects the rows that are cut at the left stamp of a border.
+pub(crate) fn cut_at(place: &Place, run: i64, left: WallMicros) -> Statement<'_> {
+    read::select_rows(place).sql(" WHERE right_edge = ").int(left.0).sql(" AND run = ").int(run)
+}
+
+/// Selects the digests of facts that ended between the left stamp of a border and `t`, told by their rows on its right.
+pub(crate) fn ended_within(place: &Place, run: i64, left: WallMicros, t: WallMicros) -> Statement<'_> {
+    Statement::new("SELECT ")
+        .name(place.spec.digest)
+        .sql(" FROM ")
+        .name(&place.name)
+        .sql(" WHERE reach > ")
+        .int(left.0)
+        .sql(" AND reach <= ")
+        .int(t.0)
+        .sql(" AND cut_left = 1 AND ended IS NOT NULL AND run = ")
+        .int(run)
+}
+
+/// Tells whether a sample shows the fact at `t`, or samples around it.
+fn is_shown(life: &Lifetime, t: WallMicros) -> bool {
+    life.first_seen.is_some_and(|first| first <= t) && life.last_seen >= Some(t)
+}
+
 /// Rows that hold, each fact once in a run.
 #[derive(Default)]
 struct Found {
@@ -163,46 +201,25 @@ impl Found {
         lines: &Lines,
     ) -> Result<(), StoreError> {
         let mut seen: BTreeSet<RowId> = BTreeSet::new();
-        let mut fetch = |db: &mut Db, condition: Statement<'_>| -> Result<Vec<Row>, StoreError> {
-            let records = db.query(condition).doing(format_args!("read table {}", place.name))?;
-            let mut rows = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
+        let action = || format!("read table {}", place.name);
+        let mut take = |records: Vec<Record>| -> Result<(), StoreError> {
             for record in records {
                 let (id, row) = read::decode(names, place, record)?;
                 if seen.insert(id) {
                     rows.push(row);
                 }
             }
-            Ok(rows)
+            Ok(())
         };
-        let mut rows = fetch(
-            db,
-            read::select_rows(place)
-                .sql(" WHERE reach >= ")
-                .int(t.0)
-                .sql(" AND (first_seen <= ")
-                .int(t.0)
-                .sql(" OR began <= ")
-                .int(t.0)
-                .sql(" OR appeared_after < ")
-                .int(t.0)
-                .sql(")"),
-        )?;
+        take(db.query(reaching(place, t)).doing(action())?)?;
         for ((run, _), around) in lines {
             let (Some((left, _)), Some(number)) = (around.border, names.runs.get(run)) else { continue };
-            let cut = read::select_rows(place)
-                .sql(" WHERE right_edge = ")
-                .int(left.0)
-                .sql(" AND run = ")
-                .int(*number);
-            rows.extend(fetch(db, cut)?);
-            let ended = read::select_rows(place)
-                .sql(" WHERE reach > ")
-                .int(left.0)
-                .sql(" AND reach <= ")
-                .int(t.0)
-                .sql(" AND cut_left = 1 AND ended IS NOT NULL AND run = ")
-                .int(*number);
-            self.ended.extend(fetch(db, ended)?.iter().map(|row| (row.run, row.digest)));
+            take(db.query(cut_at(place, *number, left)).doing(action())?)?;
+            for record in db.query(ended_within(place, *number, left, t)).doing(action())? {
+                let digest = record.reader(&place.name).parsed(place.spec.digest, KeyDigest::parse)?;
+                self.ended.insert((*run, digest));
+            }
         }
         for row in rows {
             let around = lines.get(&(row.run, row.fact.source()));
@@ -211,13 +228,9 @@ impl Found {
                 continue;
             }
             let key = (row.run, row.digest);
-            let shown = row.life.first_seen.is_some_and(|first| first <= t) && row.life.last_seen >= Some(t);
-            let rank = |standing, shown| (standing == Standing::Certain, shown);
-            let better = self.rows.get(&key).is_none_or(|(known, _, known_row)| {
-                let life = &known_row.life;
-                let known_shown =
-                    life.first_seen.is_some_and(|first| first <= t) && life.last_seen >= Some(t);
-                rank(*known, known_shown) < rank(standing, shown)
+            let rank = |standing, life| (standing == Standing::Certain, is_shown(life, t));
+            let better = self.rows.get(&key).is_none_or(|(known, _, row_known)| {
+                rank(*known, &row_known.life) < rank(standing, &row.life)
             });
             if better {
                 self.rows.insert(key, (standing, by_border, row));

@@ -4,7 +4,7 @@ use super::place::Place;
 use crate::{
     db::{Cell, Db, Doing as _, Record, Statement},
     ledger::{Names, generation, load_bundles, load_triads},
-    tables::{LIFE, read_life, read_row},
+    tables::{LIFE, LIVE, read_life, read_row},
 };
 use pofr_core::{
     digest::KeyDigest,
@@ -97,7 +97,7 @@ pub(crate) fn rows(
         .collect()
 }
 
-/// Returns all keys in the order of (run, digest, position).
+/// Returns all keys in the order of [`pofr_core::merge::order`].
 pub(crate) fn sorted_ids(db: &mut Db, names: &Names, table: TableRef) -> Result<Vec<RowId>, StoreError> {
     let place = Place::find(db, names, table)?;
     let spec = place.spec;
@@ -114,6 +114,40 @@ pub(crate) fn sorted_ids(db: &mut Db, names: &Names, table: TableRef) -> Result<
     records.into_iter().map(|record| Ok(RowId(record.reader(&place.name).int(spec.id)?))).collect()
 }
 
+/// Selects the rows at an edge; `end` is the source's last stamp where the table is an open slice's.
+pub(crate) fn select_edge<'a>(
+    place: &'a Place,
+    run: i64,
+    source: &Source,
+    edge: Edge,
+    end: Option<WallMicros>,
+) -> Statement<'a> {
+    let spec = place.spec;
+    let stamps: Vec<WallMicros> = match edge {
+        Edge::EndingAt(stamp) if end == Some(stamp) => vec![stamp, WallMicros(LIVE)],
+        Edge::EndingAt(stamp) | Edge::BeginningAt(stamp) => vec![stamp],
+    };
+    let statement = Statement::new("SELECT ")
+        .name(spec.id)
+        .sql(",")
+        .name(spec.digest)
+        .sql(",")
+        .names(LIFE)
+        .sql(" FROM ")
+        .name(&place.name)
+        .sql(match edge {
+            Edge::EndingAt(_) => " WHERE right_edge IN ",
+            Edge::BeginningAt(_) => " WHERE cut_left = 1 AND first_seen IN ",
+        })
+        .tuple(stamps.into_iter().map(|stamp| Cell::int(stamp.0)))
+        .sql(" AND run = ")
+        .int(run);
+    match spec.source() {
+        Some(_) => statement,
+        None => statement.sql(" AND source = ").bind(Cell::text(source.name().to_owned())),
+    }
+}
+
 /// Reads the rows at an edge.
 pub(crate) fn edge_rows(
     db: &mut Db,
@@ -124,43 +158,24 @@ pub(crate) fn edge_rows(
     edge: Edge,
 ) -> Result<Vec<EdgeRow>, StoreError> {
     let place = Place::find(db, names, table)?;
-    let spec = place.spec;
     let Some(number) = names.runs.get(&run) else { return Ok(Vec::new()) };
     let end = place.end(run, source);
-    let mut statement = Statement::new("SELECT ")
-        .name(spec.id)
-        .sql(",")
-        .name(spec.digest)
-        .sql(",")
-        .names(LIFE)
-        .sql(" FROM ")
-        .name(&place.name);
-    statement = statement.sql(match edge {
-        Edge::EndingAt(_) => " WHERE right_edge IN ",
-        Edge::BeginningAt(_) => " WHERE cut_left = 1 AND first_seen IN ",
-    });
-    let stamps: Vec<WallMicros> = match edge {
-        Edge::EndingAt(stamp) if end == Some(stamp) => vec![stamp, WallMicros(crate::tables::LIVE)],
-        Edge::EndingAt(stamp) | Edge::BeginningAt(stamp) => vec![stamp],
-    };
-    statement =
-        statement.tuple(stamps.into_iter().map(|stamp| Cell::int(stamp.0))).sql(" AND run = ").int(*number);
-    if spec.source().is_none() {
-        statement = statement.sql(" AND source = ").bind(Cell::text(source.name().to_owned()));
-    }
-    let statement = statement.sql(" ORDER BY ").name(spec.id);
-    let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
-    records
+    let records = db
+        .query(select_edge(&place, *number, source, edge, end))
+        .doing(format_args!("read table {}", place.name))?;
+    let mut rows = records
         .into_iter()
         .map(|record| {
             let mut values = record.reader(&place.name);
             Ok(EdgeRow {
-                id: RowId(values.int(spec.id)?),
-                digest: values.parsed(spec.digest, KeyDigest::parse)?,
+                id: RowId(values.int(place.spec.id)?),
+                digest: values.parsed(place.spec.digest, KeyDigest::parse)?,
                 life: read_life(&mut values, end)?,
             })
         })
-        .collect()
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    rows.sort_unstable_by_key(|row| row.id);
+    Ok(rows)
 }
 
 /// Returns the bytes that the client's tables take.

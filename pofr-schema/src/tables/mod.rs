@@ -24,7 +24,7 @@ mod url;
 pub(crate) use common::LIVE;
 pub(crate) use ddl::create_table;
 pub(crate) use row::{LIFE, life_cells, read_life, read_row, row_cells};
-pub(crate) use url::create as create_urlinfo;
+pub(crate) use url::{all_columns as urlinfo_columns, create as create_urlinfo};
 
 use crate::db::{Cell, Values};
 use pofr_core::{

@@ -16,6 +16,10 @@ pub(crate) const URLINFO: [Column; 7] = [
 
 /// Returns the statements that make it.
 pub(crate) fn create(dialect: Dialect) -> Vec<Statement<'static>> {
-    let columns: Vec<Column> = URLINFO.into_iter().chain(common::begin_only()).collect();
-    ddl::create("urlinfo", "urlinfo", &columns, &[], dialect)
+    ddl::create("urlinfo", "urlinfo", &all_columns(), &[], dialect)
+}
+
+/// Returns all of its columns.
+pub(crate) fn all_columns() -> Vec<Column> {
+    URLINFO.into_iter().chain(common::begin_only()).collect()
 }

@@ -27,6 +27,10 @@ use rustix::{
 };
 use std::os::fd::AsFd;
 
+/// Room for some forty processes at a time: the newest, which stand last and often live shortly, are listed just before they
+/// are read and not all when the sample begins.
+const LISTING_BYTES: usize = 1 << 10;
+
 /// Samples processes and their open files.
 #[derive(Debug)]
 pub struct ProcessSampler {
@@ -56,7 +60,7 @@ impl ProcessSampler {
         Self {
             view: context.view.clone(),
             holders: context.holders.clone(),
-            listing: sys::ListingBuffer::default(),
+            listing: sys::ListingBuffer::of_bytes(LISTING_BYTES),
             look: Look::default(),
             said_unread: false,
         }

@@ -1,0 +1,95 @@
+//! Questions that are asked again and again are answered through an index, not by reading whole tables.
+
+use super::{
+    on_every_store,
+    place::Place,
+    samples::{RUN, at, cut, file, row, seen, table},
+};
+use crate::{
+    db::{Db, NamedRecord, Rights, Statement, Value},
+    ledger::Names,
+    query,
+    store::{self, read},
+};
+use pofr_core::{
+    fact::FactKind,
+    source::Source,
+    store::{Edge, Level},
+    time::ZoneOffset,
+};
+use std::ops::ControlFlow;
+
+on_every_store!(edges_and_moments_have_indexes, people_have_indexes);
+
+/// A triad with some thousand rows, of which few are at any one edge or moment.
+fn filled(place: &Place) -> (Db, Names, pofr_core::store::TriadId) {
+    let (store, cid, mut writer) = place.writer();
+    let triad = writer.create_triad(Level::Slice, false, at(0), at(5000), ZoneOffset::UTC).unwrap();
+    let rows: Vec<_> =
+        (0..5000).map(|n| cut(seen(n, i64::from(n), i64::from(n) + 2), n % 50 == 0, n % 50 == 0)).collect();
+    let files: Vec<_> =
+        rows.iter().enumerate().map(|(n, r)| row(file(n as u32, 1, &format!("/tmp/{n}")), r.life)).collect();
+    writer.fill(table(triad, FactKind::Process), &rows).unwrap();
+    writer.fill(table(triad, FactKind::File), &files).unwrap();
+    writer
+        .commit(&pofr_core::store::Change { make_live: vec![triad], ..pofr_core::store::Change::default() })
+        .unwrap();
+    drop((store, writer));
+    let pools = crate::db::Pools::new(crate::Location::parse(&place.url).unwrap());
+    let mut db = pools.get(&cid.database(), Rights::Write).unwrap();
+    let names = Names::load(&mut db, &cid).unwrap();
+    if place.is_mariadb() {
+        // InnoDB's statistics would come by themselves, some seconds later.
+        let live = store::Place::find(&mut db, &names, table(triad, FactKind::Process)).unwrap();
+        db.query(Statement::new("ANALYZE TABLE ").name(&live.name)).unwrap();
+    }
+    (db, names, triad)
+}
+
+/// Returns the indexes that a statement would use.
+fn plan(db: &mut Db, statement: Statement<'_>) -> String {
+    let mut plan = String::new();
+    let statement = statement.explained(db.dialect());
+    db.each(statement, &mut |NamedRecord(columns)| {
+        for (name, value) in columns {
+            if let (true, Value::Text(text)) = (["detail", "key", "type"].contains(&name.as_str()), value) {
+                plan += &text;
+                plan.push(' ');
+            }
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    plan
+}
+
+fn edges_and_moments_have_indexes(place: &Place) {
+    let (mut db, names, triad) = filled(place);
+    let live = store::Place::find(&mut db, &names, table(triad, FactKind::Process)).unwrap();
+    let run = names.runs[&RUN];
+    let edge = |edge| read::select_edge(&live, run, &Source::Process, edge, None);
+    for (statement, index) in [
+        (edge(Edge::EndingAt(at(2500))), "edge"),
+        (edge(Edge::BeginningAt(at(2500))), "first"),
+        (query::reaching(&live, at(4900)), "reach"),
+        (query::cut_at(&live, run, at(2500)), "edge"),
+        (query::ended_within(&live, run, at(2500), at(2501)), "reach"),
+    ] {
+        let plan = plan(&mut db, statement);
+        assert!(plan.contains(index) && !plan.contains("ALL"), "{index}: {plan}");
+    }
+}
+
+fn people_have_indexes(place: &Place) {
+    let (mut db, _, _) = filled(place);
+    for (sql, index) in [
+        ("SELECT * FROM psinfo WHERE pid = 77", "pid"),
+        ("SELECT * FROM all_fileinfo WHERE filename = '/tmp/77'", "name"),
+        ("SELECT * FROM fileinfo WHERE pid = 77", "pid"),
+        ("SELECT * FROM all_netinfo WHERE destip = '192.0.2.1'", "dest"),
+    ] {
+        // Through the view's two levels, at the tables.
+        let plan = plan(&mut db, Statement::new(sql));
+        assert!(plan.contains(index), "{sql}: {plan}");
+    }
+}
