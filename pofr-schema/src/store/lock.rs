@@ -22,7 +22,11 @@ pub(super) fn take(db: &mut Db, cid: &Cid, file: Option<&Path>, database: &str) 
         None => {
             // At most 64 characters: five and a database's 59.
             let name = format!("pofr.{database}");
-            let statement = Statement::new("SELECT GET_LOCK(").bind(Cell::text(name.clone())).sql(", 0)");
+            let statement = Statement::new("SELECT GET_LOCK(")
+                .bind(Cell::text(name.clone()))
+                .sql(", ")
+                .int(LINGER_SECONDS)
+                .sql(")");
             match db.number(statement).doing(format_args!("take lock {name}"))? {
                 Some(1) => Ok(Lock::Named(name)),
                 _ => Err(StoreError::Locked(cid.clone())),
@@ -30,6 +34,10 @@ pub(super) fn take(db: &mut Db, cid: &Cid, file: Option<&Path>, database: &str) 
         }
     }
 }
+
+/// A server keeps the lock of a client that was killed until it has ended, or undone, the statement that it was at.
+/// So long is waited for it; a file's lock is gone with its process.
+const LINGER_SECONDS: i64 = 10;
 
 /// Locks a file, making it where there is none; `None` where another holds it.
 fn take_file(path: &Path) -> Result<Option<Lock>, StoreError> {
