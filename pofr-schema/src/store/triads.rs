@@ -13,7 +13,7 @@ use crate::{
 use jiff::{Timestamp, tz};
 use pofr_core::{
     fact::FactKind,
-    store::{Level, StoreError, TriadId, TriadState},
+    store::{Level, StoreError, TriadId},
     time::{WallMicros, ZoneOffset},
 };
 
