@@ -1,1 +1,7 @@
-//! POFR.
+//! How to use POFR's crates in programs of one's own. Each example is a file beside this crate's `Cargo.toml`:
+//!
+//! - `embed_recorder`: records the machine inside a program, and does something else with the record than sending it;
+//! - `custom_collector`: adds a collector of one's own, whose facts travel with the built-in ones;
+//! - `diff_snapshots`: takes two snapshots and tells what is between them.
+//!
+//! Run one with `cargo run -p pofr-examples --example embed_recorder`; `cargo test -p pofr-examples` runs them all.

@@ -1,5 +1,5 @@
 //! The registry: which samplers and event sources a recorder asks. Adding one to the built-in ones takes a file
-//! in `samplers/` and a line in [`samplers::BUILT_IN`](crate::samplers::BUILT_IN); a program adds its own with [`Registry::sampler`].
+//! in `samplers/` and a line in [`samplers::BUILT_IN`](crate::samplers); a program adds its own with [`Registry::sampler`].
 
 use crate::{
     HostView,
@@ -58,6 +58,12 @@ impl Registry {
     pub fn event_source(mut self, source: impl EventSource + 'static) -> Self {
         self.event_sources.push(Box::new(source));
         self
+    }
+
+    /// Returns the samplers, for a program that asks them itself.
+    #[must_use]
+    pub fn into_samplers(self) -> Vec<Box<dyn Collector>> {
+        self.samplers
     }
 
     /// Checks that no two plug-ins get in each other's way.

@@ -75,11 +75,16 @@ pub(crate) struct ListingBuffer(Vec<MaybeUninit<u8>>);
 
 impl Default for ListingBuffer {
     fn default() -> Self {
-        Self(vec![MaybeUninit::uninit(); LISTING_BYTES])
+        Self::of_bytes(LISTING_BYTES)
     }
 }
 
 impl ListingBuffer {
+    /// Makes a buffer that takes so many bytes of entries at a time.
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self(vec![MaybeUninit::uninit(); bytes])
+    }
+
     /// Calls `each` for every entry of `dir` whose name is a number, with the name and that number.
     pub(crate) fn numbers(
         &mut self,

@@ -1,4 +1,5 @@
 //! The spool: the chain, what a killed recorder leaves, what is said of bundles that are gone.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 use pofr_collect::{HostView, Spool, SpoolError, SpoolSettings};
 use pofr_core::{
@@ -188,6 +189,19 @@ fn a_number_without_anything_is_named_as_missing() {
     assert_eq!(seqs(&bundles), [1, 3]);
     assert_eq!(bundles[1].0.manifest.missing, [2]);
     assert_eq!(bundles[1].0.manifest.previous.as_ref(), Some(&bundles[0].1), "the chain skips it");
+}
+
+#[test]
+fn what_the_very_first_bundle_lost_is_a_gap_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(&view(), at(dir.path())).unwrap();
+    spool.begin(&opening(2_000)).unwrap();
+    spool.accept(&sample(2_000, 10)).unwrap();
+    kill(spool);
+    let mut spool = Spool::open(&view(), at(dir.path())).unwrap();
+    let gaps = bundle(&mut spool, 9_000, 10);
+    assert_eq!((gaps[0].severity, gaps[0].from), (Severity::Blind, WallMicros(1_999)));
+    assert_eq!(seqs(&bundles(dir.path())), [1, 2]);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use pofr_core::{
     fact::FactKind,
     identity::Cid,
-    store::{RowId, Store, TableRef},
+    store::{RowId, TableRef},
 };
 use pofr_schema::Access;
 use pofr_tests::{programs::program, stores::TestStore};
@@ -126,16 +126,20 @@ fn killed_at_any_moment_and_run_again_is_undisturbed() {
             let took = calm.run(step);
             expected.push((took, calm.contents()));
         }
-        let (mut sent, mut hit, mut number) = (0, 0, 0);
-        while sent < kills {
+        let (mut missed, mut hit, mut number) = (0, 0, 0);
+        while hit < kills {
             number += 1;
             let stormy = client(format!("stormy-{number}"));
             for ((step, times), (took, contents)) in STEPS.iter().zip(&expected) {
-                for _ in 0..(*times).min(kills - sent) {
+                for _ in 0..(*times).min(kills - hit) {
                     let after =
                         Duration::from_micros(dice.roll(u64::try_from(took.as_micros()).unwrap() * 11 / 10));
-                    sent += 1;
-                    hit += u64::from(stormy.kill(step, after));
+                    // One that had ended before the signal came does not count.
+                    if stormy.kill(step, after) {
+                        hit += 1;
+                    } else {
+                        missed += 1;
+                    }
                 }
                 stormy.run(step);
                 let found = stormy.contents();
@@ -147,9 +151,8 @@ fn killed_at_any_moment_and_run_again_is_undisturbed() {
             }
         }
         println!(
-            "{}: {sent} kills, {hit} of them while it ran; the tables equal those of the undisturbed run",
+            "{}: {hit} kills while it ran, {missed} too late; the tables equal those of the undisturbed run",
             store.name()
         );
-        assert!(hit > 0);
     }
 }

@@ -4,7 +4,7 @@ use crate::cli::Global;
 use anyhow::{Context as _, bail};
 use pofr_core::{Store, identity::Cid, store::ClientEntry};
 use pofr_schema::Access;
-use std::path::PathBuf;
+use std::{os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
 /// Returns where things are kept: as told, else /var/lib/pofr for root, else the user's data directory
 /// (XDG Base Directory Specification).
@@ -46,7 +46,19 @@ pub(crate) fn open(global: &Global, access: Access) -> anyhow::Result<Box<dyn St
             "nothing is recorded in {dir}\nhint: pofrs ingest DIR --client NAME, or pofrs demo --data-dir {dir}"
         );
     }
+    if let (Access::Write, Some(dir)) = (access, url.strip_prefix("sqlite:")) {
+        make_private(std::path::Path::new(dir))?;
+    }
     Ok(pofr_schema::open(&url, access)?)
+}
+
+/// Makes a directory where there is none, for its owner alone: a record tells what everybody's programs did.
+pub(crate) fn make_private(dir: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make {}", dir.display()))
 }
 
 /// Finds the client that is meant: by its id, by a beginning of it that no other has, or the only one there is.

@@ -196,19 +196,20 @@ impl Spool {
         let Some(open) = self.open.take() else { return Err(SpoolError::NotOpen) };
         let frames = std::fs::read(&open.path).map_err(|cause| SpoolError::io("read", &open.path, cause))?;
         let sealed = seal(&frames, complete, losses)?;
-        self.publish(open.header.seq.0, &sealed, &open.header.missing)?;
+        self.publish(&open.header, &sealed)?;
         durable::remove(&open.path).map_err(|cause| SpoolError::io("remove", &open.path, cause))
     }
 
     /// Puts a sealed bundle into the spool, the state first.
-    fn publish(&mut self, seq: u64, sealed: &Sealed, named: &[BundleSeq]) -> Result<(), SpoolError> {
+    fn publish(&mut self, header: &Header, sealed: &Sealed) -> Result<(), SpoolError> {
+        let seq = header.seq.0;
         let bytes = sealed.tar.len() as u64;
         let sealing = self.sealing_path(seq);
         while let Err(cause) = durable::write(&sealing, &sealed.tar) {
             self.make_room(SpoolError::io("write", &sealing, cause))?;
         }
         let held = Held { seq, name: sealed.name.clone(), bytes, span: sealed.manifest.wall };
-        self.state.sealed(held, sealed.sha256, named);
+        self.state.sealed(held, sealed.sha256, header);
         self.state.save()?;
         let name = self.settings.dir.join(&sealed.name);
         durable::rename(&sealing, &name).map_err(|cause| SpoolError::io("name", &name, cause))?;

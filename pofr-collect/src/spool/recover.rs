@@ -60,7 +60,7 @@ impl Spool {
         };
         tracing::warn!("bundle {seq} was left open: {good} of {} bytes are whole", frames.len());
         let sealed = seal(&frames[..good], false, &BTreeMap::new())?;
-        self.publish(seq, &sealed, &header.missing)
+        self.publish(&header, &sealed)
     }
 
     /// Removes what is left of bundles that are sealed or lost.

@@ -7,6 +7,7 @@ use pofr_core::{
     gap::{Gap, Severity},
     identity::{BundleSeq, Cid},
     time::WallMicros,
+    wire::v2::Header,
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -133,10 +134,12 @@ impl State {
     }
 
     /// Makes a bundle the head of the chain, held in the spool, and forgets the missing that it names.
-    pub(super) fn sealed(&mut self, held: Held, sha256: Sha256, named: &[BundleSeq]) {
+    pub(super) fn sealed(&mut self, held: Held, sha256: Sha256, header: &Header) {
         self.head = Some(Head { seq: held.seq, sha256: sha256.to_string(), name: held.name.clone() });
-        self.last_stamp = held.span.map(|(_, last)| last).or(self.last_stamp);
-        self.missing.retain(|missing| !named.contains(&BundleSeq(missing.seq)));
+        // A bundle that was cut off before its first sample was written lost that one and what came after it.
+        let just_before = || header.opened_wall.0.saturating_sub(1);
+        self.last_stamp = held.span.map(|(_, last)| last).or(self.last_stamp).or_else(|| Some(just_before()));
+        self.missing.retain(|missing| !header.missing.contains(&BundleSeq(missing.seq)));
         self.held.push(held);
     }
 

@@ -92,7 +92,7 @@ pub struct ProcessKey {
     /// The ids.
     #[serde(flatten)]
     pub ids: Ids,
-    /// The name, at most 15 bytes (longer for kernel workers) (`PR_SET_NAME`, proc_pid_comm(5)).
+    /// The name, at most 15 bytes (`PR_SET_NAME`, proc_pid_comm(5)); a kernel worker's without the work it is at.
     pub comm: RawText,
     /// The argument vector as `/proc/pid/cmdline` holds it, with its NUL bytes; empty for a kernel
     /// thread; `None` where it was not known when the fact was first told of.

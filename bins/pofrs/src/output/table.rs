@@ -5,6 +5,7 @@ use comfy_table::{
 };
 use pofr_core::raw::RawText;
 use std::io::{self, IsTerminal, Write};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// The width where there is no terminal to ask.
 const PLAIN_WIDTH: u16 = 80;
@@ -113,13 +114,19 @@ fn align(cell: Cell, fit: Fit) -> Cell {
     cell.set_alignment(if fit == Fit::Number { CellAlignment::Right } else { CellAlignment::Left })
 }
 
-/// Cuts a text to `width` characters, the last of which then says that it was cut.
+/// Cuts a text to `width` columns, the last of which then says that it was cut.
 pub(crate) fn cut(text: &mut String, width: usize) {
-    if text.chars().count() > width {
-        let keep = text.char_indices().nth(width.saturating_sub(1)).map_or(0, |(i, _)| i);
-        text.truncate(keep);
-        text.push('…');
+    if text.width() <= width {
+        return;
     }
+    let mut used = 1;
+    let fits = |(_, c): &(usize, char)| {
+        used += c.width().unwrap_or(0);
+        used > width
+    };
+    let keep = text.char_indices().find(fits).map_or(0, |(i, _)| i);
+    text.truncate(keep);
+    text.push('…');
 }
 
 #[cfg(test)]
@@ -154,7 +161,7 @@ mod tests {
         for single_lines in [true, false] {
             let text = printed(single_lines, 80);
             for line in text.lines() {
-                assert!(line.chars().count() <= 80, "{line}");
+                assert!(line.width() <= 80, "{line}");
             }
             assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
             assert!(!text.contains('\u{202e}'), "{text}");
@@ -162,6 +169,17 @@ mod tests {
             if single_lines {
                 assert_eq!(text.lines().count(), 1 + HOSTILE.len(), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn cutting_counts_columns() {
+        for (text, width, cut_to) in
+            [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("\u{4e16}\u{754c}", 3, "\u{4e16}…"), ("ab", 1, "…")]
+        {
+            let mut text = text.to_owned();
+            cut(&mut text, width);
+            assert_eq!(text, cut_to);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     samplers::{holders::Holders, process::files},
     sys,
 };
+use hashbrown::HashMap;
 use pofr_core::{
     collector::Observation,
     fact::{Files, Namespaces, Process, ProcessDetails, ProcessKey},
@@ -26,12 +27,24 @@ const TRIES: usize = 3;
 pub(super) struct Look {
     buffers: sys::Buffers,
     listing: sys::ListingBuffer,
+    /// Directory and namespaces of kernel threads, as of the last sample and of this one. A kernel thread takes them from its
+    /// creator, or changes them when it starts (kdevtmpfs does), and never again.
+    kernel_threads: [HashMap<Entity, Surroundings>; 2],
 }
 
+/// Where a process lives.
+type Surroundings = (Reading<RawText>, Reading<Namespaces>);
+
 impl Look {
+    /// Begins a sample: forgets the kernel threads that the last one did not see.
+    pub(super) fn begin(&mut self) {
+        self.kernel_threads.swap(0, 1);
+        self.kernel_threads[1].clear();
+    }
+
     /// Reads the process whose directory is `dir`; shows its files to `out` and its sockets to `holders`.
     ///
-    /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read would
+    /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could
     /// be the name of one program with the arguments of another. `None` for a process that the record leaves out.
     pub(super) fn at(
         &mut self,
@@ -50,30 +63,34 @@ impl Look {
                 files::sockets(&mut self.buffers, &mut self.listing, dir, holders);
                 return Ok(None);
             }
+            let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
-            let (arguments, exe, files) = if stat.kernel_thread {
+            let (mut arguments, mut exe, files) = if stat.kernel_thread {
                 (Some(RawText::default()), Reading::Absent, Files::Read)
             } else {
                 (
-                    self.buffers
-                        .read(dir, c"cmdline")
-                        .map(RawText::from)
-                        .map_or_else(unless_gone, |a| Ok(Some(a)))?,
+                    self.arguments(dir, zombie)?,
                     self.buffers.link(dir, c"exe"),
                     files::read(&mut self.buffers, &mut self.listing, dir, entity, out, holders)?,
                 )
             };
-            let cwd = self.buffers.link(dir, c"cwd");
+            let (mut cwd, mut namespaces) =
+                if stat.kernel_thread { self.kept(dir, entity) } else { self.surroundings(dir) };
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
-            let namespaces = self.namespaces(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
-            if attempt < TRIES && !status.still(&stat) {
+            if attempt < TRIES && (!status.still(&stat) || arguments.is_none()) {
                 out.facts.truncate(facts);
                 holders.forget_since(sockets);
                 continue;
             }
-            let zombie = stat.is_zombie();
+            if stat.exiting && !zombie {
+                // It has let go of its program, and is letting go of the rest: what is missing was there.
+                arguments = None;
+                exe = known_or_unknown(exe);
+                cwd = known_or_unknown(cwd);
+                namespaces = Reading::Unknown;
+            }
             // The exit code is told to whom the program may be shown, to others as 0 (do_task_stat in fs/proc/array.c).
             let exit_code = (zombie && exe != Reading::Denied).then_some(stat.exit_code);
             let started = Some(view.clock.started(stat.start, view.ticks_per_second));
@@ -100,10 +117,34 @@ impl Look {
         unreachable!("the last attempt returns")
     }
 
+    /// Reads the argument vector. There is always something in it (execve(2) sees to that), except while a process
+    /// exchanges its program for another or exits: then `None`.
+    fn arguments(&mut self, dir: BorrowedFd<'_>, zombie: bool) -> Result<Option<RawText>, Errno> {
+        match self.buffers.read(dir, c"cmdline") {
+            Ok([]) if !zombie => Ok(None),
+            Ok(text) => Ok(Some(text.into())),
+            Err(error) if sys::is_gone(error) => Err(error),
+            // Not for us, or not now.
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Reads the audit login uid (`/proc/PID/loginuid`); a kernel without audit has none.
     fn login_uid(&mut self, dir: BorrowedFd<'_>) -> Option<u32> {
         let text = self.buffers.read(dir, c"loginuid").ok()?;
         sys::parse(trimmed(text)).filter(|uid| *uid != u32::MAX)
+    }
+
+    /// Returns the directory and the namespaces of a kernel thread, read once.
+    fn kept(&mut self, dir: BorrowedFd<'_>, entity: Entity) -> Surroundings {
+        let known = self.kernel_threads[0].remove(&entity);
+        let known = known.unwrap_or_else(|| self.surroundings(dir));
+        self.kernel_threads[1].insert(entity, known.clone());
+        known
+    }
+
+    fn surroundings(&mut self, dir: BorrowedFd<'_>) -> Surroundings {
+        (self.buffers.link(dir, c"cwd"), self.namespaces(dir))
     }
 
     /// Reads the namespaces; if one is denied, all are.
@@ -141,7 +182,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\n").unwrap_or(text)
 }
 
-/// An argument vector that may not be read is unknown; one that is not there any more ends the look.
-fn unless_gone(error: Errno) -> Result<Option<RawText>, Errno> {
-    if sys::is_gone(error) { Err(error) } else { Ok(None) }
+/// Makes of "not there" that it is not known.
+fn known_or_unknown(reading: Reading<RawText>) -> Reading<RawText> {
+    if reading == Reading::Absent { Reading::Unknown } else { reading }
 }

@@ -27,6 +27,10 @@ use rustix::{
 };
 use std::os::fd::AsFd;
 
+/// Room for some forty processes at a time: the newest, which stand last and often live shortly, are listed just before they
+/// are read and not all when the sample begins.
+const LISTING_BYTES: usize = 1 << 10;
+
 /// Samples processes and their open files.
 #[derive(Debug)]
 pub struct ProcessSampler {
@@ -56,7 +60,7 @@ impl ProcessSampler {
         Self {
             view: context.view.clone(),
             holders: context.holders.clone(),
-            listing: sys::ListingBuffer::default(),
+            listing: sys::ListingBuffer::of_bytes(LISTING_BYTES),
             look: Look::default(),
             said_unread: false,
         }
@@ -69,6 +73,7 @@ impl ProcessSampler {
         let mut holders = Holders::default();
         let mut unread = 0;
         let (look, view) = (&mut self.look, &self.view);
+        look.begin();
         let listed = self.listing.numbers(&proc, |name, pid| {
             let dir = match sys::open_place(proc.as_fd(), name) {
                 Ok(dir) => dir,

@@ -11,6 +11,8 @@ use pofr_core::{
 
 /// The kernel's mark of a kernel thread: `PF_KTHREAD` in include/linux/sched.h.
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// The kernel's mark of a process on its way out: `PF_EXITING`, same file.
+const EXITING: u32 = 0x4;
 
 /// What is taken from the line.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub(super) struct Stat {
     pub(super) tty: u32,
     /// Whether field 9 has the mark of a kernel thread.
     pub(super) kernel_thread: bool,
+    /// Whether field 9 has the mark of a process that is exiting, or has exited.
+    pub(super) exiting: bool,
     /// Field 22.
     pub(super) start: StartTicks,
     /// Field 52: the wait status, told only to who may trace the process; 0 in lines that are too short to have it.
@@ -61,21 +65,37 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
     let session = u32::try_from(signed(fields.nth(1)?)?).unwrap_or(0);
     let tty = signed(fields.next()?)?.cast_unsigned();
     let flags: u32 = sys::parse(fields.nth(1)?)?;
+    let kernel_thread = flags & KERNEL_THREAD != 0;
     let start = StartTicks(sys::parse(fields.nth(12)?)?);
     let exit_code = match fields.nth(29) {
         Some(text) => signed(text)?,
         None => 0,
     };
     Some(Stat {
-        comm: comm.into(),
+        comm: if kernel_thread { steady(comm) } else { comm }.into(),
         state,
         ppid,
         session,
         tty,
-        kernel_thread: flags & KERNEL_THREAD != 0,
+        kernel_thread,
+        exiting: flags & EXITING != 0,
         start,
         exit_code,
     })
+}
+
+/// Takes off a kernel worker's name what it is working at or was last (`wq_worker_comm` in kernel/workqueue.c): that changes many
+/// times a second, and would make another process fact each time. `kworker/u8:2-events_unbound` is `kworker/u8:2`.
+pub(super) fn steady(comm: &[u8]) -> &[u8] {
+    const WORKER: &[u8] = b"kworker/";
+    match comm.strip_prefix(WORKER) {
+        // A rescuer: `kworker/R-` and the name of its queue, which stays.
+        Some([b'R', b'-', ..]) | None => comm,
+        Some(id) => {
+            let end = id.iter().position(|b| matches!(b, b'-' | b'+')).unwrap_or(id.len());
+            &comm[..WORKER.len() + end]
+        }
+    }
 }
 
 /// Reads a field that the kernel prints with a sign.
@@ -99,6 +119,23 @@ mod tests {
             assert_eq!(stat.comm.as_bytes(), comm);
             assert_eq!((stat.ppid, stat.session, stat.tty), (Pid(811), 810, 34816));
             assert_eq!((stat.start, stat.exit_code, stat.kernel_thread), (StartTicks(54063), 9, false));
+        }
+    }
+
+    #[test]
+    fn only_kernel_workers_lose_a_part_of_their_names() {
+        let kernel = TAIL.replace("4194304", "69238880");
+        for (comm, expected) in [
+            ("kworker/u8:2-events_unbound", "kworker/u8:2"),
+            ("kworker/0:1H+kblockd", "kworker/0:1H"),
+            ("kworker/1:24", "kworker/1:24"),
+            ("kworker/R-kvfree_rcu", "kworker/R-kvfree_rcu"),
+            ("ksoftirqd-0", "ksoftirqd-0"),
+        ] {
+            let stat = parse(format!("9 ({comm}) {kernel}").as_bytes()).unwrap();
+            assert_eq!((stat.comm.as_bytes(), stat.kernel_thread), (expected.as_bytes(), true));
+            let stat = parse(format!("9 ({comm}) {TAIL}").as_bytes()).unwrap();
+            assert_eq!((stat.comm.as_bytes(), stat.kernel_thread), (comm.as_bytes(), false));
         }
     }
 

@@ -52,18 +52,19 @@ impl Status<'_> {
 
     /// Tells whether nothing shows that the process ran another program, exited or lost its parent since `stat` was read.
     pub(super) fn still(&self, stat: &Stat) -> bool {
-        self.zombie == stat.is_zombie() && self.ppid == stat.ppid && self.is_named(stat.comm.as_bytes())
+        let name = if stat.kernel_thread { stat::steady(self.name) } else { self.name };
+        self.zombie == stat.is_zombie() && self.ppid == stat.ppid && is_escaped(name, stat.comm.as_bytes())
     }
+}
 
-    /// Compares with a name as it is, which the kernel escapes here (`proc_task_name` in fs/proc/array.c).
-    fn is_named(&self, comm: &[u8]) -> bool {
-        let escaped = comm.iter().flat_map(|b| match b {
-            b'\n' => &b"\\n"[..],
-            b'\\' => b"\\\\",
-            other => std::slice::from_ref(other),
-        });
-        self.name.iter().eq(escaped)
-    }
+/// Tells whether `name` is `comm` as the kernel escapes it here (`proc_task_name` in fs/proc/array.c).
+fn is_escaped(name: &[u8], comm: &[u8]) -> bool {
+    let escaped = comm.iter().flat_map(|b| match b {
+        b'\n' => &b"\\n"[..],
+        b'\\' => b"\\\\",
+        other => std::slice::from_ref(other),
+    });
+    name.iter().eq(escaped)
 }
 
 #[cfg(test)]
@@ -72,15 +73,11 @@ mod tests {
 
     #[test]
     fn a_name_cannot_fake_a_line() {
-        let text = b"Name:\tx\\nUid:\\t0\nState:\tZ (zombie)\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        let text = b"Name:\tx\\nUid:\t0\nState:\tZ (zombie)\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
         let status = parse(text).unwrap();
         assert_eq!(status.ids, Ids { ruid: 1, euid: 2, rgid: 5, egid: 6 });
-        assert!(status.zombie && !status.is_named(b"x"));
-        assert!(
-            parse(b"Name:\tx\\n\\\\\nState:\tR\nPPid:\t7\nUid:\t1\t2\nGid:\t1\t2")
-                .unwrap()
-                .is_named(b"x\n\\")
-        );
+        assert!(status.zombie && is_escaped(status.name, b"x\nUid:\t0"));
+        assert!(is_escaped(b"x\\n\\\\", b"x\n\\") && !is_escaped(b"x", b"x\n"));
         assert_eq!(parse(b"Name:\tx\nState:\tR\nPPid:\t7\nUid:\t1\nGid:\t1\t2"), None);
     }
 }

@@ -9,9 +9,9 @@ use pofr_core::{
     fact::{Fact, Files},
     identity::RunId,
 };
-use std::{collections::BTreeSet, io::Write};
+use std::io::Write;
 
-/// Prints the files, by process and descriptor; and of how many processes they could not be read.
+/// Prints the files, by process and descriptor.
 pub(crate) fn print(
     page: &Page<'_>,
     shown: &[Shown<'_>],
@@ -49,27 +49,25 @@ pub(crate) fn print(
         ]);
     }
     listing.print(out)?;
-    let runs: BTreeSet<RunId> = shown.iter().map(|s| s.row.run).collect();
-    let (unread, all) = unread(processes, &runs);
+    Ok(())
+}
+
+/// Says of how many processes of `run` the files could not be read: unknown is not the same as none.
+pub(super) fn print_unread(processes: &Answer, run: RunId, out: &mut dyn Write) -> anyhow::Result<()> {
+    let (unread, all) = unread(processes, |r| r == run);
     if unread > 0 {
-        writeln!(
-            out,
-            "of {} of {} the recorder could not read what files they had open",
-            number::count(unread),
-            format!("{} processes", number::count(all))
-        )?;
+        let (unread, all) = (number::count(unread), number::count(all));
+        writeln!(out, "the open files of {unread} of {all} processes could not be read")?;
     }
     Ok(())
 }
 
-/// Counts the processes whose files could not be read, and all; of `runs`, or of every run where there are none.
-pub(crate) fn unread(processes: &Answer, runs: &BTreeSet<RunId>) -> (u64, u64) {
+/// Counts the processes whose files could not be read, and all, of the runs that are wanted.
+pub(crate) fn unread(processes: &Answer, wanted: impl Fn(RunId) -> bool) -> (u64, u64) {
     let (mut unread, mut all) = (0, 0);
-    for ((run, _), process) in processes.processes() {
-        if runs.is_empty() || runs.contains(&run) {
-            all += 1;
-            unread += u64::from(process.key.files != Files::Read && !process.key.zombie);
-        }
+    for ((_, _), process) in processes.processes().into_iter().filter(|((run, _), _)| wanted(*run)) {
+        all += 1;
+        unread += u64::from(process.key.files != Files::Read && !process.key.zombie);
     }
     (unread, all)
 }

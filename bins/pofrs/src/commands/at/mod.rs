@@ -27,7 +27,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use pofr_core::{
-    fact::FactKind,
+    fact::{Fact, FactKind},
     identity::{Pid, RunId},
     store::ClientReader,
     time::WallMicros,
@@ -42,10 +42,10 @@ use std::{collections::BTreeSet, io::Write};
 
 What is marked with ? held just before or just after, and no sample tells whether it did at that moment.
 
-JSON: one object a line with standing (certain or maybe), run, zone (minutes east of UTC), digest, the lifetime
-(first_seen, last_seen, appeared_after, gone_by, began, ended: µs since 1970 or null; cut_left, cut_right) and fact, an
-object with kind and what is known of it. Text that is no UTF-8 is {{\"hex\": \"…\"}}; what could not be read is
-{{\"unread\": \"denied\"}}. Where there is no record of that moment, there is one line with standing \"no record\", and
+JSON: one object a line with standing (certain or maybe), run, zone (minutes east of UTC), digest, the lifetime \
+(first_seen, last_seen, appeared_after, gone_by, began, ended: µs since 1970 or null; cut_left, cut_right) and fact, an \
+object with kind and what is known of it. Text that is no UTF-8 is {{\"hex\": \"…\"}}; what could not be read is \
+{{\"unread\": \"denied\"}}. Where there is no record of that moment, there is one line with standing \"no record\", and \
 for each run the nearest stamps; the exit code is then 3.
 
 Examples:
@@ -105,9 +105,8 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
     let zones = Zones::of(&ledger, global.utc);
     let at = args.time.resolve(&zones, Timestamp::now())?;
     let mut answer = Answer::ask(&mut *reader, args.view.kind(), at)?;
-    if let Some(pid) = args.pid {
-        answer.keep(|fact| answer::pid_of(fact) == Some(Pid(pid)));
-    }
+    let wanted = |fact: &Fact| args.pid.is_none_or(|pid| answer::pid_of(fact) == Some(Pid(pid)));
+    answer.keep(wanted);
     if args.json {
         answer.print_json(out)?;
         return Ok(if answer.covered.is_empty() { Exit::NoRecord } else { Exit::Done });
@@ -122,7 +121,17 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
         let label = if runs.len() > 1 { format!(", run {run}") } else { String::new() };
         writeln!(out, "{cid} at {}{label}", zones.full(at))?;
         let page = Page { at, zones: &zones, screen, wide: args.wide };
-        print(args.view, &page, &answer.of_run(*run), &mut *reader, out)?;
+        let shown = answer.of_run(*run);
+        if shown.is_empty() {
+            writeln!(out, "none")?;
+        } else {
+            print(args.view, &page, &shown, &mut *reader, out)?;
+        }
+        if args.view == View::Files {
+            let mut processes = Answer::ask(&mut *reader, FactKind::Process, at)?;
+            processes.keep(wanted);
+            files::print_unread(&processes, *run, out)?;
+        }
         if runs.len() > 1 {
             writeln!(out)?;
         }

@@ -34,7 +34,7 @@ pub(super) fn print(
         match nearest {
             Some((stamp, run)) => {
                 let apart = when::length(stamp.since(at).abs());
-                writeln!(out, "  nearest {word} it, by {apart}: {} {stamp}, run {run}", zones.full(stamp))?
+                writeln!(out, "  nearest {word} it, by {apart}: {} {stamp}, run {run}", zones.full(stamp))?;
             }
             None => writeln!(out, "  nothing {word} it")?,
         }

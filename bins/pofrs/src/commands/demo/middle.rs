@@ -7,19 +7,21 @@ use crate::{
 };
 use pofr_core::{
     fact::{Fact, FactKind, TcpState},
-    identity::{Pid, RunId},
+    identity::Pid,
+    raw::Reading,
     store::ClientReader,
     time::WallMicros,
 };
-use std::{collections::BTreeSet, io::Write};
+use std::io::Write;
 
 /// How many processes are shown.
 const PROCESSES_SHOWN: usize = 12;
 
-/// Returns the moment.
+/// Returns the moment: in the middle of what the actors played, and within the record.
 pub(super) fn moment(known: &Known<'_>) -> WallMicros {
     let (first, last) = known.span();
-    first.plus(last.since(first) / 2)
+    let (opened, closed) = known.captured.cast.during;
+    opened.plus(closed.since(opened) / 2).clamp(first, last)
 }
 
 /// Prints the youngest processes, and what the actors held.
@@ -34,7 +36,8 @@ pub(super) fn print(
     let processes = Answer::ask(reader, FactKind::Process, at)?;
     let mut files = Answer::ask(reader, FactKind::File, at)?;
     let mut net = Answer::ask(reader, FactKind::Endpoint, at)?;
-    writeln!(out, "\nThe machine in the middle, at {} ({at}), replayed from the database:", zones.full(at))?;
+    writeln!(out, "\nThe machine in the middle, replayed from the database:")?;
+    writeln!(out, "{} ({at})", zones.full(at))?;
     writeln!(
         out,
         "{} processes, {} open files, {} network endpoints; the youngest processes:",
@@ -87,9 +90,13 @@ fn found(
     print(page, &shown, processes, out)
 }
 
-/// Returns the processes that started last.
+/// Returns the processes that started last, without the kernel's own threads, which have no arguments.
 fn youngest(processes: &Answer) -> Vec<Shown<'_>> {
-    let mut shown: Vec<Shown<'_>> = processes.shown().collect();
+    let is_thread = |fact: &Fact| match fact {
+        Fact::Process(p) => !p.key.zombie && p.arguments().is_some_and(|a| a.as_bytes().is_empty()),
+        _ => true,
+    };
+    let mut shown: Vec<Shown<'_>> = processes.shown().filter(|s| !is_thread(&s.row.fact)).collect();
     shown.sort_by_key(at::started);
     shown.split_off(shown.len().saturating_sub(PROCESSES_SHOWN))
 }
@@ -97,14 +104,14 @@ fn youngest(processes: &Answer) -> Vec<Shown<'_>> {
 /// Says what was kept from the recorder; nothing where that is nothing.
 fn unseen(processes: &Answer, net: &Answer) -> Vec<String> {
     let mut lines = Vec::new();
-    let all_runs: BTreeSet<RunId> = BTreeSet::new();
-    let (unread, all) = at::unread(processes, &all_runs);
-    if unread > 0 {
-        lines.push(format!(
-            "the open files of {} of {} processes, nor their programs and directories",
-            number::count(unread),
-            number::count(all)
-        ));
+    let (unread, all) = at::unread(processes, |_| true);
+    let programs =
+        processes.processes().values().filter(|p| p.key.exe == Reading::Denied && !p.key.zombie).count()
+            as u64;
+    for (what, count) in [("the open files", unread), ("the program", programs)] {
+        if count > 0 {
+            lines.push(format!("{what} of {} of {} processes", number::count(count), number::count(all)));
+        }
     }
     // A socket that waits for its time to be over belongs to nobody any more.
     let held = |s: &Shown<'_>| match &s.row.fact {

@@ -12,7 +12,7 @@ mod stage;
 
 pub(crate) use actor::{ActorArgs, act};
 
-use crate::{cli::Global, commands::ingest, exit::Exit};
+use crate::{cli::Global, commands::ingest, exit::Exit, record};
 use anyhow::Context as _;
 use clap::Args;
 use pofr_core::identity::Cid;
@@ -29,7 +29,7 @@ const CLIENT: &str = "demo";
 /// Runs the demo.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Samples ten times a second. As an ordinary user it works as well, and says what it then cannot see. The store is always
+Samples ten times a second. As an ordinary user it works as well, and says what it then cannot see. The store is always \
 the embedded one; it is removed at the end unless --data-dir says where to keep it.
 
 Examples:
@@ -63,7 +63,7 @@ impl Place {
             let work = temporary(&std::env::temp_dir())?;
             return Ok(Self { store: work.path().join("store"), work, kept: false });
         };
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        record::make_private(dir)?;
         Ok(Self { store: dir.to_owned(), work: temporary(dir)?, kept: true })
     }
 }
