@@ -4,6 +4,7 @@ use crate::db::{Cell, Db, Doing as _, Statement, failure};
 use pofr_core::{identity::Cid, store::StoreError};
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -47,6 +48,7 @@ fn take_file(path: &Path) -> Result<Option<Lock>, StoreError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(path)
         .map_err(|e| failure(action(), e))?;
     match file.try_lock() {
