@@ -50,6 +50,8 @@ impl PrivateMariadb {
             .arg(format!("--datadir={}", dir.join("data").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(as_root().then_some("--user=root"))
+            // In a directory that they share, two servers take each other's temporary tables.
+            .env("TMPDIR", &dir)
             .output()
             .map_err(|e| io::Error::new(e.kind(), format!("cannot run mariadb-install-db: {e}")))?;
         if !installed.status.success() {
@@ -70,6 +72,7 @@ impl PrivateMariadb {
             .arg(format!("--datadir={}", dir.join("data").display()))
             .arg(format!("--socket={}", dir.join("socket").display()))
             .arg(format!("--pid-file={}", dir.join("pid").display()))
+            .env("TMPDIR", &dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

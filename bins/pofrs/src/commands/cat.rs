@@ -18,9 +18,9 @@ use std::{
 /// Prints bundles.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-The first line of a bundle has record \"header\" and says what the bundle says of itself, with its format. Then, in format 2,
-come the records as they were written (record \"sample\", \"event\" or \"gap\"; facts are numbered from 0 in the order in which
-they are added or begin); in format 1 the snapshots (record \"snapshot\"), decoded. A bundle whose bytes are not those that
+The first line of a bundle has record \"header\" and says what the bundle says of itself, with its format. Then, in format 2, \
+come the records as they were written (record \"sample\", \"event\" or \"gap\"; facts are numbered from 0 in the order in which \
+they are added or begin); in format 1 the snapshots (record \"snapshot\"), decoded. A bundle whose bytes are not those that \
 its name announces is shown all the same, with a warning.
 
 Examples:

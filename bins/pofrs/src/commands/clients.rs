@@ -22,7 +22,7 @@ use std::io::Write;
 /// Lists the clients.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-JSON: one object a line with cid, uuid, ciduser, last_ip, registered (µs since 1970), bundles, triads, first and
+JSON: one object a line with cid, uuid, ciduser, last_ip, registered (µs since 1970), bundles, triads, first and \
 last (µs since 1970, null where nothing is recorded), bytes (on the store's disk).
 
 Examples:

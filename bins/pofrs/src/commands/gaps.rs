@@ -22,11 +22,11 @@ use std::{collections::HashSet, io::Write};
 /// Lists gaps.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-In a blind gap nothing is known of the source; in a thin one less than usual. Gaps that follow from the ledger (missing
+In a blind gap nothing is known of the source; in a thin one less than usual. Gaps that follow from the ledger (missing \
 bundles, times between runs) are worked out anew each time: a bundle that arrives late closes its own.
 
-JSON: one object a line with source (null for all), severity (blind or thin), reason, from, to (µs since 1970; from is 0
-before the first bundle, to is null where it is not known), lost (events or samples, null where nobody can count them),
+JSON: one object a line with source (null for all), severity (blind or thin), reason, from, to (µs since 1970; from is 0 \
+before the first bundle, to is null where it is not known), lost (events or samples, null where nobody can count them), \
 derived (whether it follows from the ledger).
 
 Examples:

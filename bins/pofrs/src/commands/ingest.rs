@@ -24,10 +24,10 @@ use std::{io::Write, path::PathBuf};
 /// Takes bundles in.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Files that are stored stay where they are: ingesting again finds them to be duplicates. A file that is no good bundle is
+Files that are stored stay where they are: ingesting again finds them to be duplicates. A file that is no good bundle is \
 moved to DIR/quarantine, with the reason in a file beside it, and changes nothing else; the exit code is then 4.
 
-JSON: one object with client, stored, duplicates, samples, rows, first and last (µs since 1970, null where nothing was
+JSON: one object with client, stored, duplicates, samples, rows, first and last (µs since 1970, null where nothing was \
 stored), halves_waiting, quarantined (a list of name and reason), quarantine (the directory).
 
 Examples:

@@ -21,7 +21,7 @@ const TABLE_ROWS: usize = 10_000;
 /// Runs a statement.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-JSON: one object a line, the columns by their names; bytes that are no UTF-8 are {\"hex\": \"…\"}. A table holds at
+JSON: one object a line, the columns by their names; bytes that are no UTF-8 are {\"hex\": \"…\"}. A table holds at \
 most 10,000 rows; JSON has no limit.
 
 Examples:

@@ -85,8 +85,7 @@ fn play(dir: &Path, time: Duration, stop: &Stop) -> anyhow::Result<Cast> {
         }
     }
     until(latest);
-    let cast = std::mem::take(&mut stage.cast);
-    drop(stage);
+    let cast = stage.close();
     until(time);
     bar.finish_and_clear();
     Ok(cast)

@@ -17,10 +17,11 @@ use std::io::Write;
 /// How many processes are shown.
 const PROCESSES_SHOWN: usize = 12;
 
-/// Returns the moment.
+/// Returns the moment: in the middle of what the actors played, and within the record.
 pub(super) fn moment(known: &Known<'_>) -> WallMicros {
     let (first, last) = known.span();
-    first.plus(last.since(first) / 2)
+    let (opened, closed) = known.captured.cast.during;
+    opened.plus(closed.since(opened) / 2).clamp(first, last)
 }
 
 /// Prints the youngest processes, and what the actors held.

@@ -29,7 +29,7 @@ const CLIENT: &str = "demo";
 /// Runs the demo.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Samples ten times a second. As an ordinary user it works as well, and says what it then cannot see. The store is always
+Samples ten times a second. As an ordinary user it works as well, and says what it then cannot see. The store is always \
 the embedded one; it is removed at the end unless --data-dir says where to keep it.
 
 Examples:

@@ -3,6 +3,7 @@
 use super::actor::Role;
 use anyhow::Context as _;
 use clap::ValueEnum as _;
+use pofr_core::time::WallMicros;
 use std::{
     io::{BufRead as _, BufReader},
     os::unix::{fs::symlink, process::CommandExt as _},
@@ -29,6 +30,8 @@ pub(super) struct Cast {
     pub(super) connector: u32,
     /// Brief processes: pid and how long they lived, ms.
     pub(super) brief: Vec<(u32, u64)>,
+    /// From when to when the long parts were all played, by the wall clock.
+    pub(super) during: (WallMicros, WallMicros),
 }
 
 /// The actors' company. Dropping it ends all who still play.
@@ -54,7 +57,14 @@ impl Stage {
         let (pid, _) =
             stage.start(Role::Connect, "pofr-demo-cli", time, |c| c.arg("--port").arg(port.to_string()))?;
         stage.cast.connector = pid;
+        stage.cast.during = (now(), now());
         Ok(stage)
+    }
+
+    /// Ends the long parts.
+    pub(super) fn close(mut self) -> Cast {
+        self.cast.during.1 = now();
+        std::mem::take(&mut self.cast)
     }
 
     /// Plays a brief process from its start to its end.
@@ -103,6 +113,10 @@ impl Stage {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Ok(command)
     }
+}
+
+fn now() -> WallMicros {
+    WallMicros(jiff::Timestamp::now().as_microsecond())
 }
 
 impl Drop for Stage {

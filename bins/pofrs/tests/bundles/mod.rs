@@ -1,0 +1,77 @@
+//! Bundles made by hand, for what no machine does on demand: lost ones, two runs at one time, hostile names.
+
+use pofr_core::{
+    diff::Differ,
+    digest::Sha256,
+    fact::{Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey},
+    identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId, StartTicks},
+    raw::{RawText, Reading},
+    record::Record,
+    source::Source,
+    time::{WallMicros, ZoneOffset},
+    wire::v2::{self, Encoder, Header},
+};
+use std::{collections::BTreeMap, path::Path};
+
+const BOOT: BootId = BootId([7; 16]);
+
+/// Writes the bundle `seq` of run `run` to `dir`: the same facts at each stamp. Zone +0100.
+pub(crate) fn write(dir: &Path, run: u8, seq: u64, stamps: &[i64], facts: &[Fact]) -> std::path::PathBuf {
+    let header = Header {
+        cid: Cid::parse("handmade").unwrap(),
+        run: RunId([run; 16]),
+        boot: BOOT,
+        seq: BundleSeq(seq),
+        previous: None::<Sha256>,
+        zone: ZoneOffset::parse("+0100").unwrap(),
+        interval_micros: 100_000,
+        opened_wall: WallMicros(stamps[0]),
+        opened_boot_micros: 0,
+        recorder_pids: Vec::new(),
+        sources: vec![Source::Process],
+        missing: Vec::new(),
+    };
+    let (mut encoder, mut differ) = (Encoder::new(&header), Differ::default());
+    for stamp in stamps {
+        let sample = differ.observe(&Source::Process, WallMicros(*stamp), 0, facts.to_vec()).unwrap();
+        encoder.push(&Record::Sample(sample));
+    }
+    let frames = encoder.flush().unwrap();
+    let sealed = v2::seal(&frames, true, &BTreeMap::new()).unwrap();
+    let path = dir.join(&sealed.name);
+    std::fs::write(&path, &sealed.tar).unwrap();
+    path
+}
+
+fn entity(pid: u32) -> Entity {
+    Entity::Started { boot: BOOT, pid: Pid(pid), start: StartTicks(u64::from(pid)) }
+}
+
+/// A process of that name and argument vector.
+pub(crate) fn process(pid: u32, ppid: u32, comm: &[u8], arguments: &[u8]) -> Fact {
+    Fact::Process(Process {
+        key: ProcessKey {
+            entity: entity(pid),
+            ppid: Pid(ppid),
+            ids: Ids { ruid: 1000, euid: 1000, rgid: 100, egid: 100 },
+            comm: RawText::from(comm),
+            arguments: Some(RawText::from(arguments)),
+            exe: Reading::Denied,
+            cwd: Reading::Unknown,
+            session: pid,
+            tty: 0,
+            login_uid: None,
+            cgroup: Reading::Absent,
+            namespaces: Reading::Denied,
+            zombie: false,
+            files: Files::Read,
+        },
+        details: ProcessDetails::default(),
+    })
+}
+
+/// A file that process `pid` has open.
+pub(crate) fn file(pid: u32, fd: u32, path: &[u8]) -> Fact {
+    let key = FileKey { entity: entity(pid), fd, path: path.into(), mode: FileMode::Read, deleted: true };
+    Fact::File(OpenFile { key, details: FileDetails::default() })
+}
