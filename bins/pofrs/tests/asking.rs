@@ -111,6 +111,8 @@ fn lost_bundle(site: &Site) {
     assert!(out.starts_with("handmade at 2026-11-23 11:00:01.200000 +0100\n"), "{out}");
     assert!(out.contains("/sbin/init") && out.contains("sshd -D"), "{out}");
     assert!(!out.contains('?'), "what holds before and after a joined border holds between: {out}");
+    let (code, out, _) = site.run(&["at", "2026-11-23T10:00:02.41Z", "files"]);
+    assert!(code == 3 && out.contains("by 10 ms") && out.contains("nothing after it"), "{code}: {out}");
     let tree = site.ok(&["at", "2026-11-23T10:00:01.2Z", "tree", "--utc"]);
     assert!(tree.contains("10:00:01.200000 +0000") && tree.contains("└─ sshd -D"), "{tree}");
 }
