@@ -58,7 +58,7 @@ const FILES: [(&[u8], bool); 7] = [
 fn rows(reader: &mut dyn ClientReader, kind: FactKind) -> Vec<Fact> {
     let triads: Vec<_> = reader.ledger().unwrap().live().map(|t| t.id).collect();
     let mut page = |id| reader.page(TableRef { triad: Some(id), kind }, RowId(0), 1_000_000).unwrap();
-    triads.into_iter().flat_map(|id| page(id)).map(|(_, row)| row.fact).collect()
+    triads.into_iter().flat_map(&mut page).map(|(_, row)| row.fact).collect()
 }
 
 #[test]
