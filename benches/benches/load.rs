@@ -69,3 +69,10 @@ fn sqlite(bencher: Bencher<'_, '_>) {
     let dir = tempfile::tempdir().expect("a directory");
     measure(bencher, |n| format!("sqlite:{}/{n}", dir.path().display()));
 }
+
+#[cfg(feature = "mariadb")]
+#[divan::bench(sample_count = 10)]
+fn mariadb(bencher: Bencher<'_, '_>) {
+    let server = pofr_tests::mariadb::PrivateMariadb::start().expect("Debian's mariadb-server is installed");
+    measure(bencher, |_| server.url());
+}

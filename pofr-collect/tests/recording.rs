@@ -4,7 +4,7 @@
 mod stream;
 
 use pofr_collect::{
-    HostView, Recorder, Registry, Settings, Stop,
+    HostView, Recorder, Registry, Settings,
     clock::{Clock, KernelClock, RunClock},
 };
 use pofr_core::{
@@ -20,12 +20,12 @@ use std::{
     collections::BTreeMap,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
-use stream::{Memory, Shown, gaps, play, texts};
+use stream::{Memory, Shown, gaps, play, record, settings};
 
 fn source(name: &str) -> Source {
     Source::parse(name).unwrap()
@@ -58,23 +58,6 @@ fn broken() -> CollectError {
 /// Facts that come and go.
 fn changing(tick: u32) -> Result<Vec<Fact>, CollectError> {
     Ok((0..5).filter(|n| !tick.is_multiple_of(n + 2)).map(|n| fact("changing", &n.to_string())).collect())
-}
-
-fn settings(interval_micros: u64, bundle_micros: u64) -> Settings {
-    Settings { interval_micros, bundle_micros, exclude_self: true }
-}
-
-/// Records for `millis` and returns the bundles and what the observer saw.
-fn record(view: HostView, registry: Registry, settings: Settings, millis: u64) -> (Memory, Shown) {
-    let (memory, seen) = (Memory::default(), Arc::new(Mutex::new(Shown::new())));
-    let seen_here = seen.clone();
-    let observer = move |source: &Source, stamp: WallMicros, facts: &[Fact]| {
-        seen_here.lock().unwrap().insert((source.clone(), stamp), texts(facts));
-    };
-    let mut recorder = Recorder::new(view, registry, settings, memory.clone()).unwrap().observed_by(observer);
-    recorder.run(&Stop::new().unwrap(), Some(Duration::from_millis(millis))).unwrap();
-    drop(recorder);
-    (memory, Arc::into_inner(seen).unwrap().into_inner().unwrap())
 }
 
 #[test]

@@ -45,7 +45,12 @@ pub(super) struct Run<'a, S: Sink> {
     opened: Option<i64>,
     /// Whether the bundle must be closed as soon as possible, whatever its age.
     overfull: bool,
+    /// At how many ticks in a row a bundle was due to end and could not.
+    postponed: u32,
 }
+
+/// So many ticks in a row may put off the end of a bundle; that many in which something new cannot be told do not happen by chance.
+const PATIENCE: u32 = 100;
 
 type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
 
@@ -61,6 +66,7 @@ impl<'a, S: Sink> Run<'a, S> {
             last: None,
             opened: None,
             overfull: false,
+            postponed: 0,
         }
     }
 
@@ -117,9 +123,17 @@ impl<'a, S: Sink> Run<'a, S> {
         let answers = self.ask(boot_micros, roll || age.is_none());
         if age.is_none() {
             self.begin(stamp, boot_micros)?;
-        } else if roll && self.can_roll(&answers) {
-            self.finish()?;
-            self.begin(stamp, boot_micros)?;
+        } else if roll {
+            if self.can_roll(&answers) {
+                self.finish()?;
+                self.begin(stamp, boot_micros)?;
+            } else if self.postponed >= PATIENCE {
+                self.cut(stamp, &answers)?;
+                self.finish()?;
+                self.begin(stamp, boot_micros)?;
+            } else {
+                self.postponed += 1;
+            }
         }
         self.write_notices(notices)?;
         if let Some(gap) = self.late.tick(self.last, stamp) {
@@ -155,6 +169,24 @@ impl<'a, S: Sink> Run<'a, S> {
         })
     }
 
+    /// Cuts the sources that will not let a bundle end, so that it can: what they knew up to the last tick ends unknown.
+    fn cut(&mut self, stamp: WallMicros, answers: &[(usize, Answer)]) -> Outcome<(), S> {
+        for (index, answer) in answers {
+            let source = &self.recorder.slots[*index].source;
+            if answer.result.as_ref().is_ok_and(|seen| self.differ.would_lose(source, &seen.facts)) {
+                self.write_gap(Gap {
+                    source: Some(source.clone()),
+                    severity: Severity::Blind,
+                    reason: "what could be read changed at every tick, and the bundle had to end".to_owned(),
+                    from: self.last.unwrap_or(stamp),
+                    to: Some(stamp),
+                    lost: None,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins a bundle with the tick at `stamp`.
     fn begin(&mut self, stamp: WallMicros, boot_micros: i64) -> Outcome<(), S> {
         let view = &self.recorder.view;
@@ -171,7 +203,7 @@ impl<'a, S: Sink> Run<'a, S> {
         let told = self.recorder.sink.begin(&opening).map_err(RecordError::Sink)?;
         self.differ.begin_bundle();
         self.opened = Some(boot_micros);
-        self.overfull = false;
+        (self.overfull, self.postponed) = (false, 0);
         let before = self.before.take().map(|gap| Gap { to: Some(stamp), ..gap });
         let standing: Vec<_> = self.recorder.events.standing_gaps(stamp).collect();
         for gap in told.into_iter().chain(before).chain(standing) {

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: sinks that remember, and a reader that plays a stream back, written for
 //! clarity and apart from the tracker that the server uses.
 
+use pofr_collect::{HostView, Recorder, Registry, Settings, Stop};
 use pofr_core::{
     Sink, Source,
     collector::Opening,
@@ -13,6 +14,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// A bundle in memory.
@@ -119,4 +121,22 @@ pub(crate) fn gaps(records: &[Record]) -> Vec<Gap> {
         _ => None,
     };
     records.iter().filter_map(gap).collect()
+}
+
+/// Records a tick every so often into bundles of such a length, µs.
+pub(crate) fn settings(interval_micros: u64, bundle_micros: u64) -> Settings {
+    Settings { interval_micros, bundle_micros, exclude_self: true }
+}
+
+/// Records for `millis` and returns the bundles and what the observer saw.
+pub(crate) fn record(view: HostView, registry: Registry, settings: Settings, millis: u64) -> (Memory, Shown) {
+    let (memory, seen) = (Memory::default(), Arc::new(Mutex::new(Shown::new())));
+    let seen_here = seen.clone();
+    let observer = move |source: &Source, stamp: WallMicros, facts: &[Fact]| {
+        seen_here.lock().unwrap().insert((source.clone(), stamp), texts(facts));
+    };
+    let mut recorder = Recorder::new(view, registry, settings, memory.clone()).unwrap().observed_by(observer);
+    recorder.run(&Stop::new().unwrap(), Some(Duration::from_millis(millis))).unwrap();
+    drop(recorder);
+    (memory, Arc::into_inner(seen).unwrap().into_inner().unwrap())
 }

@@ -106,3 +106,24 @@ fn a_half_added_client_is_added_again(place: &Place) {
     store.add_client(&client).unwrap();
     store.write(&client.cid).unwrap().ledger().unwrap();
 }
+
+/// A server that is not there, or does not know us, is said so at once.
+#[cfg(feature = "mariadb")]
+#[test]
+fn a_server_that_does_not_answer_is_named() {
+    let began = std::time::Instant::now();
+    let url = "mysql://nobody:secret@localhost/?unix_socket=%2Fnonexistent%2Fsocket";
+    let error = open(url, Access::Write).map(drop).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/socket") && !error.contains("secret"), "{error}");
+    let server = Place::mariadb().url.replace("root@", "nobody@");
+    let error = open(&server, Access::Read).map(drop).unwrap_err().to_string();
+    assert!(error.contains("nobody"), "{error}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "it must not try for long");
+}
+
+#[cfg(not(feature = "mariadb"))]
+#[test]
+fn a_program_without_mariadb_says_so() {
+    let error = open("mysql://root@localhost/", Access::Write).map(drop).unwrap_err().to_string();
+    assert!(error.contains("without MariaDB") && error.contains("hint: "), "{error}");
+}

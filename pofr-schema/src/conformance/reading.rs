@@ -3,7 +3,7 @@
 use super::{
     on_every_store,
     place::Place,
-    samples::{bundle, cut, file, open_slice, row, seen, table},
+    samples::{all_rows, bundle, cut, file, open_slice, row, seen, table},
 };
 use pofr_core::{
     fact::FactKind,
@@ -13,7 +13,13 @@ use pofr_core::{
 use serde_json::{Map, Value, json};
 use std::ops::ControlFlow;
 
-on_every_store!(rows_are_json, the_host_lookup_is_there, nothing_is_written, readers_keep_their_state);
+on_every_store!(
+    rows_are_json,
+    the_host_lookup_is_there,
+    nothing_is_written,
+    readers_keep_their_state,
+    a_reader_keeps_no_writer_waiting,
+);
 
 fn filled(place: &Place) -> (Box<dyn Store>, Cid) {
     let (store, cid, mut writer) = place.writer();
@@ -103,7 +109,13 @@ fn nothing_is_written(place: &Place) {
         let refused = matches!(error, StoreError::NotReadOnly(_)) || sql.starts_with("WITH");
         assert!(refused, "{sql}: {error}");
     }
-    assert_eq!(store.read(&cid).unwrap().ledger().unwrap().bundles.len(), 1);
+    // A writer's questions only read, too; and it can write again after them.
+    let mut writer = store.write(&cid).unwrap();
+    let ignore = &mut |_| ControlFlow::Continue(());
+    assert!(writer.sql("WITH a AS (SELECT 1) DELETE FROM pofr_bundles", ignore).is_err());
+    let triad = writer.ledger().unwrap().triads[0].id;
+    writer.commit(&Change { bundles: vec![bundle(triad, 2, 11, 20)], ..Change::default() }).unwrap();
+    assert_eq!(store.read(&cid).unwrap().ledger().unwrap().bundles.len(), 2);
     // Should the check ever miss something, the connection refuses, too.
     let pools = crate::db::Pools::new(crate::Location::parse(&place.url).unwrap());
     let mut db = pools.get(&cid.database(), crate::db::Rights::Read).unwrap();
@@ -129,4 +141,34 @@ fn readers_keep_their_state(place: &Place) {
     let rows = reader.page(table(triad, FactKind::Process), pofr_core::store::RowId(0), 100).unwrap();
     assert_eq!(rows.len(), 50);
     assert!(reader.ledger().unwrap().generation > before.generation);
+}
+
+fn a_reader_keeps_no_writer_waiting(place: &Place) {
+    let (store, cid) = filled(place);
+    let triad = store.read(&cid).unwrap().ledger().unwrap().triads[0].id;
+    let kind = FactKind::Process;
+    // In the middle of an answer, a writer seals and extends, closes, and another recovers.
+    let mut reader = store.read(&cid).unwrap();
+    let mut rows = 0;
+    reader
+        .sql("SELECT * FROM psinfo", &mut |_| {
+            rows += 1;
+            if rows == 1 {
+                let mut writer = store.write(&cid).unwrap();
+                writer.commit(&Change { seal: vec![triad], ..Change::default() }).unwrap();
+                let change =
+                    Change { insert: vec![(table(triad, kind), vec![seen(99, 0, 1)])], ..Change::default() };
+                writer.commit(&change).unwrap();
+                drop(writer);
+                assert_eq!(all_rows(&mut *store.write(&cid).unwrap(), table(triad, kind)).len(), 51);
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(rows, 50);
+    drop(reader);
+    let mut writer = store.write(&cid).unwrap();
+    assert_eq!(all_rows(&mut *writer, table(triad, kind)).len(), 51);
+    let n = ask(&*store, &cid, "SELECT count(*) AS n FROM psinfo").unwrap();
+    assert_eq!(n[0]["n"], 51);
 }

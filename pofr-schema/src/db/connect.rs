@@ -7,7 +7,7 @@ use pofr_core::store::StoreError;
 use scheduled_thread_pool::ScheduledThreadPool;
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -77,13 +77,13 @@ impl Pools {
             AnyPool::Sqlite(pool) => {
                 let pool = pool.clone();
                 drop(pools);
-                Ok(Db::new(Link::Sqlite(pool.get().map_err(|e| failure(action(), e))?)))
+                Ok(Db::new(Link::Sqlite(pool.get().map_err(|e| failure(action(), e))?), rights))
             }
             #[cfg(feature = "mariadb")]
             AnyPool::Mariadb(pool) => {
                 let pool = pool.clone();
                 drop(pools);
-                Ok(Db::new(Link::Mariadb(pool.get().map_err(|e| failure(action(), e))?)))
+                Ok(Db::new(Link::Mariadb(pool.get().map_err(|e| failure(action(), e))?), rights))
             }
         }
     }
@@ -96,6 +96,9 @@ impl Pools {
                     let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
                     return Err(failure(format_args!("open {}", file.display()), missing));
                 }
+                if rights == Rights::Create {
+                    keep_private(&file).map_err(|e| failure(format_args!("make {}", file.display()), e))?;
+                }
                 // The host-lookup database itself is attached to an empty one, so that it has the same name everywhere.
                 let lookup = sqlite::uri(&dir.join(format!("{LOOKUP}.sqlite")), rights);
                 let (url, lookup) = match (database, rights) {
@@ -103,24 +106,33 @@ impl Pools {
                     (_, Rights::Read) => (sqlite::uri(&file, rights), Some(lookup)),
                     _ => (sqlite::uri(&file, rights), None),
                 };
-                let pool = self
-                    .builder()
-                    .connection_customizer(Box::new(sqlite::Setup { rights, lookup }))
-                    .build_unchecked(ConnectionManager::new(url));
-                Ok(AnyPool::Sqlite(pool))
+                let manager = ConnectionManager::new(url);
+                self.try_out(database, &manager)?;
+                let setup = Box::new(sqlite::Setup { rights, lookup });
+                Ok(AnyPool::Sqlite(self.builder().connection_customizer(setup).build_unchecked(manager)))
             }
             #[cfg(feature = "mariadb")]
             Location::Mariadb(server) => {
-                let url = server.database_url(database);
-                let pool = self
-                    .builder()
-                    .connection_customizer(Box::new(super::mariadb::Setup { rights }))
-                    .build_unchecked(ConnectionManager::new(url));
-                Ok(AnyPool::Mariadb(pool))
+                let manager = ConnectionManager::new(server.database_url(database));
+                self.try_out(database, &manager)?;
+                let setup = Box::new(super::mariadb::Setup { rights });
+                Ok(AnyPool::Mariadb(self.builder().connection_customizer(setup).build_unchecked(manager)))
             }
             #[cfg(not(feature = "mariadb"))]
             Location::Mariadb(_) => unreachable!("open() refuses such a location"),
         }
+    }
+
+    /// Connects once: the pool itself would try again and again until its time is up, and hide why it cannot.
+    fn try_out<M>(&self, database: &str, manager: &M) -> Result<(), StoreError>
+    where
+        M: r2d2::ManageConnection,
+        M::Error: Send + Sync,
+    {
+        manager
+            .connect()
+            .map(drop)
+            .map_err(|e| failure(format_args!("connect to database {database} at {}", self.location), e))
     }
 
     fn builder<M: r2d2::ManageConnection>(&self) -> r2d2::Builder<M> {
@@ -131,4 +143,10 @@ impl Pools {
             .connection_timeout(Duration::from_secs(15))
             .thread_pool(Arc::clone(&self.threads))
     }
+}
+
+/// Makes a database file that only its owner can read; SQLite gives its journal the same mode.
+fn keep_private(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file).map(drop)
 }

@@ -79,11 +79,12 @@ pub(crate) struct Setup {
 
 impl CustomizeConnection<MysqlConnection, Error> for Setup {
     fn on_acquire(&self, conn: &mut MysqlConnection) -> Result<(), Error> {
-        // Strict: a value that does not fit is an error, never cut short. The wait is for an idle reader, which may
-        // look at one answer for long.
+        // Strict: a value that does not fit is an error, never cut short. wait_timeout: an idle reader may look at one answer
+        // for long. lock_wait_timeout: a reader in the middle of its answer keeps tables from being renamed, which can wait
+        // for the next occasion; by default it would wait for a day.
         let mut sql = String::from(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', \
-             wait_timeout = 86400, innodb_lock_wait_timeout = 30;",
+             wait_timeout = 86400, innodb_lock_wait_timeout = 30, lock_wait_timeout = 3;",
         );
         if self.rights == Rights::Read {
             sql.push_str("SET SESSION TRANSACTION READ ONLY;");

@@ -47,6 +47,9 @@ pub(crate) enum Link {
 /// A connection to one database.
 pub(crate) struct Db {
     pub(crate) link: Link,
+    rights: Rights,
+    /// The table that rows were last added to, and to how many others before it since statements were forgotten.
+    filling: (String, u32),
 }
 
 /// Runs one expression on the connection inside a [`Db`], whichever it is.
@@ -69,8 +72,8 @@ macro_rules! on_link {
 pub(crate) use on_link;
 
 impl Db {
-    pub(crate) fn new(link: Link) -> Self {
-        Self { link }
+    pub(crate) fn new(link: Link, rights: Rights) -> Self {
+        Self { link, rights, filling: (String::new(), 0) }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -79,6 +82,11 @@ impl Db {
             #[cfg(feature = "mariadb")]
             Link::Mariadb(_) => Dialect::Mariadb,
         }
+    }
+
+    /// Tells whether the connection may do more than read.
+    pub(crate) fn may_write(&self) -> bool {
+        self.rights != Rights::Read
     }
 
     /// Stands before every statement: where tests cut the power.
@@ -177,8 +185,20 @@ impl Db {
         on_link!(self, conn => AnsiTransactionManager::rollback_transaction(conn))
     }
 
+    /// Takes note that rows are to be added to `table`: the prepared statements of a few tables are kept, since each may
+    /// hold some megabytes at either end, and a backlog fills hundreds of tables.
+    pub(crate) fn begin_filling(&mut self, table: &str) {
+        if self.filling.0 != table {
+            if self.filling.1 >= 6 {
+                self.forget_statements();
+            }
+            self.filling = (table.to_owned(), self.filling.1 + 1);
+        }
+    }
+
     /// Forgets prepared statements: their names of tables would pile up.
     pub(crate) fn forget_statements(&mut self) {
+        self.filling = (String::new(), 0);
         let _: Result<(), Error> = on_link!(self, conn => {
             conn.set_prepared_statement_cache_size(CacheSize::Disabled);
             conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
@@ -215,6 +235,11 @@ pub(crate) fn is_vanished(error: &StoreError) -> bool {
     ["no such table", "doesn't exist", "definition has changed", "references invalid table"]
         .iter()
         .any(|sign| text.contains(sign))
+}
+
+/// Tells whether a statement waited in vain for readers to let go of a table (MariaDB's ER_LOCK_WAIT_TIMEOUT).
+pub(crate) fn is_kept_waiting(error: &StoreError) -> bool {
+    matches!(error, StoreError::Database { cause, .. } if cause.to_string().contains("Lock wait timeout"))
 }
 
 /// How tests kill a process between any two statements: after so many of them, every further one of this thread fails,

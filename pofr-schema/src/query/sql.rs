@@ -1,7 +1,7 @@
 //! SQL of the investigator's own: one statement, read only, row by row as JSON.
 
 use super::read_only;
-use crate::db::{Db, Dialect, NamedRecord, Statement, Value, failure, is_vanished};
+use crate::db::{Db, Dialect, Doing as _, NamedRecord, Statement, Value, failure, is_vanished};
 use pofr_core::{digest::hex, store::StoreError};
 use serde_json::{Map, Number, Value as Json};
 use std::{ops::ControlFlow, time::Duration};
@@ -21,6 +21,23 @@ pub(crate) fn sql(
         Dialect::Sqlite => statement,
         Dialect::Mariadb => statement.trim_end().trim_end_matches(';'),
     };
+    // A writer's connection, too, only reads here: `WITH … DELETE` begins like a question. MariaDB's transaction refuses it.
+    let lift = db.dialect() == Dialect::Sqlite && db.may_write();
+    if lift {
+        db.batch("PRAGMA query_only = ON").doing("run a query")?;
+    }
+    let result = run(db, statement, each);
+    if lift {
+        db.batch("PRAGMA query_only = OFF").doing("run a query")?;
+    }
+    result
+}
+
+fn run(
+    db: &mut Db,
+    statement: &str,
+    each: &mut dyn FnMut(Map<String, Json>) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     let mut told = false;
     for attempt in 0.. {
         let result = db.snapshot("run a query", |db| {

@@ -112,9 +112,9 @@ read_alike!(Writer);
 impl Writer {
     /// Makes a writer of a session whose lock is held: recovers first.
     pub(super) fn new(mut session: Session, lock: Lock) -> Result<Self, StoreError> {
-        recover::recover(&mut session.db)?;
+        let finished = recover::recover(&mut session.db)?;
         let names = Names::load(&mut session.db, &session.cid)?;
-        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: false })
+        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished })
     }
 
     /// Runs a change of the tables in one transaction, and takes back in memory what a failure took back on disk.

@@ -3,7 +3,7 @@
 use super::{
     insert::insert_rows,
     order::Orders,
-    place::{Place, table_index},
+    place::{Place, current_name, table_index},
     triads::{free_names, prefixes},
     update::{delete_row, extremes, goes_on, update_row},
 };
@@ -125,7 +125,7 @@ impl Work<'_> {
     fn place(&mut self, table: TableRef) -> Result<Place, StoreError> {
         let Some(id) = table.triad else { return Place::find(self.db, self.names, table) };
         let triad = self.get(id)?.clone();
-        let name = triad.tables()[table_index(table)?].to_owned();
+        let name = current_name(self.db, &triad, table_index(table)?)?;
         let ends = if triad.is_open == 0 { None } else { Some(self.ends(id)?.clone()) };
         Ok(Place { spec: spec(table.kind), name, ends })
     }

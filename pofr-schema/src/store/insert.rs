@@ -40,6 +40,7 @@ pub(crate) fn insert_rows(
 ) -> Result<(), StoreError> {
     let columns = spec.stored();
     let dialect = db.dialect();
+    db.begin_filling(table);
     let mut rest = rows;
     while !rest.is_empty() {
         // As many rows as fit the largest statement.

@@ -4,6 +4,7 @@ use crate::db::{Cell, Db, Doing as _, Statement, failure};
 use pofr_core::{identity::Cid, store::StoreError};
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -22,7 +23,11 @@ pub(super) fn take(db: &mut Db, cid: &Cid, file: Option<&Path>, database: &str) 
         None => {
             // At most 64 characters: five and a database's 59.
             let name = format!("pofr.{database}");
-            let statement = Statement::new("SELECT GET_LOCK(").bind(Cell::text(name.clone())).sql(", 0)");
+            let statement = Statement::new("SELECT GET_LOCK(")
+                .bind(Cell::text(name.clone()))
+                .sql(", ")
+                .int(LINGER_SECONDS)
+                .sql(")");
             match db.number(statement).doing(format_args!("take lock {name}"))? {
                 Some(1) => Ok(Lock::Named(name)),
                 _ => Err(StoreError::Locked(cid.clone())),
@@ -30,6 +35,10 @@ pub(super) fn take(db: &mut Db, cid: &Cid, file: Option<&Path>, database: &str) 
         }
     }
 }
+
+/// A server keeps the lock of a client that was killed until it has ended, or undone, the statement that it was at.
+/// So long is waited for it; a file's lock is gone with its process.
+const LINGER_SECONDS: i64 = 10;
 
 /// Locks a file, making it where there is none; `None` where another holds it.
 fn take_file(path: &Path) -> Result<Option<Lock>, StoreError> {
@@ -39,6 +48,7 @@ fn take_file(path: &Path) -> Result<Option<Lock>, StoreError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
         .open(path)
         .map_err(|e| failure(action(), e))?;
     match file.try_lock() {

@@ -93,8 +93,8 @@ fn create_database(db: &mut Db, name: &str) -> Result<(), StoreError> {
 /// Refuses a database that has tables but not ours.
 fn refuse_foreign(db: &mut Db, name: &str) -> Result<(), StoreError> {
     let tables = Statement::new(
-        "SELECT COUNT(*) - 2 * COUNT(CASE WHEN table_name = 'pofr_meta' THEN 1 END) * COUNT(*) \
-         FROM information_schema.tables WHERE table_schema = ",
+        "SELECT COUNT(*) FROM information_schema.tables t WHERE NOT EXISTS (SELECT 1 FROM information_schema.tables o \
+         WHERE o.table_schema = t.table_schema AND o.table_name = 'pofr_meta') AND t.table_schema = ",
     )
     .bind(Cell::text(name.to_owned()));
     let foreign = db.number(tables).doing(format_args!("look into database {name}"))?.unwrap_or(0);
@@ -129,7 +129,8 @@ impl Store for SqlStore {
         }
         let mut db = self.pools.get(&database, Rights::Create)?;
         ledger::migrate(&mut db, &database)?;
-        store_views(&mut db)?;
+        // The views of a new client, which are empty.
+        recover::recover(&mut db)?;
         lookup.write(&action, |db| {
             if ledger::clients(db)?.iter().any(same) {
                 return Err(StoreError::ClientExists(client.cid.clone()));
@@ -150,9 +151,4 @@ impl Store for SqlStore {
     fn read(&self, cid: &Cid) -> Result<Box<dyn ClientReader>, StoreError> {
         Ok(Box::new(Reader { session: self.session(cid, Rights::Read)? }))
     }
-}
-
-/// Makes the views of a new client, which are empty.
-fn store_views(db: &mut Db) -> Result<(), StoreError> {
-    recover::recover(db)
 }

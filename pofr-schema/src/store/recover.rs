@@ -1,7 +1,7 @@
 //! Recovery: whatever was killed when, the next writer begins with a whole record.
 
 use super::{triads, views};
-use crate::db::{Db, Dialect};
+use crate::db::{Db, Dialect, is_kept_waiting};
 use pofr_core::store::StoreError;
 
 /// Makes names and views what the ledger says.
@@ -13,15 +13,21 @@ pub(crate) fn finish(db: &mut Db) -> Result<(), StoreError> {
     views::rebuild(db)
 }
 
-/// Does what was left undone, and drops what does not count.
-pub(crate) fn recover(db: &mut Db) -> Result<(), StoreError> {
-    let steps = |db: &mut Db| {
-        // The views first: none may name a table that is about to go.
-        finish(db)?;
-        triads::drop_uncounted(db)
-    };
+/// Does what was left undone, and drops what does not count; tells whether names and views are in line with the ledger.
+///
+/// On MariaDB a reader in the middle of its answer may keep a table's name from changing; then they are not yet.
+pub(crate) fn recover(db: &mut Db) -> Result<bool, StoreError> {
     match db.dialect() {
-        Dialect::Sqlite => db.write("recover", steps),
-        Dialect::Mariadb => steps(db),
+        Dialect::Sqlite => db.write("recover", |db| {
+            finish(db)?;
+            triads::drop_uncounted(db)?;
+            Ok(true)
+        }),
+        Dialect::Mariadb => match finish(db) {
+            // The views first: none may name a table that is about to go.
+            Ok(()) => triads::drop_uncounted(db).map(|()| true),
+            Err(error) if is_kept_waiting(&error) => Ok(false),
+            Err(error) => Err(error),
+        },
     }
 }

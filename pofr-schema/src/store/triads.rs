@@ -4,16 +4,16 @@
 //! `creating` before its tables exist, and in the ledger until they are gone; a sealed slice's new name stands beside
 //! its old one until all three tables have it.
 
-use super::place::{current_name, exists};
+use super::place::current_name;
 use crate::{
-    db::{Db, Dialect, Doing as _, Statement, failure},
+    db::{Db, Dialect, Doing as _, Statement, failure, is_kept_waiting},
     ledger::{TriadRow, get, insert_triad, load_triads, set},
     tables::{create_table, spec},
 };
 use jiff::{Timestamp, tz};
 use pofr_core::{
     fact::FactKind,
-    store::{Level, StoreError, TriadId, TriadState},
+    store::{Level, StoreError, TriadId},
     time::{WallMicros, ZoneOffset},
 };
 
@@ -132,19 +132,28 @@ pub(crate) fn finish_renames(db: &mut Db) -> Result<(), StoreError> {
 }
 
 /// Drops what does not count: half-made triads, and those that others have replaced.
+///
+/// One that a reader is still in the middle of stays for the next time.
 pub(crate) fn drop_uncounted(db: &mut Db) -> Result<(), StoreError> {
     for triad in load_triads(db)? {
-        if matches!(triad.state(), Some(TriadState::Live)) {
+        if triad.is_live() {
             continue;
         }
-        for index in 0..3 {
-            let name = current_name(db, &triad, index)?;
-            if exists(db, &name)? {
-                let statement = Statement::new("DROP TABLE IF EXISTS ").name(name.clone());
-                db.execute(statement).doing(format_args!("drop table {name}"))?;
+        match drop_tables(db, &triad) {
+            Err(error) if is_kept_waiting(&error) => {
+                tracing::info!(triad = triad.id, %error, "a replaced triad is still being read");
             }
+            other => other?,
         }
-        triad.delete(db)?;
     }
     Ok(())
+}
+
+fn drop_tables(db: &mut Db, triad: &TriadRow) -> Result<(), StoreError> {
+    for index in 0..3 {
+        let name = current_name(db, triad, index)?;
+        let statement = Statement::new("DROP TABLE IF EXISTS ").name(name.clone());
+        db.execute(statement).doing(format_args!("drop table {name}"))?;
+    }
+    triad.delete(db)
 }

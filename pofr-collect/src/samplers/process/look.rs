@@ -6,6 +6,7 @@ use crate::{
     samplers::{holders::Holders, process::files},
     sys,
 };
+use hashbrown::HashMap;
 use pofr_core::{
     collector::Observation,
     fact::{Files, Namespaces, Process, ProcessDetails, ProcessKey},
@@ -26,9 +27,21 @@ const TRIES: usize = 3;
 pub(super) struct Look {
     buffers: sys::Buffers,
     listing: sys::ListingBuffer,
+    /// Directory and namespaces of kernel threads, as of the last sample and of this one. A kernel thread takes them from its
+    /// creator, or changes them when it starts (kdevtmpfs does), and never again.
+    kernel_threads: [HashMap<Entity, Surroundings>; 2],
 }
 
+/// Where a process lives.
+type Surroundings = (Reading<RawText>, Reading<Namespaces>);
+
 impl Look {
+    /// Begins a sample: forgets the kernel threads that the last one did not see.
+    pub(super) fn begin(&mut self) {
+        self.kernel_threads.swap(0, 1);
+        self.kernel_threads[1].clear();
+    }
+
     /// Reads the process whose directory is `dir`; shows its files to `out` and its sockets to `holders`.
     ///
     /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could
@@ -61,10 +74,10 @@ impl Look {
                     files::read(&mut self.buffers, &mut self.listing, dir, entity, out, holders)?,
                 )
             };
-            let mut cwd = self.buffers.link(dir, c"cwd");
+            let (mut cwd, mut namespaces) =
+                if stat.kernel_thread { self.kept(dir, entity) } else { self.surroundings(dir) };
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
-            let mut namespaces = self.namespaces(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
             if attempt < TRIES && (!status.still(&stat) || arguments.is_none()) {
                 out.facts.truncate(facts);
@@ -120,6 +133,18 @@ impl Look {
     fn login_uid(&mut self, dir: BorrowedFd<'_>) -> Option<u32> {
         let text = self.buffers.read(dir, c"loginuid").ok()?;
         sys::parse(trimmed(text)).filter(|uid| *uid != u32::MAX)
+    }
+
+    /// Returns the directory and the namespaces of a kernel thread, read once.
+    fn kept(&mut self, dir: BorrowedFd<'_>, entity: Entity) -> Surroundings {
+        let known = self.kernel_threads[0].remove(&entity);
+        let known = known.unwrap_or_else(|| self.surroundings(dir));
+        self.kernel_threads[1].insert(entity, known.clone());
+        known
+    }
+
+    fn surroundings(&mut self, dir: BorrowedFd<'_>) -> Surroundings {
+        (self.buffers.link(dir, c"cwd"), self.namespaces(dir))
     }
 
     /// Reads the namespaces; if one is denied, all are.

@@ -73,6 +73,7 @@ impl ProcessSampler {
         let mut holders = Holders::default();
         let mut unread = 0;
         let (look, view) = (&mut self.look, &self.view);
+        look.begin();
         let listed = self.listing.numbers(&proc, |name, pid| {
             let dir = match sys::open_place(proc.as_fd(), name) {
                 Ok(dir) => dir,
