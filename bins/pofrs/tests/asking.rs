@@ -105,7 +105,7 @@ fn lost_bundle(site: &Site) {
     assert_eq!((gap["derived"].as_bool(), gap["from"].as_i64()), (Some(true), Some(T0 + 4 * SECOND / 10)));
 
     std::fs::rename(&away, &lost).unwrap();
-    assert!(site.ingest().contains("2 stored already"));
+    assert!(site.ingest().contains("2 files stored already"));
     assert_eq!(site.ok(&["gaps"]), "no gaps\n");
     let out = site.ok(&at);
     assert!(out.starts_with("handmade at 2026-11-23 11:00:01.200000 +0100\n"), "{out}");
@@ -181,6 +181,7 @@ fn a_bad_file_goes_to_quarantine_and_the_exit_code_says_so() {
     let (code, out, err) = site.run(&["ingest", site.inbox().to_str().unwrap(), "--client", "handmade"]);
     assert_eq!(code, 4, "{out}{err}");
     assert!(out.starts_with("1 bundle stored") && out.contains("damaged or tampered with"), "{out}");
+    assert!(out.contains("1 file refused, now in "), "{out}");
     assert!(site.inbox().join("quarantine").join(&name).exists());
     let (_, shown, warning) =
         site.run(&["cat", site.inbox().join("quarantine").join(&name).to_str().unwrap()]);

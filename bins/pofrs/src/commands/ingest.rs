@@ -117,18 +117,18 @@ fn summary(report: &Report, inbox: &Inbox, zones: &Zones, out: &mut dyn Write) -
         writeln!(out, "from {} to {}", zones.full(first), zones.full(last))?;
     }
     if report.duplicates > 0 {
-        writeln!(out, "{} stored already", number::count(report.duplicates))?;
+        writeln!(out, "{} stored already", number::counted(report.duplicates, "file"))?;
     }
     if report.halves_waiting > 0 {
         writeln!(
             out,
-            "{} of first-POFR snapshots wait for the next bundle",
+            "{} without its other half, which the next bundle may bring",
             number::counted(report.halves_waiting, "half snapshot")
         )?;
     }
     if !report.quarantined.is_empty() {
-        let many = number::count(report.quarantined.len() as u64);
-        writeln!(out, "{many} in {}:", inbox.quarantine_dir().display())?;
+        let many = number::counted(report.quarantined.len() as u64, "file");
+        writeln!(out, "{many} refused, now in {}:", inbox.quarantine_dir().display())?;
         for (name, reason) in &report.quarantined {
             writeln!(out, "  {name}\n    {}", RawText::from(reason.as_str()).escaped())?;
         }

@@ -126,6 +126,7 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
             writeln!(out, "none")?;
         } else {
             print(args.view, &page, &shown, &mut *reader, out)?;
+            explain_marks(&shown, out)?;
         }
         if args.view == View::Files {
             let mut processes = Answer::ask(&mut *reader, FactKind::Process, at)?;
@@ -137,6 +138,14 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
         }
     }
     Ok(if answer.covered.is_empty() { Exit::NoRecord } else { Exit::Done })
+}
+
+/// Says what the mark means, where it stands.
+pub(crate) fn explain_marks(shown: &[Shown<'_>], out: &mut dyn Write) -> std::io::Result<()> {
+    if shown.iter().all(|s| s.certain) {
+        return Ok(());
+    }
+    writeln!(out, "? held just before or just after; no sample tells whether at this moment")
 }
 
 /// What a view needs to know of the page that it is printed on.

@@ -45,7 +45,9 @@ pub(super) fn print(
         number::count(files.rows.len() as u64),
         number::count(net.rows.len() as u64)
     )?;
-    at::print_ps(&page, &youngest(&processes), &People::at(reader, at)?, out)?;
+    let young = youngest(&processes);
+    at::print_ps(&page, &young, &People::at(reader, at)?, out)?;
+    at::explain_marks(&young, out)?;
     let blind = unseen(&processes, &net);
 
     let deleted = cast.deleted.as_os_str().as_encoded_bytes();
@@ -87,7 +89,9 @@ fn found(
         writeln!(out, "  not in the record of that moment")?;
         return Ok(());
     }
-    print(page, &shown, processes, out)
+    print(page, &shown, processes, out)?;
+    at::explain_marks(&shown, out)?;
+    Ok(())
 }
 
 /// Returns the processes that started last, without the kernel's own threads, which have no arguments.

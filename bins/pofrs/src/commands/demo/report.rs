@@ -92,6 +92,10 @@ fn counts(known: &Known<'_>, reader: &mut dyn ClientReader, out: &mut dyn Write)
         }
     }
     listing.print(out)?;
+    let (first, _) = known.span();
+    if known.ledger.bundles.iter().any(|b| b.entry.last < first) {
+        writeln!(out, "The store holds earlier recordings too, which are counted here.")?;
+    }
     Ok(())
 }
 
