@@ -6,18 +6,24 @@
 //! every border between a new span and a stored one is settled at once, whatever level the stored one has reached: so a
 //! reader always sees rows that know all that their neighbours can tell, and merging later has only to join.
 
-use crate::{track::TrackedBundle, verify::Rejected};
+mod fit;
+mod fresh;
+
+pub use fit::{check, follows};
+
+use crate::track::TrackedBundle;
+use fresh::Fresh;
 use pofr_core::{
     coverage::{Border, Coverage, Neighbour, PlacedSpan},
     digest::KeyDigest,
     fact::FactKind,
     identity::{BootId, RunId},
-    lifetime::{Lifetime, Row},
+    lifetime::Lifetime,
     merge,
     source::Source,
     store::{
-        BundleFormat, Change, ClientStore, Edge, EdgeRow, Ledger, RowId, RowUpdate, StoreError, StoredBundle,
-        TableRef, Triad, TriadId,
+        Change, ClientStore, Edge, EdgeRow, Ledger, RowId, RowUpdate, StoreError, StoredBundle, TableRef,
+        TriadId,
     },
     time::WallMicros,
 };
@@ -38,64 +44,6 @@ impl Target {
             Self::Extend(id) | Self::New(id) => id,
         }
     }
-}
-
-/// Checks that a bundle fits what is stored.
-///
-/// # Errors
-/// [`Rejected`]: another client's, a fork, an overlap, a run of two boots.
-pub fn check(ledger: &Ledger, bundle: &StoredBundle) -> Result<(), Rejected> {
-    let new = &bundle.entry;
-    let owner = ledger.bundles.iter().find_map(|b| b.entry.cid.as_ref());
-    if let (Some(found), Some(expected)) = (&new.cid, owner)
-        && found != expected
-    {
-        return Err(Rejected::OtherClient { found: found.clone(), expected: expected.clone() });
-    }
-    for StoredBundle { entry: old, spans, .. } in ledger.bundles.iter().filter(|b| b.entry.run == new.run) {
-        if old.boot != new.boot {
-            let (stored, found) = (old.boot.to_string(), new.boot.to_string());
-            return Err(Rejected::OtherBoot { run: new.run.to_string(), stored, found });
-        }
-        if old.seq == new.seq && new.format == BundleFormat::V2 {
-            return Err(Rejected::Fork { seq: new.seq.0, run: new.run.to_string(), stored: old.sha256 });
-        }
-        let apart =
-            |old_last: WallMicros, old_first: WallMicros, first: WallMicros, last: WallMicros| match new
-                .format
-            {
-                BundleFormat::V2 if old.seq < new.seq => old_last < first,
-                BundleFormat::V2 => last < old_first,
-                BundleFormat::V1 => old_last < first || last < old_first,
-            };
-        for a in spans {
-            for b in bundle.spans.iter().filter(|b| b.source == a.source) {
-                if !apart(a.last, a.first, b.first, b.last) {
-                    return Err(Rejected::Overlap { from: new.first, to: new.last, other: old.seq.0 });
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Tells whether `bundle` follows the last bundle of the open slice, so that it may extend it.
-#[must_use]
-pub fn follows(ledger: &Ledger, open: &Triad, bundle: &StoredBundle) -> bool {
-    let Some(last) = ledger.bundles.iter().filter(|b| b.triad == open.id).max_by_key(|b| b.entry.last) else {
-        return false;
-    };
-    let (old, new) = (&last.entry, &bundle.entry);
-    let consecutive = match new.format {
-        BundleFormat::V1 => true,
-        BundleFormat::V2 => old.seq.0.checked_add(1) == Some(new.seq.0),
-    };
-    // Nothing of the run may lie behind the open slice's end, or extending it would skip that.
-    let behind = ledger
-        .bundles
-        .iter()
-        .any(|b| b.entry.run == new.run && b.entry.first > old.last && b.entry.first < new.first);
-    old.run == new.run && old.format == new.format && consecutive && old.last < new.first && !behind
 }
 
 /// Plans how `bundles`, all of one run and new to the ledger, become part of the record.
@@ -183,56 +131,6 @@ pub fn kinds_of(source: &Source) -> &'static [FactKind] {
 
 fn table(triad: TriadId, kind: FactKind) -> TableRef {
     TableRef { triad: kind.in_triad().then_some(triad), kind }
-}
-
-/// Rows that are about to be stored, and those that turned out to be part of stored ones.
-struct Fresh {
-    rows: Vec<Option<Row>>,
-    /// For a row that was joined to a stored one: where that is, and its lifetime now.
-    joined: HashMap<usize, RowUpdate>,
-}
-
-impl Fresh {
-    fn new(rows: Vec<Row>) -> Self {
-        Self { rows: rows.into_iter().map(Some).collect(), joined: HashMap::new() }
-    }
-
-    /// Returns the rows of one kind, run and source whose lifetime `wanted` accepts: their places, digests and lifetimes.
-    fn at(
-        &self,
-        kind: FactKind,
-        span: &PlacedSpan,
-        wanted: impl Fn(&Lifetime) -> bool,
-    ) -> Vec<(usize, KeyDigest, Lifetime)> {
-        let mine = |row: &Row| {
-            row.fact.kind() == kind && row.run == span.run && row.fact.source() == span.span.source
-        };
-        self.rows
-            .iter()
-            .enumerate()
-            .filter_map(|(i, row)| {
-                row.as_ref().filter(|row| mine(row) && wanted(&row.life)).map(|row| (i, row.digest, row.life))
-            })
-            .collect()
-    }
-
-    fn set(&mut self, i: usize, life: Lifetime) {
-        if let Some(row) = &mut self.rows[i] {
-            row.life = life;
-        }
-    }
-
-    fn into_tables(self, triad: TriadId) -> Vec<(TableRef, Vec<Row>)> {
-        let mut tables: BTreeMap<TableRef, Vec<Row>> = BTreeMap::new();
-        for (i, row) in self.rows.into_iter().enumerate() {
-            if let Some(row) = row
-                && !self.joined.contains_key(&i)
-            {
-                tables.entry(table(triad, row.fact.kind())).or_default().push(row);
-            }
-        }
-        tables.into_iter().collect()
-    }
 }
 
 struct Plan<'a> {

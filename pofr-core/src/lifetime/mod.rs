@@ -9,9 +9,11 @@
 //! An exact time needs no bound: with `began` there is no need of `appeared_after`, which tells only
 //! what the samples know; with `ended` there is no `gone_by`.
 
+mod stream_error;
 mod track;
 
-pub use track::{StreamError, Tracked, Tracker};
+pub use stream_error::StreamError;
+pub use track::{Tracked, Tracker};
 
 use crate::{
     digest::KeyDigest,

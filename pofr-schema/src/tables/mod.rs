@@ -6,7 +6,6 @@
 
 mod account;
 mod arguments;
-mod common;
 mod custom;
 mod ddl;
 mod device;
@@ -15,14 +14,15 @@ mod entity;
 mod file;
 mod host;
 mod interface;
+mod lifetime_columns;
 mod module;
 mod process;
 mod route;
 mod row;
 mod url;
 
-pub(crate) use common::LIVE;
 pub(crate) use ddl::create_table;
+pub(crate) use lifetime_columns::LIVE;
 pub(crate) use row::{LIFE, life_cells, read_life, read_row, row_cells};
 pub(crate) use url::{all_columns as urlinfo_columns, create as create_urlinfo};
 
@@ -154,13 +154,16 @@ pub(crate) const fn spec(kind: FactKind) -> &'static Spec {
 impl Spec {
     /// Returns all columns of the table, in its order: the key, what every kind has, the kind's own, what follows from them.
     pub(crate) fn all_columns(&self) -> impl Iterator<Item = Column> + '_ {
-        common::before(self).into_iter().chain(self.columns.iter().copied()).chain(common::after(self))
+        lifetime_columns::before(self)
+            .into_iter()
+            .chain(self.columns.iter().copied())
+            .chain(lifetime_columns::after(self))
     }
 
     /// Returns the names of the columns that are stored, without the key, in the order of [`row_cells`].
     pub(crate) fn stored(&self) -> Vec<&'static str> {
         self.all_columns()
-            .filter(|c| c.generated.is_none() && c.ty != Type::Id && !common::is_modified(c.name))
+            .filter(|c| c.generated.is_none() && c.ty != Type::Id && !lifetime_columns::is_modified(c.name))
             .map(|c| c.name)
             .collect()
     }

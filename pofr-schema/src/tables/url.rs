@@ -1,6 +1,6 @@
 //! urlinfo: the first POFR's table of URLs, which nothing fills yet.
 
-use super::{Column, Type, common, ddl};
+use super::{Column, Type, ddl, lifetime_columns};
 use crate::db::{Dialect, Statement};
 
 /// Its columns before the broken-down time.
@@ -21,5 +21,5 @@ pub(crate) fn create(dialect: Dialect) -> Vec<Statement<'static>> {
 
 /// Returns all of its columns.
 pub(crate) fn all_columns() -> Vec<Column> {
-    URLINFO.into_iter().chain(common::begin_only()).collect()
+    URLINFO.into_iter().chain(lifetime_columns::begin_only()).collect()
 }

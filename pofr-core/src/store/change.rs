@@ -1,0 +1,105 @@
+//! Changes: what is to happen to a client's record, planned before anything is written.
+
+use super::{StoredBundle, TriadId};
+use crate::{
+    digest::{KeyDigest, Sha256},
+    fact::{Fact, FactKind},
+    lifetime::{Lifetime, Row},
+    time::{WallMicros, ZoneOffset},
+};
+
+/// A table of rows: one of a triad, or the one table of a kind that has no triads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableRef {
+    /// The triad; `None` exactly where the kind is not [`FactKind::in_triad`].
+    pub triad: Option<TriadId>,
+    /// The kind.
+    pub kind: FactKind,
+}
+
+/// A row's primary key within its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId(pub i64);
+
+/// As much of a stored row as stitching at an edge needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeRow {
+    /// Which row.
+    pub id: RowId,
+    /// The digest of its key.
+    pub digest: KeyDigest,
+    /// Its lifetime, with `last_seen` filled in where an open slice leaves it to the ledger.
+    pub life: Lifetime,
+}
+
+/// Which rows to fetch at an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Rows with `cut_right` whose [`Lifetime::right_edge`] is this stamp.
+    EndingAt(WallMicros),
+    /// Rows with `cut_left` whose `first_seen` is this stamp.
+    BeginningAt(WallMicros),
+}
+
+/// A stored row's new lifetime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowUpdate {
+    /// Which table.
+    pub table: TableRef,
+    /// Which row.
+    pub id: RowId,
+    /// The lifetime from now on, all of it.
+    pub life: Lifetime,
+    /// The same fact with details to fill in where the row has none.
+    pub learned: Option<Fact>,
+}
+
+/// A triad that takes the place of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// The new triad, still [`TriadState::Creating`], with all its rows; it becomes live and gets all their bundles.
+    pub new: TriadId,
+    /// The old ones; they become dead.
+    pub old: Vec<TriadId>,
+}
+
+/// One half of a v1 snapshot whose other half has not come yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingHalf {
+    /// The snapshot's stamp.
+    pub stamp: WallMicros,
+    /// Whether this is the process half, else the network half.
+    pub is_proc: bool,
+    /// The zone of its name.
+    pub zone: ZoneOffset,
+    /// The text, not compressed.
+    pub text: Vec<u8>,
+    /// The tar that it came in.
+    pub bundle: Sha256,
+    /// When this server took it in.
+    pub received: WallMicros,
+}
+
+/// What is to happen to a client's record, all of it or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Bundles that the ledger gets; a `sha256` that it has already is an error.
+    pub bundles: Vec<StoredBundle>,
+    /// Rows to add.
+    pub insert: Vec<(TableRef, Vec<Row>)>,
+    /// Rows to change.
+    pub update: Vec<RowUpdate>,
+    /// Rows to remove, because an updated one has taken them in.
+    pub delete: Vec<(TableRef, RowId)>,
+    /// Triads that were filled while `Creating` or are filled by `insert` and count from now on. Their spans, row counts and
+    /// `from`/`to` come from the ledger's bundles and the tables.
+    pub make_live: Vec<TriadId>,
+    /// Open slices that no bundle will extend any more: their tables get their final names.
+    pub seal: Vec<TriadId>,
+    /// A triad that takes the place of others.
+    pub replace: Option<Replacement>,
+    /// Half snapshots to keep for later.
+    pub keep_halves: Vec<PendingHalf>,
+    /// Half snapshots that found their other half, by stamp, or were given up.
+    pub drop_halves: Vec<(WallMicros, bool)>,
+}

@@ -1,0 +1,171 @@
+//! The store's traits: what the server asks of a database, and in what words.
+//!
+//! Reading and planning are apart from writing: a caller reads the [`Ledger`] and the rows at the
+//! edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
+//! A store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives);
+//! any number may read.
+
+mod change;
+mod error;
+mod ledger;
+
+pub use change::{Change, Edge, EdgeRow, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
+pub use error::StoreError;
+pub use ledger::{
+    BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
+};
+
+use crate::{
+    fact::FactKind,
+    identity::{Cid, RunId},
+    lifetime::Row,
+    source::Source,
+    time::{WallMicros, ZoneOffset},
+};
+use serde::Serialize;
+
+/// The rows of one kind that hold at a moment, and how sure that is.
+#[derive(Clone, Debug, Default)]
+pub struct StateAt {
+    /// Facts that held.
+    pub certain: Vec<Row>,
+    /// Facts that held just before or after, and may have held.
+    pub maybe: Vec<Row>,
+    /// For each run: whether the moment lies within its record, by source.
+    pub record: Vec<RecordAt>,
+}
+
+/// Whether there is a record of a source at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordAt {
+    /// The run.
+    pub run: RunId,
+    /// The source.
+    pub source: Source,
+    /// Whether the moment lies within a span, or between two that are joined.
+    pub covered: bool,
+    /// The nearest stamps of that source in that run, at or before and at or after the moment.
+    pub nearest: (Option<WallMicros>, Option<WallMicros>),
+}
+
+/// All clients' records.
+pub trait Store: Send + Sync {
+    /// Lists the clients, oldest registration first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    fn clients(&self) -> Result<Vec<ClientEntry>, StoreError>;
+
+    /// Adds a client: the host-lookup row and the database with its tables, both or neither.
+    ///
+    /// # Errors
+    /// [`StoreError::ClientExists`], or where the database refuses.
+    fn add_client(&self, client: &ClientEntry) -> Result<(), StoreError>;
+
+    /// Opens a client's record for writing: takes its lock, and recovers from whatever was killed when.
+    ///
+    /// # Errors
+    /// [`StoreError::NoClient`], [`StoreError::Locked`], [`StoreError::SchemaVersion`], or where the database fails.
+    fn write(&self, cid: &Cid) -> Result<Box<dyn ClientStore>, StoreError>;
+
+    /// Opens a client's record for reading, with the rights to do no more.
+    ///
+    /// # Errors
+    /// [`StoreError::NoClient`], [`StoreError::SchemaVersion`], or where the database fails.
+    fn read(&self, cid: &Cid) -> Result<Box<dyn ClientReader>, StoreError>;
+}
+
+/// Reading one client's record.
+pub trait ClientReader: Send {
+    /// Reads the ledger as one consistent state.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn ledger(&mut self) -> Result<Ledger, StoreError>;
+
+    /// Returns the rows of `kind` that hold at `t`, over all levels and runs, each fact once per run.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError>;
+
+    /// Reads up to `limit` rows with a primary key above `after`, in the order of the primary key.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn page(&mut self, table: TableRef, after: RowId, limit: u32) -> Result<Vec<(RowId, Row)>, StoreError>;
+
+    /// Runs one read-only statement; hands each row to `each` as a JSON object in the order of its columns.
+    ///
+    /// # Errors
+    /// [`StoreError::NotReadOnly`] for anything but one SELECT, SHOW, DESCRIBE, EXPLAIN or WITH; or what the database says.
+    fn sql(
+        &mut self,
+        statement: &str,
+        each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> std::ops::ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Returns how many bytes the client's tables take on the store's disk.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn stored_bytes(&mut self) -> Result<u64, StoreError>;
+}
+
+/// Writing one client's record.
+pub trait ClientStore: ClientReader {
+    /// Makes the tables of a new triad, empty and not yet counting. An open slice's name ends in sixteen nines.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    fn create_triad(
+        &mut self,
+        level: Level,
+        open: bool,
+        from: WallMicros,
+        to: WallMicros,
+        zone: ZoneOffset,
+    ) -> Result<TriadId, StoreError>;
+
+    /// Adds rows to a triad that is still [`TriadState::Creating`], outside any transaction of [`Self::commit`].
+    ///
+    /// # Errors
+    /// Where the database refuses, or the triad already counts.
+    fn fill(&mut self, table: TableRef, rows: &[Row]) -> Result<(), StoreError>;
+
+    /// Reads the rows at an edge of `source`'s record in `run`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn edge_rows(
+        &mut self,
+        table: TableRef,
+        run: RunId,
+        source: &Source,
+        edge: Edge,
+    ) -> Result<Vec<EdgeRow>, StoreError>;
+
+    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
+
+    /// Reads the rows with these primary keys, in the order given.
+    ///
+    /// # Errors
+    /// Where the database fails, or a row is not there.
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
+
+    /// Returns the half snapshots that wait for their other half.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn pending_halves(&mut self) -> Result<Vec<PendingHalf>, StoreError>;
+
+    /// Carries out `change` in one transaction.
+    ///
+    /// # Errors
+    /// Where the database refuses; then nothing has changed.
+    fn commit(&mut self, change: &Change) -> Result<(), StoreError>;
+}
