@@ -1,7 +1,7 @@
 //! The tables of facts: their columns, and how a fact becomes a row and comes back.
 //!
 //! One file a kind says it all in one place: the columns that are the kind's own, which of them are filled
-//! in later, and the two directions. What every kind has (lifetime, zone, digest, broken-down times) is in `common`,
+//! in later, and the two directions. What every kind has (lifetime, zone, digest, broken-down times) is in `lifetime_columns`,
 //! how columns become DDL in `ddl`. A row read back gives exactly the fact that was stored.
 
 mod account;
