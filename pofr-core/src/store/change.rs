@@ -57,7 +57,7 @@ pub struct RowUpdate {
 /// A triad that takes the place of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement {
-    /// The new triad, still [`TriadState::Creating`], with all its rows; it becomes live and gets all their bundles.
+    /// The new triad, still [`Creating`](super::TriadState::Creating), with all its rows; it becomes live and gets all their bundles.
     pub new: TriadId,
     /// The old ones; they become dead.
     pub old: Vec<TriadId>,
