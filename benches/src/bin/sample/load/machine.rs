@@ -21,7 +21,7 @@ pub(super) fn run(size: Size) -> anyhow::Result<()> {
         let connections = count(size.connections);
         let args = ["process", &size.files.to_string(), &connections.to_string(), &port.to_string()];
         let mut args: Vec<String> = args.into_iter().map(str::to_owned).collect();
-        args.push((count(size.active) > 0).to_string());
+        args.push(count(size.active).to_string());
         args.push(dir.path().join(i.to_string()).display().to_string());
         processes.push(Running::start(&args)?);
         for _ in 0..connections {

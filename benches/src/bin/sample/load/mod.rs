@@ -36,7 +36,7 @@ impl Part {
         match self {
             Self::Machine { size } => machine::run(size),
             Self::Process { files, connections, port, active, dir } => {
-                machine::process(files, connections, port, active, &dir)
+                machine::process(files, connections, port, active > 0, &dir)
             }
             Self::Mixed { dir } => mixed::run(&dir),
             Self::Threads { dir } => mixed::threads(&dir),
