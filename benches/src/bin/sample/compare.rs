@@ -40,7 +40,7 @@ fn cpu_millis() -> f64 {
 }
 
 /// Runs the load and the comparison, and prints it.
-pub(crate) fn run(size: Size, seconds: u64) -> anyhow::Result<()> {
+pub(crate) fn run(size: Size, seconds: u64, only: bool) -> anyhow::Result<()> {
     let load = Running::start(&[
         "machine".to_owned(),
         format!("--processes={}", size.processes),
@@ -61,7 +61,7 @@ pub(crate) fn run(size: Size, seconds: u64) -> anyhow::Result<()> {
         println!("not incremental: {note}");
     }
     for interval in [Duration::from_millis(300), Duration::from_millis(50)] {
-        print(&measure(&view, interval, seconds)?, interval);
+        print(&measure(&view, interval, seconds, only)?, interval);
     }
     drop(load);
     Ok(())
@@ -70,7 +70,7 @@ pub(crate) fn run(size: Size, seconds: u64) -> anyhow::Result<()> {
 /// Names, and what each costs.
 type Costs = [(&'static str, Cost); 4];
 
-fn measure(view: &HostView, interval: Duration, seconds: u64) -> anyhow::Result<Costs> {
+fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> anyhow::Result<Costs> {
     let (mut incremental, mut full) = (Samplers::incremental(view), Samplers::full_scan(view));
     let (mut writer, mut facts, mut files) = (Writer::new(), 0, 0);
     let [mut plain, mut scan, mut sample, mut record] = <[Cost; 4]>::default();
@@ -92,7 +92,7 @@ fn measure(view: &HostView, interval: Duration, seconds: u64) -> anyhow::Result<
             writer.write(reading)?;
             if u128::from(turn).is_multiple_of(flush) { writer.flush() } else { Ok(()) }
         })?;
-        if turn.is_multiple_of(every) {
+        if !only && turn.is_multiple_of(every) {
             let all = scan.of(|| full.sample_all())?;
             facts = all.process.facts.len() + all.endpoint.facts.len();
             files = plain.of(ways::plain)?;

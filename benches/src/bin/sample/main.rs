@@ -18,6 +18,9 @@ struct Cli {
     /// How long to measure at each rate.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Leave the other ways out, for a profiler.
+    #[arg(long)]
+    alone: bool,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -61,7 +64,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.what {
-        None => compare::run(cli.size, cli.seconds),
+        None => compare::run(cli.size, cli.seconds, cli.alone),
         Some(What::Audit { seconds, interval }) => audit::run(cli.size, seconds, interval),
         Some(What::Load { part }) => part.run(),
     }

@@ -21,7 +21,7 @@ pub(crate) enum Part {
         size: crate::Size,
     },
     /// One process.
-    Process { files: u32, connections: u32, port: u16, active: bool, dir: PathBuf },
+    Process { files: u32, connections: u32, port: u16, active: u32, dir: PathBuf },
     /// Starts everything that is hard to follow.
     Mixed { dir: PathBuf },
     /// Has threads that replace a descriptor and exit.
