@@ -31,6 +31,6 @@ mod sys;
 
 pub use client_id::ClientIdError;
 pub use host_view::{HostView, HostViewError};
-pub use recorder::{RecordError, Recorder, Settings, Stop, Summary};
+pub use recorder::{Budget, RecordError, Recorder, Settings, Stop, Summary};
 pub use registry::{Registry, RegistryError};
 pub use spool::{Spool, SpoolError, SpoolSettings};

@@ -2,6 +2,7 @@
 
 use super::{
     RecordError, Recorder, STEP_MICROS,
+    budget::{self, Relief},
     schedule::{Late, Schedule},
     slot::Answer,
     stop::Stop,
@@ -37,6 +38,7 @@ pub(super) struct Run<'a, S: Sink> {
     id: RunId,
     differ: Differ,
     late: Late,
+    budget: budget::Watch,
     /// What must be said first, of the time before this run.
     before: Option<Gap>,
     /// The last tick's stamp.
@@ -57,7 +59,10 @@ type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
 impl<'a, S: Sink> Run<'a, S> {
     pub(super) fn new(recorder: &'a mut Recorder<S>, id: RunId, before: Option<Gap>) -> Self {
         recorder.slots.iter_mut().for_each(super::Slot::restart);
+        let settings = &recorder.settings;
+        let budget = budget::Watch::new(&settings.budget, settings.interval_micros, &*recorder.meter);
         Self {
+            budget,
             recorder,
             id,
             differ: Differ::default(),
@@ -87,7 +92,9 @@ impl<'a, S: Sink> Run<'a, S> {
                     if step.abs() > STEP_MICROS {
                         break End::Stepped { micros: step, last: self.last };
                     }
+                    let (before, cpu_before) = (self.last, self.recorder.meter.cpu_micros());
                     self.tick()?;
+                    schedule.take_every(self.keep_to_budget(before, cpu_before)?);
                     let now = self.recorder.view.clock.boot_micros();
                     let skipped = schedule.advance(now);
                     self.recorder.summary.skipped += skipped;
@@ -145,6 +152,22 @@ impl<'a, S: Sink> Run<'a, S> {
         self.last = Some(stamp);
         self.recorder.summary.tick(stamp);
         Ok(())
+    }
+
+    /// Compares what the tick after `before` cost with the budget, does what that asks for, and returns the new pace.
+    fn keep_to_budget(&mut self, before: Option<WallMicros>, cpu_before: u64) -> Outcome<i64, S> {
+        let Some(stamp) = self.last else { return Ok(1) };
+        let boot_micros = self.recorder.view.clock.boot_micros();
+        let measures = self.budget.ticked(before, stamp, cpu_before, boot_micros, &*self.recorder.meter);
+        for gap in measures.gaps {
+            self.write_gap(gap)?;
+        }
+        match measures.relief {
+            Relief::None => {}
+            Relief::EndBundle => self.overfull = true,
+            Relief::Forget => self.recorder.slots.iter_mut().for_each(super::Slot::forget),
+        }
+        Ok(measures.every)
     }
 
     /// Asks the samplers that are due, or all.
@@ -214,7 +237,7 @@ impl<'a, S: Sink> Run<'a, S> {
 
     /// Ends the bundle.
     fn finish(&mut self) -> Outcome<(), S> {
-        let mut gaps: Vec<_> = self.late.take().into_iter().collect();
+        let mut gaps: Vec<_> = self.late.take().into_iter().chain(self.budget.take()).collect();
         if let Some(last) = self.last {
             gaps.extend(self.recorder.slots.iter_mut().filter_map(|slot| slot.continue_gap(last)));
         }

@@ -46,6 +46,12 @@ impl Slot {
         (self.due, self.last, self.blind) = (i64::MIN, None, None);
     }
 
+    /// Lets the sampler forget what it keeps of readings before.
+    pub(super) fn forget(&mut self) {
+        // Samplers that keep something come with `Collector::restart`.
+        self.due = i64::MIN;
+    }
+
     /// Tells whether to ask in the tick at `boot_micros`; a sampler that failed is asked in every tick.
     pub(super) fn is_due(&self, boot_micros: i64) -> bool {
         self.blind.is_some() || self.due <= boot_micros
