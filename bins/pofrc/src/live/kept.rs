@@ -1,0 +1,51 @@
+//! The spool, with what it holds written into the account.
+
+use super::Live;
+use pofr_collect::{Spool, SpoolError};
+use pofr_core::{Sink, collector::Opening, gap::Gap, record::Record};
+use std::collections::BTreeMap;
+
+/// A spool under observation.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    spool: Spool,
+    live: Live,
+}
+
+impl Kept {
+    pub(crate) fn new(spool: Spool, live: Live) -> Self {
+        live.spool(spool.status());
+        Self { spool, live }
+    }
+
+    /// Returns the file name of the last bundle sealed.
+    pub(crate) fn last_bundle(&self) -> Option<String> {
+        self.spool.status().last.map(|last| last.name)
+    }
+}
+
+impl Sink for Kept {
+    type Error = SpoolError;
+
+    fn begin(&mut self, opening: &Opening) -> Result<Vec<Gap>, SpoolError> {
+        self.spool.begin(opening)
+    }
+
+    fn accept(&mut self, record: &Record) -> Result<(), SpoolError> {
+        self.spool.accept(record)
+    }
+
+    fn idle(&mut self, micros: u64) -> Result<(), SpoolError> {
+        self.spool.idle(micros)
+    }
+
+    fn is_full(&self) -> bool {
+        self.spool.is_full()
+    }
+
+    fn finish(&mut self, losses: &BTreeMap<String, u64>) -> Result<(), SpoolError> {
+        self.spool.finish(losses)?;
+        self.live.spool(self.spool.status());
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Privileges: what the recorder keeps of root's power, and how it gives up the rest for good.
+//!
+//! It is done in the main thread before any other is started, since capabilities belong to threads, and before sources are opened:
+//! what they need is among what is kept, but for real-time priority, which RLIMIT_RTPRIO allows instead of CAP_SYS_NICE.
+//!
+//! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest, user 0 can
+//! still change what belongs to user 0, the recorder's own files among them. With a user of its own it cannot even that.
+
+use crate::user::User;
+use anyhow::{Context as _, bail};
+use rustix::{
+    process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
+    thread::{
+        CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+        clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+        set_capabilities_secure_bits, set_keep_capabilities, set_no_new_privs,
+    },
+};
+
+/// The capabilities that recording needs, and what is not seen without each.
+const NEEDED: [(CapabilitySet, &str, &str); 3] = [
+    (
+        CapabilitySet::SYS_PTRACE,
+        "CAP_SYS_PTRACE",
+        "files, programs, directories and namespaces of other users' processes are not seen",
+    ),
+    (CapabilitySet::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "the file lists of other users' processes are not seen"),
+    (
+        CapabilitySet::NET_ADMIN,
+        "CAP_NET_ADMIN",
+        "the kernel does not tell what ran, began or ended: everything is read at every sample, what lives shorter is missed",
+    ),
+];
+
+/// The highest priority that the thread which reads events may give itself.
+const REAL_TIME_PRIORITY: u64 = 10;
+/// Descriptors are kept open per process; more than so many help nobody.
+const DESCRIPTORS: u64 = 65_536;
+
+/// What is left.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// The names of the capabilities.
+    pub(crate) names: Vec<&'static str>,
+    /// What will not be seen, and why.
+    pub(crate) missing: Vec<String>,
+}
+
+/// Gives up everything that recording does not need, becomes `user`, and makes sure that there is no way back.
+pub(crate) fn drop_all(user: Option<&User>, watches: bool) -> anyhow::Result<Kept> {
+    let mut wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
+    if watches {
+        // fanotify_init(2) asks for it, for marks on whole filesystems.
+        wanted |= CapabilitySet::SYS_ADMIN;
+    }
+    raise_limits();
+    let before = capabilities(None).context("cannot read the capabilities")?;
+    let kept = before.permitted & wanted;
+    // Without CAP_SETPCAP, as an ordinary user is, the bounding set stays: no_new_privs makes it idle.
+    if before.effective.contains(CapabilitySet::SETPCAP) {
+        let bits = CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED;
+        set_capabilities_secure_bits(bits).context("cannot set the secure bits")?;
+        for bit in 0..64 {
+            let one = CapabilitySet::from_bits_retain(1 << bit);
+            if !wanted.contains(one) && capability_is_in_bounding_set(one).unwrap_or(false) {
+                remove_capability_from_bounding_set(one).context("cannot drop the bounding set")?;
+            }
+        }
+    }
+    if let Some(user) = user {
+        set_keep_capabilities(true).context("cannot keep capabilities")?;
+        user.become_it()?;
+    }
+    clear_ambient_capability_set().context("cannot clear the ambient capabilities")?;
+    let left = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, left).context("cannot give up capabilities")?;
+    set_no_new_privs(true).context("cannot forbid new privileges")?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot forbid core dumps")?;
+    if capabilities(None).context("cannot read the capabilities")? != left {
+        bail!("the kernel did not take the capabilities away");
+    }
+    let has = |one: &CapabilitySet| kept.contains(*one);
+    let mut names: Vec<_> = NEEDED.iter().filter(|(one, ..)| has(one)).map(|(_, name, _)| *name).collect();
+    if kept.contains(CapabilitySet::SYS_ADMIN) {
+        names.push("CAP_SYS_ADMIN");
+    }
+    let missing = NEEDED.iter().filter(|(one, ..)| !has(one));
+    Ok(Kept { names, missing: missing.map(|(_, name, what)| format!("without {name} {what}")).collect() })
+}
+
+/// Takes the limits that are wanted, as far as they are to be had; what is refused shows in what the sources say.
+fn raise_limits() {
+    let limit = |resource, least: u64| {
+        let now = getrlimit(resource);
+        let wanted = Rlimit {
+            current: now.maximum.map_or(Some(least), |maximum| Some(maximum.min(least).max(now.current.unwrap_or(0)))),
+            maximum: now.maximum,
+        };
+        let _ = setrlimit(resource, wanted);
+    };
+    let priority = Some(REAL_TIME_PRIORITY);
+    let _ = setrlimit(Resource::Rtprio, Rlimit { current: priority, maximum: priority });
+    limit(Resource::Nofile, DESCRIPTORS);
+}

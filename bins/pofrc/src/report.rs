@@ -1,0 +1,239 @@
+//! The report: what `pofrc status` tells, as JSON and as text.
+
+use crate::units;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// How a recording goes. Times are µs, sizes bytes, shares of one core.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) running: bool,
+    pub(crate) version: String,
+    pub(crate) pid: i32,
+    pub(crate) start_ticks: u64,
+    pub(crate) uptime_us: u64,
+    pub(crate) started_us: u64,
+    pub(crate) user: u32,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) client: String,
+    pub(crate) server: Option<String>,
+    pub(crate) samples: Samples,
+    pub(crate) cost: Cost,
+    pub(crate) spool: SpoolReport,
+    pub(crate) last_bundle: Option<LastBundle>,
+    /// Events lost since the start, by event source.
+    pub(crate) losses: BTreeMap<String, u64>,
+    /// What the rolling audits found since the start, by source.
+    pub(crate) audits: BTreeMap<String, AuditReport>,
+    /// What works less well than it could, and why.
+    pub(crate) notes: Vec<String>,
+}
+
+/// How often the machine is looked at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Samples {
+    pub(crate) interval_asked_us: u64,
+    pub(crate) interval_us: u64,
+    /// Ticks a second.
+    pub(crate) rate_asked: f64,
+    /// The same over the last minute.
+    pub(crate) rate_reached: Option<f64>,
+    pub(crate) ticks: u64,
+    pub(crate) skipped: u64,
+    pub(crate) readings: u64,
+    /// Facts at the last reading, by source.
+    pub(crate) facts: BTreeMap<String, u64>,
+    pub(crate) denied_processes: u64,
+    pub(crate) gaps: u64,
+    pub(crate) last_us_ago: Option<u64>,
+}
+
+/// What it costs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    /// Over the last minute.
+    pub(crate) cpu_share: Option<f64>,
+    pub(crate) cpu_us: u64,
+    pub(crate) cpu_share_max: f64,
+    pub(crate) resident_bytes: Option<u64>,
+    pub(crate) resident_bytes_max: Option<u64>,
+    pub(crate) over_budget: Option<String>,
+}
+
+/// What waits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SpoolReport {
+    pub(crate) dir: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) bundles: u64,
+    pub(crate) bytes: u64,
+    pub(crate) bytes_max: u64,
+    pub(crate) dropped: u64,
+}
+
+/// The bundle that was sealed last.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LastBundle {
+    pub(crate) seq: u64,
+    pub(crate) name: String,
+    pub(crate) bytes: Option<u64>,
+}
+
+/// What an audit found.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct AuditReport {
+    pub(crate) looks: u64,
+    pub(crate) misses: u64,
+    pub(crate) by_others: u64,
+}
+
+impl Report {
+    /// Writes the report for a person, in lines of up to 80 columns where names and paths allow.
+    pub(crate) fn text(&self) -> String {
+        let mut text = Text::default();
+        let with = match self.capabilities.as_slice() {
+            [] => "no capability".to_owned(),
+            some => some.iter().map(|name| name.trim_start_matches("CAP_")).collect::<Vec<_>>().join(", "),
+        };
+        let up = units::span(Duration::from_micros(self.uptime_us / 1_000_000 * 1_000_000));
+        text.line("recording", &format!("process {}, for {up}, as user {}", self.pid, self.user));
+        text.line("with", &with);
+        text.line("client", &self.client);
+        self.samples(&mut text);
+        self.cost(&mut text);
+        self.kept(&mut text);
+        let losses: Vec<_> =
+            self.losses.iter().map(|(name, lost)| format!("{name} {}", units::count(*lost))).collect();
+        text.line("lost", &if losses.is_empty() { "no event".to_owned() } else { losses.join(", ") });
+        for (source, audit) in &self.audits {
+            let found = format!(
+                "{source}: {} looks, {} misses, {} changed by others",
+                units::count(audit.looks),
+                units::count(audit.misses),
+                units::count(audit.by_others)
+            );
+            text.line("audit", &found);
+        }
+        for note in &self.notes {
+            text.line("note", note);
+        }
+        text.0
+    }
+
+    fn samples(&self, text: &mut Text) {
+        let samples = &self.samples;
+        let interval = units::span(Duration::from_micros(samples.interval_asked_us));
+        let rate = samples.rate_reached.map_or("not known yet".to_owned(), |rate| format!("{rate:.2}"));
+        text.line("samples", &format!("every {interval}; {rate} a second of {:.2}", samples.rate_asked));
+        let late = match samples.skipped {
+            0 => String::new(),
+            skipped => format!(", {} late", units::count(skipped)),
+        };
+        text.line("", &format!("{} so far{late}, {} gaps", units::count(samples.ticks), units::count(samples.gaps)));
+        if let Some(ago) = samples.last_us_ago.filter(|ago| *ago > 3 * samples.interval_us.max(1_000_000)) {
+            text.line("", &format!("the last one {} ago", units::span(Duration::from_micros(ago))));
+        }
+        let facts: Vec<_> =
+            samples.facts.iter().map(|(source, count)| format!("{source} {}", units::count(*count))).collect();
+        if !facts.is_empty() {
+            text.line("facts", &facts.join(", "));
+        }
+        if samples.denied_processes > 0 {
+            let denied = units::count(samples.denied_processes);
+            text.line("", &format!("the open files of {denied} processes are denied to us"));
+        }
+    }
+
+    fn cost(&self, text: &mut Text) {
+        let cost = &self.cost;
+        let cpu = cost.cpu_share.map_or("not known yet".to_owned(), units::percent);
+        let max = units::percent(cost.cpu_share_max);
+        text.line("CPU", &format!("{cpu} of a core in the last minute, at most {max}"));
+        if let Some(over) = &cost.over_budget {
+            text.line("", over);
+        }
+        let memory = cost.resident_bytes.map_or("not known".to_owned(), units::bytes);
+        let max = cost.resident_bytes_max.map_or(String::new(), |max| format!(", at most {}", units::bytes(max)));
+        text.line("memory", &format!("{memory}{max}"));
+    }
+
+    fn kept(&self, text: &mut Text) {
+        let spool = &self.spool;
+        text.line("spool", &spool.dir.display().to_string());
+        let dropped = match spool.dropped {
+            0 => String::new(),
+            dropped => format!(", {} dropped", units::count(dropped)),
+        };
+        text.line(
+            "",
+            &format!(
+                "{} bundles, {} of {}{dropped}",
+                units::count(spool.bundles),
+                units::bytes(spool.bytes),
+                units::bytes(spool.bytes_max)
+            ),
+        );
+        match &self.last_bundle {
+            Some(last) => text.line("last", &format!("bundle {}, {}", last.seq, short(&last.name))),
+            None => text.line("last", "no bundle is sealed yet"),
+        }
+        text.line("server", self.server.as_deref().unwrap_or("none is registered: bundles wait in the spool"));
+    }
+}
+
+/// Shortens a bundle's name to its first 12 digits of the digest, which tell it apart.
+pub(crate) fn short(name: &str) -> String {
+    match name.rsplit_once('#') {
+        Some((front, digest)) if digest.len() > 12 && digest.is_ascii() => {
+            format!("{front}#{}….tar", &digest[..12])
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// Lines of a label and what is said of it, broken between words.
+#[derive(Debug, Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, label: &str, said: &str) {
+        const COLUMNS: usize = 80;
+        const LABEL: usize = 11;
+        let mut line = format!("{label:LABEL$}");
+        let mut is_empty = true;
+        for word in said.split(' ') {
+            if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+                self.0 += &line;
+                self.0.push('\n');
+                (line, is_empty) = (" ".repeat(LABEL), true);
+            }
+            if !is_empty {
+                line.push(' ');
+            }
+            line += word;
+            is_empty = false;
+        }
+        self.0 += line.trim_end();
+        self.0.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let mut text = Text::default();
+        text.line("note", &"word ".repeat(30));
+        assert!(text.0.lines().all(|line| line.chars().count() <= 80), "{}", text.0);
+        assert!(text.0.starts_with("note       word word") && text.0.lines().nth(1).is_some_and(|l| l.starts_with("           word")));
+    }
+
+    #[test]
+    fn a_bundles_name_keeps_what_tells_it_apart() {
+        let name = format!("1795434795702210#+0000#{}.tar", "ab".repeat(32));
+        assert_eq!(short(&name), "1795434795702210#+0000#abababababab….tar");
+        assert_eq!(short("x"), "x");
+    }
+}
