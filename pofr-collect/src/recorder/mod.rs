@@ -18,17 +18,18 @@ mod schedule;
 mod slot;
 mod stop;
 mod summary;
+mod tick;
 mod wait;
 
 pub use budget::{Budget, Meter, ProcessMeter};
 pub use stop::Stop;
 pub use summary::Summary;
+pub use tick::Tick;
 
 use crate::{HostView, Registry, RegistryError, events::EventSources};
 use pofr_core::{
     Sink, Source,
-    diff::DiffError,
-    fact::Fact,
+    diff::{DiffError, Shown},
     gap::{Gap, Severity},
     identity::RunId,
     time::WallMicros,
@@ -101,15 +102,20 @@ impl Default for Settings {
     }
 }
 
-/// Sees every reading as the sampler made it, before it becomes records.
+/// Sees every reading as the sampler believed it, what it did not read again included.
 pub trait Observer: Send {
     /// Sees what `source` showed in the tick of `stamp`.
-    fn saw(&mut self, source: &Source, stamp: WallMicros, facts: &[Fact]);
+    fn saw(&mut self, source: &Source, stamp: WallMicros, shown: Shown<'_>);
+
+    /// Learns that a tick is over.
+    fn ticked(&mut self, tick: &Tick<'_>) {
+        let _ = tick;
+    }
 }
 
-impl<F: FnMut(&Source, WallMicros, &[Fact]) + Send> Observer for F {
-    fn saw(&mut self, source: &Source, stamp: WallMicros, facts: &[Fact]) {
-        self(source, stamp, facts);
+impl<F: FnMut(&Source, WallMicros, Shown<'_>) + Send> Observer for F {
+    fn saw(&mut self, source: &Source, stamp: WallMicros, shown: Shown<'_>) {
+        self(source, stamp, shown);
     }
 }
 

@@ -4,19 +4,21 @@ use super::{
     RecordError, Recorder, STEP_MICROS,
     budget::{self, Relief},
     schedule::{Late, Schedule},
-    slot::Answer,
+    slot::{Answer, Slot},
     stop::Stop,
+    tick::Tick,
     wait::Woken,
 };
 use pofr_core::{
     Sink,
-    collector::{Notice, Observation, Opening},
+    collector::{Audit, Closing, Notice, Opening},
     diff::{DiffError, Differ},
     gap::{Gap, Severity},
     identity::RunId,
     record::Record,
     time::WallMicros,
 };
+use std::collections::BTreeMap;
 
 /// Why a run ended.
 #[derive(Debug)]
@@ -47,6 +49,10 @@ pub(super) struct Run<'a, S: Sink> {
     opened: Option<i64>,
     /// Whether the bundle must be closed as soon as possible, whatever its age.
     overfull: bool,
+    /// Whether no tick of this bundle is over yet.
+    fresh: bool,
+    /// What the samplers' audits found in this bundle.
+    audits: BTreeMap<String, Audit>,
     /// At how many ticks in a row a bundle was due to end and could not.
     postponed: u32,
 }
@@ -58,7 +64,7 @@ type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
 
 impl<'a, S: Sink> Run<'a, S> {
     pub(super) fn new(recorder: &'a mut Recorder<S>, id: RunId, before: Option<Gap>) -> Self {
-        recorder.slots.iter_mut().for_each(super::Slot::restart);
+        recorder.slots.iter_mut().for_each(Slot::restart);
         let settings = &recorder.settings;
         let budget = budget::Watch::new(&settings.budget, settings.interval_micros, &*recorder.meter);
         Self {
@@ -71,6 +77,8 @@ impl<'a, S: Sink> Run<'a, S> {
             last: None,
             opened: None,
             overfull: false,
+            fresh: false,
+            audits: BTreeMap::new(),
             postponed: 0,
         }
     }
@@ -128,6 +136,10 @@ impl<'a, S: Sink> Run<'a, S> {
             || self.recorder.sink.is_full()
             || age.is_some_and(|age| age.unsigned_abs() >= self.recorder.settings.bundle_micros);
         let answers = self.ask(boot_micros, roll || age.is_none());
+        self.settle(stamp, &answers, &mut notices);
+        if self.opened.is_some() {
+            self.write_notices(std::mem::take(&mut notices))?;
+        }
         if age.is_none() {
             self.begin(stamp, boot_micros)?;
         } else if roll {
@@ -165,9 +177,33 @@ impl<'a, S: Sink> Run<'a, S> {
         match measures.relief {
             Relief::None => {}
             Relief::EndBundle => self.overfull = true,
-            Relief::Forget => self.recorder.slots.iter_mut().for_each(super::Slot::forget),
+            Relief::Forget => self.recorder.slots.iter_mut().for_each(Slot::lose),
         }
+        self.tell(stamp);
         Ok(measures.every)
+    }
+
+    /// Tells the observer how the recording goes.
+    fn tell(&mut self, stamp: WallMicros) {
+        if std::mem::take(&mut self.fresh) {
+            self.recorder.summary.notes = self.notes();
+        }
+        let recorder = &mut *self.recorder;
+        recorder.summary.losses.clone_from(recorder.events.losses_ever());
+        let every = self.budget.every().unsigned_abs();
+        if let Some(observer) = &mut recorder.observer {
+            observer.ticked(&Tick {
+                stamp,
+                interval_micros: recorder.settings.interval_micros.saturating_mul(every),
+                over_budget: self.budget.describe(),
+                summary: &recorder.summary,
+            });
+        }
+    }
+
+    /// Returns how samplers and event sources work that do not work as usual.
+    fn notes(&self) -> BTreeMap<String, String> {
+        self.recorder.slots.iter().filter_map(Slot::note).chain(self.recorder.events.notes()).collect()
     }
 
     /// Asks the samplers that are due, or all.
@@ -180,13 +216,23 @@ impl<'a, S: Sink> Run<'a, S> {
             .collect()
     }
 
+    /// Takes what event sources have to tell before these answers are written.
+    fn settle(&mut self, stamp: WallMicros, answers: &[(usize, Answer)], out: &mut Vec<Notice>) {
+        for (index, answer) in answers {
+            if let Ok(seen) = &answer.result {
+                let source = &self.recorder.slots[*index].source;
+                self.recorder.events.settle(stamp, source, seen, out);
+            }
+        }
+    }
+
     /// Tells whether a bundle may begin with these answers: nothing would be forgotten that the old one knew, and no source
     /// has just failed, which belongs into the old one.
     fn can_roll(&self, answers: &[(usize, Answer)]) -> bool {
         answers.iter().all(|(index, answer)| {
             let slot = &self.recorder.slots[*index];
             match &answer.result {
-                Ok(seen) => !self.differ.would_lose(&slot.source, &seen.facts),
+                Ok(seen) => !self.differ.would_lose(&slot.source, seen),
                 Err(_) => slot.is_blind(),
             }
         })
@@ -196,7 +242,7 @@ impl<'a, S: Sink> Run<'a, S> {
     fn cut(&mut self, stamp: WallMicros, answers: &[(usize, Answer)]) -> Outcome<(), S> {
         for (index, answer) in answers {
             let source = &self.recorder.slots[*index].source;
-            if answer.result.as_ref().is_ok_and(|seen| self.differ.would_lose(source, &seen.facts)) {
+            if answer.result.as_ref().is_ok_and(|seen| self.differ.would_lose(source, seen)) {
                 self.write_gap(Gap {
                     source: Some(source.clone()),
                     severity: Severity::Blind,
@@ -226,7 +272,7 @@ impl<'a, S: Sink> Run<'a, S> {
         let told = self.recorder.sink.begin(&opening).map_err(RecordError::Sink)?;
         self.differ.begin_bundle();
         self.opened = Some(boot_micros);
-        (self.overfull, self.postponed) = (false, 0);
+        (self.overfull, self.postponed, self.fresh) = (false, 0, true);
         let before = self.before.take().map(|gap| Gap { to: Some(stamp), ..gap });
         let standing: Vec<_> = self.recorder.events.standing_gaps(stamp).collect();
         for gap in told.into_iter().chain(before).chain(standing) {
@@ -244,8 +290,12 @@ impl<'a, S: Sink> Run<'a, S> {
         for gap in gaps {
             self.write_gap(gap)?;
         }
-        let losses = self.recorder.events.take_losses();
-        self.recorder.sink.finish(&losses).map_err(RecordError::Sink)?;
+        let closing = Closing {
+            losses: self.recorder.events.take_losses(),
+            audits: std::mem::take(&mut self.audits),
+            notes: self.notes(),
+        };
+        self.recorder.sink.finish(&closing).map_err(RecordError::Sink)?;
         self.recorder.summary.bundles += 1;
         Ok(())
     }
@@ -253,7 +303,7 @@ impl<'a, S: Sink> Run<'a, S> {
     fn write_answer(&mut self, index: usize, stamp: WallMicros, answer: Answer) -> Outcome<(), S> {
         let slot = &mut self.recorder.slots[index];
         let source = slot.source.clone();
-        let Observation { facts, gaps } = match answer.result {
+        let mut seen = match answer.result {
             Ok(seen) => seen,
             Err(error) => {
                 let gap = slot.fail(stamp, &error);
@@ -263,18 +313,26 @@ impl<'a, S: Sink> Run<'a, S> {
         if let Some(gap) = slot.succeed(stamp) {
             self.write_gap(gap)?;
         }
-        for gap in gaps {
+        for gap in std::mem::take(&mut seen.gaps) {
             self.write_gap(gap)?;
         }
-        if let Some(observer) = &mut self.recorder.observer {
-            observer.saw(&source, stamp, &facts);
+        if seen.audit != Audit::default() {
+            *self.audits.entry(source.name().to_owned()).or_default() += seen.audit;
+            *self.recorder.summary.audits.entry(source.clone()).or_default() += seen.audit;
         }
-        self.recorder.summary.saw(&source, &facts);
-        match self.differ.observe(&source, stamp, answer.span_micros, facts) {
-            Ok(sample) => self.write(&Record::Sample(sample)),
-            // The numbers are used up: this reading is lost, the next begins a bundle.
-            Err(error @ DiffError::TooManyFacts) => {
-                self.overfull = true;
+        match self.differ.observe(&source, stamp, answer.span_micros, seen) {
+            Ok(sample) => {
+                let shown = self.differ.shown(&source);
+                if let Some(observer) = &mut self.recorder.observer {
+                    observer.saw(&source, stamp, shown);
+                }
+                self.recorder.summary.saw(&source, shown);
+                self.write(&Record::Sample(sample))
+            }
+            // This reading is lost. Where the numbers are used up, the next begins a bundle.
+            Err(error @ (DiffError::TooManyFacts | DiffError::NothingBefore { .. })) => {
+                self.overfull |= matches!(error, DiffError::TooManyFacts);
+                self.recorder.slots[index].lose();
                 let gap = self.recorder.slots[index].fail(
                     stamp,
                     &pofr_core::collector::CollectError::Malformed {

@@ -1,10 +1,6 @@
 //! What a recording came to.
 
-use pofr_core::{
-    Source,
-    fact::{Fact, Files},
-    time::WallMicros,
-};
+use pofr_core::{Source, collector::Audit, diff::Shown, time::WallMicros};
 use std::collections::BTreeMap;
 
 /// Counts of one recording.
@@ -28,18 +24,24 @@ pub struct Summary {
     pub gaps: u64,
     /// Processes whose open files were denied to us, at the last reading.
     pub denied: u64,
+    /// What event sources lost, by name.
+    pub losses: BTreeMap<String, u64>,
+    /// What the samplers' audits found.
+    pub audits: BTreeMap<Source, Audit>,
+    /// How samplers and event sources work that do not work as usual, by name, when the last bundle began.
+    pub notes: BTreeMap<String, String>,
     /// The first and the last stamp, each on its run's clock.
     pub span: Option<(WallMicros, WallMicros)>,
 }
 
 impl Summary {
-    pub(super) fn saw(&mut self, source: &Source, facts: &[Fact]) {
+    pub(super) fn saw(&mut self, source: &Source, shown: Shown<'_>) {
         self.samples += 1;
-        self.facts += facts.len() as u64;
-        self.last.insert(source.clone(), facts.len() as u64);
+        let facts = shown.count() as u64;
+        self.facts += facts;
+        self.last.insert(source.clone(), facts);
         if *source == Source::Process {
-            let denied = |f: &&Fact| matches!(f, Fact::Process(p) if p.key.files == Files::Denied);
-            self.denied = facts.iter().filter(denied).count() as u64;
+            self.denied = shown.veiled() as u64;
         }
     }
 

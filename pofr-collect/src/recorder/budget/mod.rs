@@ -78,6 +78,11 @@ impl Watch {
         self.pace.every()
     }
 
+    /// Says why that is not all of them, where it is not.
+    pub(super) fn describe(&self) -> Option<String> {
+        self.pace.describe()
+    }
+
     /// Takes note of the tick at `stamp`, the one after `before`, which began when the process had used `cpu_before` and ends at
     /// `boot_micros`.
     pub(super) fn ticked(
