@@ -17,6 +17,14 @@ pub enum RegistryError {
     /// Losses are counted by the event source's name.
     #[error("two event sources are named {0}")]
     SameName(String),
+    /// There is no source of that name.
+    #[error("there is no source {name:?}; there are {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The sources that there are.
+        known: String,
+    },
     /// There is nothing to ask.
     #[error("no sampler is registered")]
     Empty,
@@ -58,6 +66,42 @@ impl Registry {
     pub fn event_source(mut self, source: impl EventSource + 'static) -> Self {
         self.event_sources.push(Box::new(source));
         self
+    }
+
+    /// Leaves out the samplers and event sources of these names.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unknown`] where there is none of a name.
+    pub fn without(mut self, names: &[String]) -> Result<Self, RegistryError> {
+        for name in names {
+            let before = self.samplers.len() + self.event_sources.len();
+            let known = self.names().collect::<Vec<_>>().join(", ");
+            self.samplers.retain(|sampler| sampler.source().name() != name);
+            self.event_sources.retain(|source| source.name() != name);
+            if self.samplers.len() + self.event_sources.len() == before {
+                return Err(RegistryError::Unknown { name: name.clone(), known });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns the names of all sources.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let samplers = self.samplers.iter().map(|sampler| sampler.source().name().to_owned());
+        samplers.chain(self.event_sources.iter().map(|source| source.name().to_owned()))
+    }
+
+    /// Puts something around each sampler and each event source, such as what measures them.
+    #[must_use]
+    pub fn wrapped(
+        self,
+        sampler: impl FnMut(Box<dyn Collector>) -> Box<dyn Collector>,
+        event_source: impl FnMut(Box<dyn EventSource>) -> Box<dyn EventSource>,
+    ) -> Self {
+        Self {
+            samplers: self.samplers.into_iter().map(sampler).collect(),
+            event_sources: self.event_sources.into_iter().map(event_source).collect(),
+        }
     }
 
     /// Returns the samplers, for a program that asks them itself.

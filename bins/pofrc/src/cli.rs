@@ -7,7 +7,12 @@ use std::{path::PathBuf, time::Duration};
 
 /// The flight recorder for Linux machines: the client
 #[derive(Debug, Parser)]
-#[command(name = "pofrc", version, about, after_help = "See `pofrc start --help` and `pofrc record --help` for examples.")]
+#[command(
+    name = "pofrc",
+    version,
+    about,
+    after_help = "See `pofrc start --help` and `pofrc record --help` for examples."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -149,7 +154,9 @@ pub(crate) struct Status {
 
 /// Measure what recording costs on this machine, and which interval fits a budget
 #[derive(Debug, Args)]
-#[command(after_help = "It records for that long, keeps nothing, and leaves out itself. What it says holds for the load of these seconds.")]
+#[command(
+    after_help = "It records for that long, keeps nothing, and leaves out itself. What it says holds for the load of these seconds."
+)]
 pub(crate) struct Tune {
     /// For how long to measure, from 1 to 3600 seconds
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]

@@ -138,8 +138,14 @@ mod tests {
     #[test]
     fn an_error_names_file_line_key_and_cause() {
         for (text, said) in [
-            ("\nintervall = \"1s\"\n", "/etc/pofr/pofrc.toml: line 2: unknown field `intervall`, expected one of"),
-            ("interval = \"5\"", "/etc/pofr/pofrc.toml: line 1: interval: a number with us, ms, s, m, h or d is"),
+            (
+                "\nintervall = \"1s\"\n",
+                "/etc/pofr/pofrc.toml: line 2: unknown field `intervall`, expected one of",
+            ),
+            (
+                "interval = \"5\"",
+                "/etc/pofr/pofrc.toml: line 1: interval: a number with us, ms, s, m, h or d is",
+            ),
             ("a = 1\nmax-cpu", "/etc/pofr/pofrc.toml: line 2: "),
             ("max-mem = 7", "/etc/pofr/pofrc.toml: line 1: max-mem: invalid type: integer `7`, expected a"),
             ("spool = \"s\"", "/etc/pofr/pofrc.toml: spool: s is not an absolute path"),

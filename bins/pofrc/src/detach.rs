@@ -62,7 +62,10 @@ pub(crate) fn let_go(log: &Path) -> anyhow::Result<()> {
     let null = null.or_else(|_| file.try_clone()).context("cannot open /dev/null")?;
     let mut out = std::io::stdout();
     out.write_all(&[RECORDS]).and_then(|()| out.flush()).context("cannot tell the parent")?;
-    dup2_stdin(&null).and_then(|()| dup2_stdout(&null)).and_then(|()| dup2_stderr(&file)).context("cannot let go")
+    dup2_stdin(&null)
+        .and_then(|()| dup2_stdout(&null))
+        .and_then(|()| dup2_stderr(&file))
+        .context("cannot let go")
 }
 
 /// Begins the log anew where it has become long. It is written by appending, so nothing is torn.

@@ -52,6 +52,20 @@ pub(crate) const STATUS: &str = "Exit codes:
   5    no recorder runs
   6    one runs, but does not answer";
 
+impl Exit {
+    /// Returns what an exit code of this program means.
+    pub(crate) const fn from_code(code: i32) -> Self {
+        match code {
+            0 => Self::Done,
+            3 => Self::InUse,
+            4 => Self::NoSnapshots,
+            5 => Self::NotRunning,
+            6 => Self::NoAnswer,
+            _ => Self::Failed,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -43,7 +43,9 @@ impl Places {
         let home = absolute("HOME").unwrap_or_else(|| format!("/tmp/pofr-{uid}").into());
         let memory = PathBuf::from(format!("/dev/shm/pofr-{uid}"));
         Self {
-            config: absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("pofr/pofrc.toml"),
+            config: absolute("XDG_CONFIG_HOME")
+                .unwrap_or_else(|| home.join(".config"))
+                .join("pofr/pofrc.toml"),
             state: absolute("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state")).join("pofr"),
             run: absolute("XDG_RUNTIME_DIR").map_or_else(|| memory.join("run"), |dir| dir.join("pofr")),
             spool: memory.join("spool"),
@@ -59,9 +61,8 @@ pub(crate) fn make_private(path: &Path, other: Option<u32>) -> anyhow::Result<()
         .mode(0o700)
         .create(path)
         .with_context(|| format!("cannot make {}", path.display()))?;
-    let look = |path: &Path| {
-        path.symlink_metadata().with_context(|| format!("cannot look at {}", path.display()))
-    };
+    let look =
+        |path: &Path| path.symlink_metadata().with_context(|| format!("cannot look at {}", path.display()));
     let owners = [Some(geteuid().as_raw()), other];
     let found = look(path)?;
     if !found.is_dir() {
@@ -116,7 +117,12 @@ mod tests {
         make_private(&ours, None).unwrap();
         std::fs::create_dir(&open).unwrap();
         std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(make_private(&open, None).unwrap_err().to_string().ends_with("can be written by others (mode 777)"));
+        assert!(
+            make_private(&open, None)
+                .unwrap_err()
+                .to_string()
+                .ends_with("can be written by others (mode 777)")
+        );
         std::os::unix::fs::symlink(&ours, &link).unwrap();
         assert!(make_private(&link, None).unwrap_err().to_string().ends_with("is not a directory"));
         let below = make_private(&open.join("below"), None).unwrap_err().to_string();

@@ -42,8 +42,11 @@ impl Plan {
         let list = |flags: &[PathBuf], file: Option<Vec<PathBuf>>| {
             if flags.is_empty() { file.unwrap_or_default() } else { flags.to_vec() }
         };
-        let without =
-            if start.without.is_empty() { config.without.clone().unwrap_or_default() } else { start.without.clone() };
+        let without = if start.without.is_empty() {
+            config.without.clone().unwrap_or_default()
+        } else {
+            start.without.clone()
+        };
         let watch = list(&start.watch, config.watch.clone());
         Ok(Self {
             interval: start.interval.or(config.interval).unwrap_or(Duration::from_millis(300)),

@@ -24,7 +24,11 @@ const NEEDED: [(CapabilitySet, &str, &str); 3] = [
         "CAP_SYS_PTRACE",
         "files, programs, directories and namespaces of other users' processes are not seen",
     ),
-    (CapabilitySet::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "the file lists of other users' processes are not seen"),
+    (
+        CapabilitySet::DAC_READ_SEARCH,
+        "CAP_DAC_READ_SEARCH",
+        "the file lists of other users' processes are not seen",
+    ),
     (
         CapabilitySet::NET_ADMIN,
         "CAP_NET_ADMIN",
@@ -93,7 +97,9 @@ fn raise_limits() {
     let limit = |resource, least: u64| {
         let now = getrlimit(resource);
         let wanted = Rlimit {
-            current: now.maximum.map_or(Some(least), |maximum| Some(maximum.min(least).max(now.current.unwrap_or(0)))),
+            current: now
+                .maximum
+                .map_or(Some(least), |maximum| Some(maximum.min(least).max(now.current.unwrap_or(0)))),
             maximum: now.maximum,
         };
         let _ = setrlimit(resource, wanted);

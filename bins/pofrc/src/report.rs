@@ -1,6 +1,7 @@
 //! The report: what `pofrc status` tells, as JSON and as text.
 
 use crate::units;
+use pofr_core::collector::Audit;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -24,7 +25,7 @@ pub(crate) struct Report {
     /// Events lost since the start, by event source.
     pub(crate) losses: BTreeMap<String, u64>,
     /// What the rolling audits found since the start, by source.
-    pub(crate) audits: BTreeMap<String, AuditReport>,
+    pub(crate) audits: BTreeMap<String, Audit>,
     /// What works less well than it could, and why.
     pub(crate) notes: Vec<String>,
 }
@@ -79,14 +80,6 @@ pub(crate) struct LastBundle {
     pub(crate) bytes: Option<u64>,
 }
 
-/// What an audit found.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct AuditReport {
-    pub(crate) looks: u64,
-    pub(crate) misses: u64,
-    pub(crate) by_others: u64,
-}
-
 impl Report {
     /// Writes the report for a person, in lines of up to 80 columns where names and paths allow.
     pub(crate) fn text(&self) -> String {
@@ -107,9 +100,9 @@ impl Report {
         text.line("lost", &if losses.is_empty() { "no event".to_owned() } else { losses.join(", ") });
         for (source, audit) in &self.audits {
             let found = format!(
-                "{source}: {} looks, {} misses, {} changed by others",
-                units::count(audit.looks),
-                units::count(audit.misses),
+                "{source}: {}, {}, {} changed by others",
+                units::many(audit.looks, "look"),
+                units::many(audit.misses, "miss"),
                 units::count(audit.by_others)
             );
             text.line("audit", &found);
@@ -129,18 +122,24 @@ impl Report {
             0 => String::new(),
             skipped => format!(", {} late", units::count(skipped)),
         };
-        text.line("", &format!("{} so far{late}, {} gaps", units::count(samples.ticks), units::count(samples.gaps)));
+        text.line(
+            "",
+            &format!("{} so far{late}, {}", units::count(samples.ticks), units::many(samples.gaps, "gap")),
+        );
         if let Some(ago) = samples.last_us_ago.filter(|ago| *ago > 3 * samples.interval_us.max(1_000_000)) {
             text.line("", &format!("the last one {} ago", units::span(Duration::from_micros(ago))));
         }
-        let facts: Vec<_> =
-            samples.facts.iter().map(|(source, count)| format!("{source} {}", units::count(*count))).collect();
+        let facts: Vec<_> = samples
+            .facts
+            .iter()
+            .map(|(source, count)| format!("{source} {}", units::count(*count)))
+            .collect();
         if !facts.is_empty() {
             text.line("facts", &facts.join(", "));
         }
         if samples.denied_processes > 0 {
-            let denied = units::count(samples.denied_processes);
-            text.line("", &format!("the open files of {denied} processes are denied to us"));
+            let denied = units::many(samples.denied_processes, "process");
+            text.line("", &format!("the open files of {denied} are denied to us"));
         }
     }
 
@@ -153,7 +152,8 @@ impl Report {
             text.line("", over);
         }
         let memory = cost.resident_bytes.map_or("not known".to_owned(), units::bytes);
-        let max = cost.resident_bytes_max.map_or(String::new(), |max| format!(", at most {}", units::bytes(max)));
+        let max =
+            cost.resident_bytes_max.map_or(String::new(), |max| format!(", at most {}", units::bytes(max)));
         text.line("memory", &format!("{memory}{max}"));
     }
 
@@ -167,8 +167,8 @@ impl Report {
         text.line(
             "",
             &format!(
-                "{} bundles, {} of {}{dropped}",
-                units::count(spool.bundles),
+                "{}, {} of {}{dropped}",
+                units::many(spool.bundles, "bundle"),
                 units::bytes(spool.bytes),
                 units::bytes(spool.bytes_max)
             ),
@@ -177,7 +177,10 @@ impl Report {
             Some(last) => text.line("last", &format!("bundle {}, {}", last.seq, short(&last.name))),
             None => text.line("last", "no bundle is sealed yet"),
         }
-        text.line("server", self.server.as_deref().unwrap_or("none is registered: bundles wait in the spool"));
+        text.line(
+            "server",
+            self.server.as_deref().unwrap_or("none is registered: bundles wait in the spool"),
+        );
     }
 }
 
@@ -227,7 +230,10 @@ mod tests {
         let mut text = Text::default();
         text.line("note", &"word ".repeat(30));
         assert!(text.0.lines().all(|line| line.chars().count() <= 80), "{}", text.0);
-        assert!(text.0.starts_with("note       word word") && text.0.lines().nth(1).is_some_and(|l| l.starts_with("           word")));
+        assert!(
+            text.0.starts_with("note       word word")
+                && text.0.lines().nth(1).is_some_and(|l| l.starts_with("           word"))
+        );
     }
 
     #[test]

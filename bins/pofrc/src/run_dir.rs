@@ -76,8 +76,13 @@ impl RunDir {
     pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
         let path = self.pid_file();
         let lock = || -> io::Result<Option<Lock>> {
-            let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
                 other => other?,
@@ -114,7 +119,8 @@ impl RunDir {
     pub(crate) fn ended(&self, ended: &Ended) -> anyhow::Result<()> {
         let (path, new) = (self.last_file(), self.0.join("last.json.new"));
         let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(&serde_json::to_vec(ended)?)?;
             std::fs::rename(&new, &path)
         };

@@ -66,9 +66,10 @@ impl User {
 
 /// Finds a line such as `pofr:x:998:998::/var/lib/pofr:/usr/sbin/nologin`.
 fn find(passwd: &str, name: &str) -> Option<User> {
-    let mut fields = passwd.lines().map(|line| line.split(':')).find_map(|mut fields| {
-        (fields.next() == Some(name)).then_some(fields)
-    })?;
+    let mut fields = passwd
+        .lines()
+        .map(|line| line.split(':'))
+        .find_map(|mut fields| (fields.next() == Some(name)).then_some(fields))?;
     Some(User { uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
 }
 

@@ -2,8 +2,12 @@
 
 use super::Live;
 use pofr_collect::{Spool, SpoolError};
-use pofr_core::{Sink, collector::Opening, gap::Gap, record::Record};
-use std::collections::BTreeMap;
+use pofr_core::{
+    Sink,
+    collector::{Closing, Opening},
+    gap::Gap,
+    record::Record,
+};
 
 /// A spool under observation.
 #[derive(Debug)]
@@ -43,8 +47,8 @@ impl Sink for Kept {
         self.spool.is_full()
     }
 
-    fn finish(&mut self, losses: &BTreeMap<String, u64>) -> Result<(), SpoolError> {
-        self.spool.finish(losses)?;
+    fn finish(&mut self, closing: &Closing) -> Result<(), SpoolError> {
+        self.spool.finish(closing)?;
         self.live.spool(self.spool.status());
         Ok(())
     }

@@ -14,14 +14,12 @@ use crate::{
     run_dir::Instance,
 };
 use pofr_collect::{
-    ProcessMeter,
-    recorder::{Meter as _, Observer, Summary, Tick},
+    recorder::{Meter as _, Observer, ProcessMeter, Summary, Tick},
     spool::SpoolStatus,
 };
-use pofr_core::{Source, fact::Fact, time::WallMicros};
+use pofr_core::{Source, diff::Shown, time::WallMicros};
 use rate::Rates;
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -42,7 +40,6 @@ struct Account {
     summary: Summary,
     interval_micros: u64,
     over_budget: Option<String>,
-    notes: BTreeMap<String, String>,
     rates: Rates,
     spool: SpoolStatus,
 }
@@ -60,7 +57,6 @@ impl Live {
             summary: Summary::default(),
             interval_micros: u64::try_from(plan.interval.as_micros()).unwrap_or(u64::MAX),
             over_budget: None,
-            notes: BTreeMap::new(),
             rates: Rates::default(),
             spool: SpoolStatus::default(),
             plan,
@@ -92,8 +88,7 @@ impl Account {
         self.ticked = Some(Instant::now());
         self.summary.clone_from(tick.summary);
         self.interval_micros = tick.interval_micros;
-        self.over_budget = tick.over_budget.clone();
-        self.notes.clone_from(tick.notes);
+        self.over_budget.clone_from(&tick.over_budget);
         self.rates.ticked(self.summary.ticks, || self.meter.cpu_micros());
     }
 
@@ -103,7 +98,7 @@ impl Account {
         let cpu_us = self.meter.cpu_micros();
         let (reached, cpu) = self.rates.over_the_last_minute(summary.ticks, cpu_us);
         let mut notes: Vec<String> = self.privileges.missing.clone();
-        notes.extend(self.notes.iter().map(|(name, note)| format!("{name}: {note}")));
+        notes.extend(summary.notes.iter().map(|(name, note)| format!("{name}: {note}")));
         let uptime = self.started.elapsed();
         let now = SystemTime::now();
         Report {
@@ -128,7 +123,11 @@ impl Account {
                 ticks: summary.ticks,
                 skipped: summary.skipped,
                 readings: summary.samples,
-                facts: summary.last.iter().map(|(source, count)| (source.name().to_owned(), *count)).collect(),
+                facts: summary
+                    .last
+                    .iter()
+                    .map(|(source, count)| (source.name().to_owned(), *count))
+                    .collect(),
                 denied_processes: summary.denied,
                 gaps: summary.gaps,
                 last_us_ago: self.ticked.map(|at| micros(at.elapsed().as_micros())),
@@ -155,7 +154,7 @@ impl Account {
                 bytes: last.bytes,
             }),
             losses: summary.losses.clone(),
-            audits: BTreeMap::new(),
+            audits: summary.audits.iter().map(|(source, audit)| (source.name().to_owned(), *audit)).collect(),
             notes,
         }
     }
@@ -168,7 +167,7 @@ struct Watching {
 }
 
 impl Observer for Watching {
-    fn saw(&mut self, _: &Source, _: WallMicros, _: &[Fact]) {}
+    fn saw(&mut self, _: &Source, _: WallMicros, _: Shown<'_>) {}
 
     fn ticked(&mut self, tick: &Tick<'_>) {
         self.live.lock().ticked(tick);
