@@ -100,12 +100,14 @@ impl<'a, S: Sink> Run<'a, S> {
                     if step.abs() > STEP_MICROS {
                         break End::Stepped { micros: step, last: self.last };
                     }
+                    let slept = schedule.arrive(self.recorder.view.clock.boot_micros());
+                    self.late.skip(slept);
                     let (before, cpu_before) = (self.last, self.recorder.meter.cpu_micros());
                     self.tick()?;
                     schedule.take_every(self.keep_to_budget(before, cpu_before)?);
                     let now = self.recorder.view.clock.boot_micros();
                     let skipped = schedule.advance(now);
-                    self.recorder.summary.skipped += skipped;
+                    self.recorder.summary.skipped += slept + skipped;
                     self.late.skip(skipped);
                     let idle = u64::try_from(schedule.due() - now).unwrap_or(0);
                     self.recorder.sink.idle(idle).map_err(RecordError::Sink)?;

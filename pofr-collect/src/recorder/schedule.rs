@@ -34,6 +34,14 @@ impl Schedule {
         self.every = every.max(1);
     }
 
+    /// Takes note that the tick that was due is taken at `now`, as the last one whose time has come. Returns how many before it
+    /// are skipped, because nobody woke up for them.
+    pub(super) fn arrive(&mut self, now: i64) -> u64 {
+        let skipped = ((now - self.due()) / (self.interval * self.every)).max(0);
+        self.next += skipped * self.every;
+        skipped.unsigned_abs()
+    }
+
     /// Plans the tick after the one that was due, at the first multiple to be taken after `now`. Returns how many
     /// are skipped because their time has passed.
     pub(super) fn advance(&mut self, now: i64) -> u64 {
@@ -96,6 +104,17 @@ mod tests {
         assert_eq!((schedule.advance(1_310), schedule.due()), (2, 1_400));
         // Exactly at the next due time is too late for that one.
         assert_eq!((schedule.advance(1_500), schedule.due()), (1, 1_600));
+    }
+
+    #[test]
+    fn ticks_that_were_slept_through_are_missing_before_the_next() {
+        let mut schedule = Schedule::new(1_000, 100);
+        assert_eq!((schedule.arrive(1_010), schedule.advance(1_020)), (0, 0));
+        // Stopped from 1,050 to 1,430: the ticks of 1,100, 1,200 and 1,300 are lost, that of 1,400 is a little late.
+        assert_eq!((schedule.arrive(1_430), schedule.due()), (3, 1_400));
+        assert_eq!((schedule.advance(1_440), schedule.due()), (0, 1_500));
+        schedule.take_every(5);
+        assert_eq!((schedule.arrive(2_499), schedule.due()), (1, 2_000));
     }
 
     #[test]

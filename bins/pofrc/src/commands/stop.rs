@@ -32,10 +32,6 @@ fn tell(run: &RunDir) -> Exit {
         (None, Some(last)) => println!("sealed {}", short(last)),
         (None, None) => println!("nothing was recorded yet"),
     }
-    println!(
-        "ended; {} bundles, {} gaps in this recording",
-        units::count(ended.bundles),
-        units::count(ended.gaps)
-    );
+    println!("ended: {}, {}", units::many(ended.bundles, "bundle"), units::many(ended.gaps, "gap"));
     Exit::Done
 }
