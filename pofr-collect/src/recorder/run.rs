@@ -1,12 +1,12 @@
 //! One run: ticks under one clock, from the first bundle to the last.
 
+mod reckon;
+
 use super::{
-    RecordError, Recorder, STEP_MICROS,
-    budget::{self, Relief},
+    RecordError, Recorder, STEP_MICROS, budget,
     schedule::{Late, Schedule},
     slot::{Answer, Slot},
     stop::Stop,
-    tick::Tick,
     wait::Woken,
 };
 use pofr_core::{
@@ -60,6 +60,9 @@ pub(super) struct Run<'a, S: Sink> {
 /// So many ticks in a row may put off the end of a bundle; that many in which something new cannot be told do not happen by chance.
 const PATIENCE: u32 = 100;
 
+/// What events told is written after so long, µs, where no tick comes before.
+const FLUSH_MICROS: i64 = 500_000;
+
 type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
 
 impl<'a, S: Sink> Run<'a, S> {
@@ -87,14 +90,23 @@ impl<'a, S: Sink> Run<'a, S> {
     pub(super) fn record(mut self, stop: &Stop, deadline: Option<i64>) -> Outcome<End, S> {
         let start = self.recorder.view.clock.boot_micros();
         let mut schedule = Schedule::new(start, self.recorder.settings.interval_micros);
+        // When what events told since the last tick has to be written, at intervals of more than a second.
+        let mut waiting: Option<i64> = None;
         let end = loop {
-            let until = deadline.map_or(schedule.due(), |deadline| deadline.min(schedule.due()));
-            match self.recorder.alarm.wait(until, stop, &self.recorder.events) {
-                Ok(Woken::Events) => self.drain()?,
-                Ok(Woken::Stopped) => break End::Asked,
-                Ok(Woken::Due) if deadline.is_some_and(|deadline| deadline <= schedule.due()) => {
-                    break End::Asked;
+            let deadline = deadline.filter(|deadline| *deadline <= schedule.due());
+            let until = deadline.unwrap_or(schedule.due());
+            let flush = waiting.filter(|flush| *flush < until);
+            match self.recorder.alarm.wait(flush.unwrap_or(until), stop, &self.recorder.events) {
+                Ok(Woken::Events) => {
+                    self.drain()?;
+                    waiting.get_or_insert(self.recorder.view.clock.boot_micros() + FLUSH_MICROS);
                 }
+                Ok(Woken::Stopped) => break End::Asked,
+                Ok(Woken::Due) if flush.is_some() => {
+                    waiting = None;
+                    self.idle(until)?;
+                }
+                Ok(Woken::Due) if deadline.is_some() => break End::Asked,
                 Ok(Woken::Due) => {
                     let step = self.recorder.view.clock.step();
                     if step.abs() > STEP_MICROS {
@@ -109,8 +121,8 @@ impl<'a, S: Sink> Run<'a, S> {
                     let skipped = schedule.advance(now);
                     self.recorder.summary.skipped += slept + skipped;
                     self.late.skip(skipped);
-                    let idle = u64::try_from(schedule.due() - now).unwrap_or(0);
-                    self.recorder.sink.idle(idle).map_err(RecordError::Sink)?;
+                    waiting = None;
+                    self.idle(schedule.due())?;
                 }
                 Err(cause) => return Err(RecordError::System { what: "wait", cause }),
             }
@@ -120,6 +132,12 @@ impl<'a, S: Sink> Run<'a, S> {
             self.finish()?;
         }
         Ok(end)
+    }
+
+    /// Lets the sink write what would wait too long until then.
+    fn idle(&mut self, until: i64) -> Outcome<(), S> {
+        let micros = u64::try_from(until - self.recorder.view.clock.boot_micros()).unwrap_or(0);
+        self.recorder.sink.idle(micros).map_err(RecordError::Sink)
     }
 
     /// Reads what is due and writes it.
@@ -166,46 +184,6 @@ impl<'a, S: Sink> Run<'a, S> {
         self.last = Some(stamp);
         self.recorder.summary.tick(stamp);
         Ok(())
-    }
-
-    /// Compares what the tick after `before` cost with the budget, does what that asks for, and returns the new pace.
-    fn keep_to_budget(&mut self, before: Option<WallMicros>, cpu_before: u64) -> Outcome<i64, S> {
-        let Some(stamp) = self.last else { return Ok(1) };
-        let boot_micros = self.recorder.view.clock.boot_micros();
-        let measures = self.budget.ticked(before, stamp, cpu_before, boot_micros, &*self.recorder.meter);
-        for gap in measures.gaps {
-            self.write_gap(gap)?;
-        }
-        match measures.relief {
-            Relief::None => {}
-            Relief::EndBundle => self.overfull = true,
-            Relief::Forget => self.recorder.slots.iter_mut().for_each(Slot::lose),
-        }
-        self.tell(stamp);
-        Ok(measures.every)
-    }
-
-    /// Tells the observer how the recording goes.
-    fn tell(&mut self, stamp: WallMicros) {
-        if std::mem::take(&mut self.fresh) {
-            self.recorder.summary.notes = self.notes();
-        }
-        let recorder = &mut *self.recorder;
-        recorder.summary.losses.clone_from(recorder.events.losses_ever());
-        let every = self.budget.every().unsigned_abs();
-        if let Some(observer) = &mut recorder.observer {
-            observer.ticked(&Tick {
-                stamp,
-                interval_micros: recorder.settings.interval_micros.saturating_mul(every),
-                over_budget: self.budget.describe(),
-                summary: &recorder.summary,
-            });
-        }
-    }
-
-    /// Returns how samplers and event sources work that do not work as usual.
-    fn notes(&self) -> BTreeMap<String, String> {
-        self.recorder.slots.iter().filter_map(Slot::note).chain(self.recorder.events.notes()).collect()
     }
 
     /// Asks the samplers that are due, or all.
