@@ -57,16 +57,19 @@ pub(crate) struct Where {
 }
 
 const START_NOTES: &str = "\
+A recorder that runs is left alone, so cron may call this every five minutes:
+  */5 * * * * root pofrc start --detach
+
 The configuration has the long names of these options as its keys, such as
   interval = \"300ms\"
   max-cpu = \"2%\"
   without = [\"route\"]
-and what the command line says goes before it. A recorder that runs is left alone, so cron may call this:
-  */5 * * * * root pofrc start --detach
+The command line goes before it. It is read at the start only: SIGHUP, like
+SIGTERM and SIGINT, seals the bundle and ends the recording.
 
-As root it keeps CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_NET_ADMIN (and CAP_SYS_ADMIN for --watch), and gives up every other
-capability for good. It stays user 0 unless --user is given; the directories then become that user's.
-SIGTERM, SIGINT and SIGHUP all seal the bundle and end it; the configuration is read at the start only.";
+Root keeps CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_NET_ADMIN, and with
+--watch CAP_SYS_ADMIN; all else is given up for good. It stays user 0 unless
+--user is given; then run directory, spool and state become that user's.";
 
 /// Record this machine from now on, into the spool
 #[derive(Debug, Args)]
@@ -119,7 +122,7 @@ pub(crate) struct Start {
     #[arg(long, value_name = "PATH")]
     pub(crate) watch: Vec<PathBuf>,
 
-    /// Become this user of /etc/passwd once all is open, keeping the capabilities above [default: stay]
+    /// Become this user of /etc/passwd, with the capabilities below [default: stay the one who starts it]
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 

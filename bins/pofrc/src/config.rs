@@ -136,6 +136,28 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_every_key_and_what_holds_without_it() {
+        let example = include_str!("../../../contrib/pofrc.toml");
+        let config = parse(example).unwrap();
+        let places = crate::places::Places::system();
+        assert_eq!((config.spool, config.state), (Some(places.spool), Some(places.state)));
+        assert_eq!((config.run_dir, config.interval), (Some(places.run), Some(Duration::from_millis(300))));
+        assert_eq!(
+            (config.spool_cap, config.max_cpu),
+            (Some(crate::plan::SPOOL_CAP), Some(crate::plan::MAX_CPU))
+        );
+        let all: String = example
+            .lines()
+            .map(|line| {
+                line.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(line).to_owned() + "\n"
+            })
+            .collect();
+        let config = parse(&all).unwrap();
+        assert!(config.max_mem.is_some() && config.without.is_some() && config.watch.is_some());
+        assert!(config.user.is_some() && config.log.is_some());
+    }
+
+    #[test]
     fn an_error_names_file_line_key_and_cause() {
         for (text, said) in [
             (

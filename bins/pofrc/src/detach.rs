@@ -21,11 +21,13 @@ const LOG_BYTES: u64 = 1 << 20;
 
 /// Starts this program again with the same arguments and `--detached`; returns its exit code if it ended before it recorded.
 pub(crate) fn spawn() -> anyhow::Result<Option<i32>> {
+    // Input that has ended; an empty root has no /dev/null.
+    let (nothing, _) = std::io::pipe().context("cannot make a pipe")?;
     let mut child = Command::new("/proc/self/exe")
         .arg0("pofrc")
         .args(std::env::args_os().skip(1))
         .arg("--detached")
-        .stdin(Stdio::null())
+        .stdin(nothing)
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start /proc/self/exe")?;

@@ -32,7 +32,8 @@ pub(crate) const HELP: &str = "Exit codes:
 
 /// The exit codes of `pofrc start`.
 pub(crate) const START: &str = "Exit codes:
-  0    recorded and ended when asked; with --detach: it records; or a recorder runs already
+  0    recorded until asked to end; with --detach: it records now; or a
+       recorder runs already
   1    failed; what was recorded until then is kept
   2    wrong command line
   3    another recorder uses the spool or the state";

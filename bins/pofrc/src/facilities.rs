@@ -6,6 +6,14 @@ use std::path::Path;
 /// The inode of the first pid namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// Makes sure that there is what no recording can do without.
+pub(crate) fn require() -> anyhow::Result<()> {
+    if !Path::new("/proc/self/stat").exists() {
+        anyhow::bail!("/proc is not mounted");
+    }
+    Ok(())
+}
+
 /// Returns what will not be seen, and why.
 pub(crate) fn missing() -> Vec<String> {
     let mut missing = Vec::new();

@@ -28,7 +28,8 @@ impl Places {
         if uid.is_root() { Self::system() } else { Self::user(uid.as_raw(), |name| std::env::var_os(name)) }
     }
 
-    fn system() -> Self {
+    /// Returns root's places.
+    pub(crate) fn system() -> Self {
         Self {
             config: "/etc/pofr/pofrc.toml".into(),
             spool: "/dev/shm/pofr".into(),

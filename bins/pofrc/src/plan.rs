@@ -13,9 +13,9 @@ use std::{
 };
 
 /// The bytes of bundles that are kept where nothing else is said: some weeks of a moderate machine.
-const SPOOL_CAP: u64 = 256 << 20;
+pub(crate) const SPOOL_CAP: u64 = 256 << 20;
 /// The share of a core where nothing else is said.
-const MAX_CPU: f64 = 0.02;
+pub(crate) const MAX_CPU: f64 = 0.02;
 
 /// What to record, how, and where to.
 #[derive(Clone, Debug)]

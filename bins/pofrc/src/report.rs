@@ -146,7 +146,7 @@ impl Report {
     fn cost(&self, text: &mut Text) {
         let cost = &self.cost;
         let cpu = cost.cpu_share.map_or("not known yet".to_owned(), units::percent);
-        let max = units::percent(cost.cpu_share_max);
+        let max = units::limit(cost.cpu_share_max);
         text.line("CPU", &format!("{cpu} of a core in the last minute, at most {max}"));
         if let Some(over) = &cost.over_budget {
             text.line("", over);

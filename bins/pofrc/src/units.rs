@@ -81,6 +81,11 @@ pub(crate) fn percent(share: f64) -> String {
     if percent < 10.0 { format!("{percent:.2} %") } else { format!("{percent:.1} %") }
 }
 
+/// Writes a share that somebody has chosen: `2 %`, `0.5 %`.
+pub(crate) fn limit(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
+}
+
 /// Writes a count of things: `1 bundle`, `1,204 bundles`.
 pub(crate) fn many(number: u64, thing: &str) -> String {
     let plural = match (number, thing.ends_with('s')) {
@@ -136,6 +141,7 @@ mod tests {
         let written = spans.map(|micros| span(Duration::from_micros(micros)));
         assert_eq!(written, ["500 µs", "300 ms", "1.2 s", "12 min", "3 h 5 min", "2 d 4 h"]);
         assert_eq!([1, 999, 1_000, 1_234_567].map(count), ["1", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.02, 0.005].map(limit), ["2 %", "0.5 %"]);
         assert_eq!([1, 2].map(|n| many(n, "process")), ["1 process", "2 processes"]);
         assert_eq!([0.004_2, 0.123].map(percent), ["0.42 %", "12.3 %"]);
     }

@@ -23,6 +23,7 @@ use std::{
 
 /// Records, unless a recorder runs already.
 pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
+    facilities::require()?;
     if args.detach && !args.detached {
         return Ok(match detach::spawn()? {
             None | Some(0) => Exit::Done,

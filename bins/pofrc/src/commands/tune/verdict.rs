@@ -192,18 +192,18 @@ impl Verdict {
         writeln!(out, "events                    {:.1} a second", self.events_per_second)?;
         writeln!(
             out,
-            "sent                      {} a day: {} a bundle of {} s, and {} an hour\n",
+            "sent                      {} a day: {} an hour, and {} a bundle of {} s\n",
             size(self.bytes_per_day),
+            size(self.bytes_per_second * 3_600.0),
             size(self.bundle_beginning_bytes as f64),
             BUNDLE.as_secs(),
-            size(self.bytes_per_second * 3_600.0)
         )?;
         writeln!(out, "{:<24} {:>12}", "A SAMPLE EVERY", "OF A CORE")?;
         for at in &self.at {
             writeln!(out, "{:<24} {:>12}", span(at.interval_us as f64), units::percent(at.cpu_share))?;
         }
         let fits = span(self.interval_that_fits_us as f64);
-        writeln!(out, "\n{} of a core fits a sample every {fits}", units::percent(self.max_cpu_share))?;
+        writeln!(out, "\n{} of a core fits a sample every {fits}", units::limit(self.max_cpu_share))?;
         if self.between_share > self.max_cpu_share * (1.0 - LEAST_PART) {
             writeln!(out, "though events alone take {}", units::percent(self.between_share))?;
         }
