@@ -10,7 +10,10 @@ use pofr_core::{
     record::Record,
 };
 use std::{
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     process::{Command, Stdio},
     time::Duration,
 };
@@ -44,7 +47,7 @@ fn of_all_threads(pid: i64, field: &str) -> Vec<String> {
 #[test]
 fn killed_it_leaves_a_gap_and_an_incomplete_bundle() {
     let place = Place::new();
-    let mut child = place.spawn(&["--bundle", "1h", "--interval", "50ms"]);
+    let mut child = place.spawn(&["--bundle", "1h", "--interval", "50ms", "--max-cpu", "1000%"]);
     // A second is on the medium by then.
     place.until("ticks", |status| status["samples"]["ticks"].as_u64() > Some(40));
     child.kill().unwrap();
@@ -97,18 +100,18 @@ fn stop_wakes_what_is_stopped() {
 #[test]
 fn a_full_spool_loses_the_oldest_and_says_so() {
     let place = Place::new();
-    let _child = place.spawn(&[
-        "--bundle",
-        "100ms",
-        "--interval",
-        "50ms",
-        "--spool-cap",
-        "40KiB",
-        "--max-cpu",
-        "1000%",
-    ]);
+    assert!(
+        place
+            .start(
+                &["--bundle", "100ms", "--interval", "50ms", "--spool-cap", "40KiB", "--max-cpu", "1000%",]
+            )
+            .status
+            .success()
+    );
     let status = place.until("bundles are dropped", |status| status["spool"]["dropped"].as_u64() >= Some(3));
-    assert!(status["spool"]["bytes"].as_u64().unwrap() <= 60 << 10, "{status}");
+    // The newest stays, whatever its size.
+    let spool = &status["spool"];
+    assert!(spool["bytes"].as_u64() <= Some(40 << 10) || spool["bundles"] == 1, "{status}");
     // One more, so that the drops are told.
     let seq = status["last_bundle"]["seq"].as_u64().unwrap();
     place.until("another bundle", |status| status["last_bundle"]["seq"].as_u64() > Some(seq + 1));
@@ -123,7 +126,8 @@ fn a_full_spool_loses_the_oldest_and_says_so() {
 #[test]
 fn with_few_descriptors_it_records() {
     let place = Place::new();
-    let start = place.pofrc("start", &["--detach", "--bundle", "500ms", "--interval", "50ms"]);
+    let start =
+        place.pofrc("start", &["--detach", "--bundle", "500ms", "--interval", "50ms", "--max-cpu", "1000%"]);
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(start.get_program()).args(start.get_args());
     let output = shell.stdin(Stdio::null()).output().unwrap();
@@ -172,11 +176,10 @@ fn as_another_user_it_keeps_what_it_needs_and_owns_its_places() {
         eprintln!("not root: it cannot become another user");
         return;
     }
-    use std::os::unix::fs::MetadataExt as _;
     let place = Place::new();
     // A recorder that was root leaves a state and a bundle, which the other takes over.
     assert!(place.start(&[]).status.success() && place.stop().status.success());
-    let permissions = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    let permissions = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(place.dir.path(), permissions).unwrap();
     let output = place.start(&["--user", "nobody"]);
     assert!(output.status.success(), "{output:?}");
@@ -209,11 +212,11 @@ fn an_ordinary_user_records_what_there_is_to_see_and_is_told_what_is_not() {
         // The program lies where the user may not look, perhaps.
         let program = place.path("pofrc");
         std::fs::copy(env!("CARGO_BIN_EXE_pofrc"), &program).unwrap();
-        let permissions = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+        let permissions = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(place.dir.path(), permissions).unwrap();
         for name in ["run", "spool", "state"] {
             std::fs::create_dir(place.path(name)).unwrap();
-            let permissions = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+            let permissions = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(place.path(name), permissions).unwrap();
             chown(place.path(name), Some(65_534), Some(65_534)).unwrap();
         }
@@ -239,7 +242,7 @@ fn an_ordinary_user_records_what_there_is_to_see_and_is_told_what_is_not() {
 #[test]
 fn over_its_budget_it_takes_fewer_samples_and_says_so() {
     let place = Place::new();
-    let _child = place.spawn(&["--interval", "5ms", "--max-cpu", "0.01%", "--bundle", "2s"]);
+    assert!(place.start(&["--interval", "5ms", "--max-cpu", "0.01%", "--bundle", "2s"]).status.success());
     let status = place.until("it slows down", |status| status["cost"]["over_budget"].is_string());
     assert!(status["samples"]["interval_us"].as_u64() > Some(5_000), "{status}");
     assert_eq!(place.stop().status.code(), Some(0));
