@@ -45,7 +45,7 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
     let run_dir = plan.run_dir.clone();
     let result = record(plan, kept, args.detached.then_some(log));
-    end(&run_dir, result, lock)
+    end(&run_dir, result, lock, args.detached)
 }
 
 /// Makes the directories and takes the lock; `None` where a recorder runs.
@@ -95,16 +95,16 @@ fn record(plan: Plan, kept: privileges::Kept, log: Option<PathBuf>) -> anyhow::R
     let run_dir = plan.run_dir.clone();
     let live = Live::new(plan, instance, spool.cid().to_string(), kept);
     serve(&run_dir, live.clone())?;
-    let told = live.clone();
+    let (told, log_here) = (live.clone(), log.clone());
     let begun = move || {
         begun(&told);
-        if let Some(log) = log
-            && let Err(error) = detach::let_go(&log)
-        {
-            tracing::error!("{error:#}");
+        let Some(log) = log_here else { return };
+        match detach::let_go(&log) {
+            Ok(()) => tracing::info!("recording: process {}", std::process::id()),
+            Err(error) => tracing::error!("{error:#}"),
         }
     };
-    let mut recorder = Recorder::new(view, registry, settings, Kept::new(spool, live.clone()))?
+    let mut recorder = Recorder::new(view, registry, settings, Kept::new(spool, live.clone(), log))?
         .observed_by(live.observer(begun));
     let summary = recorder.run(&stop, None)?;
     Ok((summary, recorder.into_sink().last_bundle()))
@@ -123,7 +123,7 @@ fn begun(live: &Live) {
 }
 
 /// Writes down how it ended.
-fn end(run: &RunDir, result: anyhow::Result<Outcome>, lock: Lock) -> anyhow::Result<Exit> {
+fn end(run: &RunDir, result: anyhow::Result<Outcome>, lock: Lock, detached: bool) -> anyhow::Result<Exit> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (summary, last_bundle) = result.as_ref().map(Clone::clone).unwrap_or_default();
     let ended = Ended {
@@ -142,7 +142,12 @@ fn end(run: &RunDir, result: anyhow::Result<Outcome>, lock: Lock) -> anyhow::Res
     drop(lock);
     result?;
     let last = ended.last_bundle.as_deref().map_or("none".to_owned(), short);
-    println!("ended: {}, the last is {last}", units::many(ended.bundles, "bundle"));
+    let said = format!("ended: {}, the last is {last}", units::many(ended.bundles, "bundle"));
+    if detached {
+        tracing::info!("{said}");
+    } else {
+        println!("{said}");
+    }
     Ok(Exit::Done)
 }
 

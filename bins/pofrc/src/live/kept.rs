@@ -1,6 +1,7 @@
 //! The spool, with what it holds written into the account.
 
 use super::Live;
+use crate::detach;
 use pofr_collect::{Spool, SpoolError};
 use pofr_core::{
     Sink,
@@ -14,12 +15,14 @@ use pofr_core::{
 pub(crate) struct Kept {
     spool: Spool,
     live: Live,
+    /// The log of a detached recorder, kept short.
+    log: Option<PathBuf>,
 }
 
 impl Kept {
-    pub(crate) fn new(spool: Spool, live: Live) -> Self {
+    pub(crate) fn new(spool: Spool, live: Live, log: Option<PathBuf>) -> Self {
         live.spool(spool.status());
-        Self { spool, live }
+        Self { spool, live, log }
     }
 
     /// Returns the file name of the last bundle sealed.
@@ -50,6 +53,9 @@ impl Sink for Kept {
     fn finish(&mut self, closing: &Closing) -> Result<(), SpoolError> {
         self.spool.finish(closing)?;
         self.live.spool(self.spool.status());
+        if let Some(log) = &self.log {
+            detach::trim(log);
+        }
         Ok(())
     }
 }

@@ -190,13 +190,15 @@ impl Verdict {
         writeln!(out, "{:<24} {:>12} {all:>12}\n", "all", span(self.sample_us))?;
         writeln!(out, "the first sample          {}", span(self.first_sample_us))?;
         writeln!(out, "events                    {:.1} a second", self.events_per_second)?;
+        writeln!(out, "sent                      {} a day:", size(self.bytes_per_day))?;
+        let (an_hour, a_bundle) = (self.bytes_per_second * 3_600.0, self.bundle_beginning_bytes as f64);
+        let a_bundle = format!("{} a bundle of {} s", size(a_bundle), BUNDLE.as_secs());
         writeln!(
             out,
-            "sent                      {} a day: {} an hour, and {} a bundle of {} s\n",
-            size(self.bytes_per_day),
-            size(self.bytes_per_second * 3_600.0),
-            size(self.bundle_beginning_bytes as f64),
-            BUNDLE.as_secs(),
+            "{:26}{} an hour and {a_bundle}
+",
+            "",
+            size(an_hour)
         )?;
         writeln!(out, "{:<24} {:>12}", "A SAMPLE EVERY", "OF A CORE")?;
         for at in &self.at {
