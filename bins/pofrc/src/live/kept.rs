@@ -9,6 +9,7 @@ use pofr_core::{
     gap::Gap,
     record::Record,
 };
+use std::path::PathBuf;
 
 /// A spool under observation.
 #[derive(Debug)]
