@@ -17,7 +17,7 @@ mod route;
 
 pub use account::{Group, User};
 pub use custom::Custom;
-pub use device::Device;
+pub use device::{Device, DeviceKey};
 pub use endpoint::{Endpoint, EndpointDetails, EndpointKey, SocketId, TcpState, Transport};
 pub use file::{FileDetails, FileKey, FileMode, OpenFile};
 pub use host::Host;
@@ -158,7 +158,7 @@ impl Fact {
             Self::Group(f) => f.digest(),
             Self::Interface(f) => f.digest(),
             Self::Route(f) => f.digest(),
-            Self::Device(f) => f.digest(),
+            Self::Device(f) => f.key.digest(),
             Self::Module(f) => f.digest(),
             Self::Custom(f) => f.digest(),
         }
@@ -171,6 +171,7 @@ impl Fact {
             (Self::Process(a), Self::Process(b)) => a.key == b.key,
             (Self::File(a), Self::File(b)) => a.key == b.key,
             (Self::Endpoint(a), Self::Endpoint(b)) => a.key == b.key,
+            (Self::Device(a), Self::Device(b)) => a.key == b.key,
             (a, b) => a == b,
         }
     }
@@ -242,7 +243,7 @@ impl Hash for ByKey {
             Fact::Group(f) => f.hash(state),
             Fact::Interface(f) => f.hash(state),
             Fact::Route(f) => f.hash(state),
-            Fact::Device(f) => f.hash(state),
+            Fact::Device(f) => f.key.hash(state),
             Fact::Module(f) => f.hash(state),
             Fact::Custom(f) => f.hash(state),
         }
