@@ -47,6 +47,8 @@ pub struct HostView {
     pub sys_root: PathBuf,
     /// Where os-release(5), passwd(5), group(5), machine-id(5) and localtime(5) are.
     pub etc_root: PathBuf,
+    /// Where utmp(5) and what systemd-logind keeps of sessions are.
+    pub run_root: PathBuf,
     /// Bytes of a memory page.
     pub page_size: u64,
     /// The unit of start times: ticks in a second, `sysconf(_SC_CLK_TCK)`.
@@ -74,7 +76,7 @@ impl HostView {
         Self::new(Path::new("/"), architecture, zone, true)
     }
 
-    /// Looks at a tree that has the `proc`, `sys` and `etc` of some machine below it, in the units of this machine.
+    /// Looks at a tree that has the `proc`, `sys`, `etc` and `run` of some machine below it, in the units of this machine.
     ///
     /// # Errors
     /// Where the tree has no `proc/sys/kernel/random/boot_id`.
@@ -97,6 +99,7 @@ impl HostView {
             proc_root,
             sys_root: root.join("sys"),
             etc_root: root.join("etc"),
+            run_root: root.join("run"),
             page_size: rustix::param::page_size() as u64,
             ticks_per_second: rustix::param::clock_ticks_per_second(),
             boot,
