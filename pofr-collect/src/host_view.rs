@@ -63,6 +63,8 @@ pub struct HostView {
     pub clock: RunClock,
     zone: TimeZone,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
+    /// Cookies of sockets that are left out, as of the last reading and the one before.
+    excluded_sockets: Arc<RwLock<[BTreeSet<u64>; 2]>>,
 }
 
 impl HostView {
@@ -108,6 +110,7 @@ impl HostView {
             clock: RunClock::new(Arc::new(KernelClock)),
             zone,
             excluded: Arc::default(),
+            excluded_sockets: Arc::default(),
         })
     }
 
@@ -144,5 +147,20 @@ impl HostView {
     pub fn excluded(&self) -> Vec<Pid> {
         let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
         excluded.iter().map(|(pid, _)| *pid).collect()
+    }
+
+    /// Says which sockets, by their cookies, only processes hold that are left out. What the reading before the last one said is
+    /// forgotten: until then, their ends may still be announced.
+    pub fn exclude_sockets(&self, cookies: BTreeSet<u64>) {
+        let mut excluded = self.excluded_sockets.write().unwrap_or_else(PoisonError::into_inner);
+        excluded.swap(0, 1);
+        excluded[0] = cookies;
+    }
+
+    /// Tells whether the socket is left out.
+    #[must_use]
+    pub fn is_socket_excluded(&self, cookie: u64) -> bool {
+        let excluded = self.excluded_sockets.read().unwrap_or_else(PoisonError::into_inner);
+        excluded.iter().any(|cookies| cookies.contains(&cookie))
     }
 }
