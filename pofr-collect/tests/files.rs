@@ -12,7 +12,6 @@ use pofr_core::{
     fact::{Fact, FileKey, FileMode},
     gap::Severity,
     identity::Entity,
-    time::WallMicros,
 };
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::{
@@ -102,7 +101,7 @@ fn at(dir: &Path, script: &str) -> String {
 }
 
 /// Does things one after the other, and tells what came of each.
-fn steps(events: &mut FileEvents, dir: &Path) {
+fn steps(view: &HostView, events: &mut FileEvents, dir: &Path) {
     let steps: [(&str, &[&str]); 7] = [
         (": > made", &["create made", "write made"]),
         ("exec mv made moved", &["rename made to moved"]),
@@ -113,7 +112,7 @@ fn steps(events: &mut FileEvents, dir: &Path) {
         ("exec rm moved", &["delete moved"]),
     ];
     for (script, expected) in steps {
-        let before = WallMicros(0);
+        let before = view.clock.now();
         let mut child = sh(&at(dir, script));
         let told = told(events, dir);
         let expected: Vec<Line> = expected.iter().map(|line| ((*line).to_owned(), child.id())).collect();
@@ -123,7 +122,7 @@ fn steps(events: &mut FileEvents, dir: &Path) {
             assert!(*ended > before);
             match fact {
                 Fact::File(file) => {
-                    assert!(matches!(file.key.entity, Entity::Started { start, .. } if start.0 > 0))
+                    assert!(matches!(file.key.entity, Entity::Started { start, .. } if start.0 > 0));
                 }
                 Fact::Custom(custom) => assert!(custom.attributes.contains_key("start")),
                 _ => unreachable!(),
@@ -158,7 +157,7 @@ fn everything_done_in_a_directory_is_told_with_the_right_process() {
     let (_guard, dir) = private();
     let view = HostView::live().unwrap();
     let Some(mut events) = watch(&view, vec![Watch::changes(&dir)]) else { return };
-    steps(&mut events, &dir);
+    steps(&view, &mut events, &dir);
 }
 
 /// A tmpfs that goes with the test.
@@ -186,7 +185,7 @@ fn a_filesystem_of_its_own_is_watched_as_a_whole() {
     let Some(tmpfs) = Tmpfs::mount(&dir) else { return };
     let view = HostView::live().unwrap();
     let Some(mut events) = watch(&view, vec![Watch::changes(&tmpfs.0)]) else { return };
-    steps(&mut events, &dir);
+    steps(&view, &mut events, &dir);
     // Directories in directories, at once: no mark of their own is needed.
     let mut child = sh(&at(&dir, "exec mkdir -p x/y/z"));
     let names: Vec<String> = told(&mut events, &dir).lines.into_iter().map(|(line, _)| line).collect();
@@ -290,7 +289,7 @@ fn a_kernel_without_names_tells_of_openings_alone() {
 #[test]
 fn what_is_sensitive_can_be_watched_where_it_is_there() {
     let view = HostView::live().unwrap();
-    let watches = Watch::sensitive(&view);
+    let watches = [Watch::sensitive(&view), Watch::secrets(&view)].concat();
     assert!(
         watches.contains(&Watch::changes("/etc/passwd")) && watches.contains(&Watch::opens("/etc/shadow"))
     );

@@ -1,9 +1,13 @@
 //! What hardly ever changes, from the machine to the tables: interfaces, routes, devices, modules, and the facts of a collector
-//! that someone else wrote. Other programs say what must be found: ip(8), and the kernel's own lists.
+//! that someone else wrote; and what events tell of files and sockets. Other programs say what must be found: ip(8), and the kernel's
+//! own lists.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
-use pofr_collect::{HostView, Recorder, Registry, Settings, Spool, SpoolSettings, Stop};
+use pofr_collect::{
+    HostView, Recorder, Registry, Settings, Spool, SpoolSettings, Stop,
+    events::{FileEvents, SocketEvents, Watch},
+};
 use pofr_core::{
     Collector, Source,
     collector::{CollectError, Observation},
@@ -16,7 +20,15 @@ use pofr_ingest::{Inbox, Options, ingest};
 use pofr_schema::Access;
 use pofr_tests::stores::TestStore;
 use serde_json::{Map, Value};
-use std::{collections::BTreeSet, fs, ops::ControlFlow, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{SocketAddr, UdpSocket},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 /// A third party's collector: a thing that counts, and one that stays.
 struct Counter(u32);
@@ -39,13 +51,47 @@ impl Collector for Counter {
     }
 }
 
-fn record(dir: &Path) {
+/// What was done while it was recorded: by which process to which path, and which sockets were gone before a sample could see them.
+struct Done {
+    dir: PathBuf,
+    pid: u32,
+    sockets: Vec<SocketAddr>,
+    /// Whether the kernel lets us have the events.
+    heard: bool,
+}
+
+fn record(dir: &Path) -> Done {
     let view = HostView::live().unwrap();
-    let registry = Registry::built_in(&view).sampler(Counter(0));
+    let watched = dir.canonicalize().unwrap().join("watched");
+    fs::create_dir(&watched).unwrap();
+    let mut registry = Registry::built_in(&view).sampler(Counter(0));
+    let events = (SocketEvents::open(&view), FileEvents::open(&view, vec![Watch::changes(&watched)]));
+    let heard = match events {
+        (Ok(sockets), Ok(files)) => {
+            registry = registry.event_source(sockets).event_source(files);
+            true
+        }
+        (sockets, files) => {
+            eprintln!("NOT TRIED: {:?}, {:?}", sockets.err(), files.err());
+            false
+        }
+    };
     let spool = Spool::open(&view, SpoolSettings::beside(dir)).unwrap();
     let settings = Settings { interval_micros: 50_000, bundle_micros: 400_000, exclude_self: true };
     let mut recorder = Recorder::new(view, registry, settings, spool).unwrap();
-    recorder.run(&Stop::new().unwrap(), Some(Duration::from_millis(1_000))).unwrap();
+    let at = watched.clone();
+    let doing = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        let script = format!("cd '{}' && echo x > made && exec mv made moved", at.display());
+        let mut child = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        let sockets =
+            (0..100).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()).collect();
+        (pid, sockets)
+    });
+    recorder.run(&Stop::new().unwrap(), Some(Duration::from_millis(1_500))).unwrap();
+    let (pid, sockets) = doing.join().unwrap();
     let spool = recorder.into_sink();
     let bundles: Vec<_> = spool.bundles().collect();
     assert!(bundles.len() >= 2, "{bundles:?}");
@@ -53,6 +99,7 @@ fn record(dir: &Path) {
     for bundle in bundles {
         fs::copy(&bundle, dir.join("inbox").join(bundle.file_name().unwrap())).unwrap();
     }
+    Done { dir: watched, pid, sockets, heard }
 }
 
 fn rows(reader: &mut dyn ClientReader, statement: &str) -> Vec<Map<String, Value>> {
@@ -131,7 +178,7 @@ fn discs() -> BTreeSet<String> {
 fn what_the_machine_has_is_in_the_tables() {
     let dir = tempfile::tempdir().unwrap();
     let (interfaces, routes) = (interfaces(), routes());
-    record(dir.path());
+    let done = record(dir.path());
     for store in TestStore::all(dir.path()) {
         let inbox = dir.path().join(store.name());
         fs::create_dir(&inbox).unwrap();
@@ -155,7 +202,44 @@ fn what_the_machine_has_is_in_the_tables() {
         assert!(report.stored >= 2 && report.quarantined.is_empty(), "{report:?}");
         let mut reader = store.read(&cid).unwrap();
         look(&mut *reader, &interfaces, &routes);
+        if done.heard {
+            hear(&mut *reader, &done);
+        }
     }
+}
+
+/// Looks for what events told.
+fn hear(reader: &mut dyn ClientReader, done: &Done) {
+    let path_of = |name: &str| done.dir.join(name).to_str().unwrap().to_owned();
+    let told = rows(reader, "SELECT * FROM pofr_custom WHERE source = 'file-events' ORDER BY customid");
+    let told: Vec<(String, Value)> = told
+        .iter()
+        .map(|row| {
+            let attributes: Value = serde_json::from_str(row["attributes"].as_str().unwrap()).unwrap();
+            assert_eq!(attributes["pid"], done.pid.to_string(), "{row:?}");
+            // When a file was opened is not known where only changes are watched.
+            let at_once = attributes["action"] == "write" || row["began"] == row["ended"];
+            assert!(at_once && row["ended"].is_number() && row["first_seen"].is_null(), "{row:?}");
+            (row["name"].as_str().unwrap().to_owned(), attributes)
+        })
+        .collect();
+    let find = |action: &str, name: &str| {
+        told.iter().find(|(path, a)| a["action"] == action && *path == path_of(name)).map(|(_, a)| a)
+    };
+    assert!(find("create", "made").is_some(), "{told:?}");
+    assert_eq!(find("rename", "made").unwrap()["to"], path_of("moved"));
+    let written = rows(reader, &format!("SELECT * FROM all_fileinfo WHERE filename = '{}'", path_of("made")));
+    // Who wrote it may have been gone before it could be asked for its start time: then it is a custom fact.
+    let written: Vec<_> = written.iter().filter(|row| row["mode"] == "w" && row["fd"] == u32::MAX).collect();
+    assert!(
+        written.iter().any(|row| row["pid"] == done.pid) || find("write", "made").is_some(),
+        "{written:?} {told:?}"
+    );
+
+    let ended = rows(reader, "SELECT * FROM all_netinfo WHERE ended IS NOT NULL AND transport = 'udp'");
+    let ended = texts(&ended, &["sourceip", "sourceport"]);
+    let missing = done.sockets.iter().filter(|a| !ended.contains(&format!("{} {}", a.ip(), a.port())));
+    assert_eq!(missing.count(), 0, "{ended:?}");
 }
 
 fn look(reader: &mut dyn ClientReader, interfaces: &BTreeSet<String>, routes: &BTreeSet<String>) {

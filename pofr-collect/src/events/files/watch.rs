@@ -9,6 +9,7 @@ use super::{
     group::{Group, Mark},
     places::{Places, bytes},
 };
+use crate::HostView;
 use nix::errno::Errno;
 use std::{
     fs, io,
@@ -41,25 +42,45 @@ impl Watch {
         Self { path: path.into(), opens: true }
     }
 
-    /// Returns what matters on every machine: accounts, secrets, who may become root, keys for logging in, what is run at times and what is
-    /// put into every program. Of what is read all the time only changes are watched.
+    /// Returns what matters on every machine: accounts, who may become root, keys for logging in, what is run at times and what is put
+    /// into every program. Only changes are watched, which slows nobody down who reads (`benches/benches/watch.rs`).
     #[must_use]
-    pub fn sensitive(view: &crate::HostView) -> Vec<Self> {
-        let etc = |name: &str| view.etc_root.join(name);
-        let opens = ["shadow", "gshadow", "sudoers", "sudoers.d"].map(|name| Self::opens(etc(name)));
-        let changes =
-            ["passwd", "group", "ld.so.preload", "crontab", "cron.d", "cron.hourly", "cron.daily", "ssh"];
-        let mut all: Vec<Self> = opens.into();
-        all.extend(changes.map(|name| Self::changes(etc(name))));
-        all.push(Self::changes("/var/spool/cron"));
-        all.extend(homes(&etc("passwd")).into_iter().map(|home| Self::opens(home.join(".ssh"))));
-        all
+    pub fn sensitive(view: &HostView) -> Vec<Self> {
+        let etc = [
+            "passwd",
+            "group",
+            "shadow",
+            "gshadow",
+            "sudoers",
+            "sudoers.d",
+            "pam.d",
+            "ssh",
+            "ld.so.preload",
+            "crontab",
+            "cron.d",
+            "cron.hourly",
+            "cron.daily",
+            "cron.weekly",
+            "cron.monthly",
+        ];
+        let etc = etc.into_iter().map(|name| view.etc_root.join(name));
+        let keys = homes(view).into_iter().map(|home| home.join(".ssh"));
+        etc.chain([PathBuf::from("/var/spool/cron")]).chain(keys).map(Self::changes).collect()
+    }
+
+    /// Returns what nobody but the system should read: password hashes and private keys. Their openings are watched, which costs who
+    /// opens one of them some µs.
+    #[must_use]
+    pub fn secrets(view: &HostView) -> Vec<Self> {
+        let etc = ["shadow", "gshadow", "sudoers", "ssh"].into_iter().map(|name| view.etc_root.join(name));
+        let keys = homes(view).into_iter().map(|home| home.join(".ssh"));
+        etc.chain(keys).map(Self::opens).collect()
     }
 }
 
 /// Returns the home directories of those who may log in (passwd(5)).
-fn homes(passwd: &Path) -> Vec<PathBuf> {
-    let text = fs::read(passwd).unwrap_or_default();
+fn homes(view: &HostView) -> Vec<PathBuf> {
+    let text = fs::read(view.etc_root.join("passwd")).unwrap_or_default();
     let mut homes: Vec<PathBuf> = text
         .split(|b| *b == b'\n')
         .filter_map(|line| {
