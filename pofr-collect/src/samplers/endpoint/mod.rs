@@ -17,7 +17,10 @@ use pofr_core::{
     gap::{Gap, Severity},
     identity::Entity,
 };
-use std::{collections::HashSet, net::SocketAddr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::SocketAddr,
+};
 
 /// The protocols and families, as sock_diag and `/proc/net` both divide them.
 const FAMILIES: [Family; 4] = [
@@ -143,8 +146,9 @@ impl EndpointSampler {
         }
     }
 
-    /// Shows the sockets read, each once per holder.
-    fn show(&mut self, netns: Option<u32>, holders: &Holders, out: &mut Observation) {
+    /// Shows the sockets read, each once per holder; returns the cookies of those that are left out.
+    fn show(&mut self, netns: Option<u32>, holders: &Holders, out: &mut Observation) -> BTreeSet<u64> {
+        let mut left_out = BTreeSet::new();
         // A dump takes many calls; a socket that moves from one hash bucket to another in between is told twice.
         let mut told = HashSet::with_capacity(self.sockets.len());
         for socket in self.sockets.drain(..) {
@@ -169,9 +173,15 @@ impl EndpointSampler {
             match if owned { holders.of(socket.inode) } else { &[] } {
                 [] => show(None),
                 // A socket that only left-out processes hold is left out with them.
+                held if held.iter().all(|(_, holder)| holder.is_none()) => {
+                    if let SocketId::Cookie(cookie) = socket.id {
+                        left_out.insert(cookie);
+                    }
+                }
                 held => held.iter().filter_map(|(_, holder)| *holder).for_each(|holder| show(Some(holder))),
             }
         }
+        left_out
     }
 }
 
@@ -190,7 +200,8 @@ impl Collector for EndpointSampler {
             .and_then(|link| namespace_inode(link.as_os_str().as_encoded_bytes()));
         self.sockets.clear();
         self.read_own()?;
-        self.show(own, &holders, out);
+        let left_out = self.show(own, &holders, out);
+        self.view.exclude_sockets(left_out);
         if let Some(own) = own {
             for inode in holders.namespaces.keys().filter(|inode| **inode != own && **inode != 0) {
                 self.read_other(*inode, &holders, out);

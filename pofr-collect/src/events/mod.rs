@@ -3,6 +3,14 @@
 //! None is built in yet; a program adds its own through [`Registry::event_source`](crate::Registry::event_source). A source that
 //! breaks is dropped, and every bundle from then on says so at its head in a thin gap: the samples go on without it.
 
+pub mod files;
+mod refused;
+pub mod sockets;
+
+pub use files::{FileEvents, Watch};
+pub use refused::Refused;
+pub use sockets::SocketEvents;
+
 use pofr_core::{
     EventSource, Source,
     collector::{CollectError, Notice, Observation},
