@@ -27,6 +27,7 @@ pub mod spool;
 
 mod client_id;
 mod host_view;
+mod netlink;
 mod sys;
 
 pub use client_id::ClientIdError;

@@ -1,6 +1,6 @@
 //! System calls: thin safe calls relative to open directories, into buffers that are used again and again.
 //!
-//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds none.
+//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds next to none.
 
 use pofr_core::raw::{RawText, Reading};
 use rustix::{
@@ -8,7 +8,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -139,6 +139,39 @@ pub(crate) fn open_listing(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, 
 /// Opens the directory `name` in `dir` as a place to start from.
 pub(crate) fn open_place(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Returns a number as the name of a directory in `/proc`.
+pub(crate) fn number(number: u32) -> CString {
+    CString::new(number.to_string()).expect("digits hold no NUL")
+}
+
+/// The lowest real-time priority: above everything that has none (sched(7)).
+const REAL_TIME: i32 = 1;
+
+/// Gives the calling thread real-time priority: it runs as soon as it has something to do, and no process that it makes does.
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_NICE or an RLIMIT_RTPRIO, or where the control group has no real-time share.
+#[expect(unsafe_code, reason = "neither rustix nor nix has this call")]
+pub(crate) fn run_at_once() -> std::io::Result<()> {
+    let priority = libc::sched_param { sched_priority: REAL_TIME };
+    // SAFETY: `priority` lives through the call, which only reads it; thread 0 is the calling one.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &priority) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Takes from the calling thread all capabilities but those for reading `/proc` (capabilities(7)); one that has none keeps none.
+pub(crate) fn keep_reading_only() -> Result<(), Errno> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let now = capabilities(None)?;
+    let reading = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
+    let sets = CapabilitySets {
+        effective: now.effective & reading,
+        permitted: now.permitted & reading,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets)
 }
 
 /// Returns random bytes (getrandom(2)).

@@ -12,7 +12,7 @@ pub use holders::SharedHolders;
 pub use host::HostSampler;
 pub use process::ProcessSampler;
 
-pub(crate) use process::start as process_start;
+pub(crate) use process::{Brief, Sight, Watcher, start as process_start, steady_name};
 
 use crate::HostView;
 use pofr_core::{Collector, collector::CollectError};

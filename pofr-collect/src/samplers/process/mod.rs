@@ -7,6 +7,7 @@
 
 mod files;
 mod look;
+mod newborn;
 mod stat;
 mod status;
 
@@ -14,6 +15,7 @@ use super::{Context, SharedHolders, holders::Holders, unavailable};
 use crate::{HostView, sys};
 use look::Look;
 pub(super) use look::namespace_inode;
+pub(crate) use newborn::{Brief, Sight, Watcher};
 use pofr_core::{
     Collector, Source,
     collector::{CollectError, Observation},
@@ -25,6 +27,7 @@ use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
 };
+use stat::Stat;
 use std::os::fd::AsFd;
 
 /// Room for some forty processes at a time: the newest, which stand last and often live shortly, are listed just before they
@@ -45,6 +48,11 @@ pub struct ProcessSampler {
 /// Makes the sampler for the registry.
 pub(super) fn make(context: &Context) -> Box<dyn Collector> {
     Box::new(ProcessSampler::new(context))
+}
+
+/// Returns a kernel thread's name without what it is at.
+pub(crate) fn steady_name(comm: &[u8]) -> &[u8] {
+    stat::steady(comm)
 }
 
 /// Returns when the process started; `None` where there is none or it does not say.
