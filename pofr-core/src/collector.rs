@@ -1,13 +1,14 @@
 //! The plug-in traits of the client: what reports facts, and what takes the record away.
 
 use crate::{
-    fact::Fact,
+    fact::{Endpoint, Fact, Process, Subject},
     gap::Gap,
     identity::{BootId, Pid, RunId},
     record::{FactId, Record},
     source::Source,
     time::{WallMicros, ZoneOffset},
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 /// Why a collector could not do its work; the recorder makes a blind gap of it.
@@ -33,6 +34,8 @@ pub enum CollectError {
 }
 
 /// A **sampler**: a plug-in that is asked at each tick for the state that it knows.
+///
+/// It reports all of it every time, or, where it can tell what has not changed, only what it read again ([`Extent`]).
 pub trait Collector: Send {
     /// Returns the timeline that this collector speaks of. No two in a recorder share one.
     fn source(&self) -> Source;
@@ -42,12 +45,22 @@ pub trait Collector: Send {
         0
     }
 
-    /// Reads the machine once, and reports every fact that holds.
+    /// Reads the machine once, and reports every fact that holds, or of the subjects read again every fact that holds.
     ///
     /// # Errors
     /// Where the source as a whole could not be read. A single process that vanished is not an
     /// error but data, one that refuses to be read is a fact that says so.
     fn sample(&mut self, out: &mut Observation) -> Result<(), CollectError>;
+
+    /// Forgets what was reported: the next reading must be a whole one. Called when a run begins and when a reading was lost. A
+    /// reading after one that failed is whole without being told.
+    fn restart(&mut self) {}
+
+    /// Says what a reader of the bundle should know of how this sampler works, such as "full scan at every tick: taskstats:
+    /// permission denied"; at most 1,000 bytes.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What one reading shows.
@@ -55,8 +68,64 @@ pub trait Collector: Send {
 pub struct Observation {
     /// The facts that hold.
     pub facts: Vec<Fact>,
+    /// Of what these are all the facts.
+    pub extent: Extent,
     /// Spans that were less well known than usual, found while reading.
     pub gaps: Vec<Gap>,
+    /// What the rolling audit found in this reading.
+    pub audit: Audit,
+}
+
+/// Of what a reading tells all the facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Of the whole source.
+    #[default]
+    Whole,
+    /// Of these subjects: what is not told of them is gone. All others hold what they held.
+    Subjects(Vec<Reread>),
+}
+
+/// A subject that was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reread {
+    /// The subject.
+    pub subject: Subject,
+    /// The stamp at which it was last read, where what is new in it may have been there unnoticed since; `None` for the
+    /// source's sample before.
+    pub since: Option<WallMicros>,
+}
+
+impl From<Subject> for Reread {
+    fn from(subject: Subject) -> Self {
+        Self { subject, since: None }
+    }
+}
+
+/// What an audit found: a sampler that skips what seems unchanged reads it now and then all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Subjects that were read though nothing said that they had changed.
+    pub looks: u64,
+    /// Those of them that had changed.
+    pub misses: u64,
+    /// Those of them of which only what others do to them had changed: the names of their open files.
+    pub by_others: u64,
+}
+
+impl std::ops::AddAssign for Audit {
+    fn add_assign(&mut self, other: Self) {
+        self.looks += other.looks;
+        self.misses += other.misses;
+        self.by_others += other.by_others;
+    }
+}
+
+impl From<Vec<Fact>> for Observation {
+    /// A whole reading.
+    fn from(facts: Vec<Fact>) -> Self {
+        Self { facts, ..Self::default() }
+    }
 }
 
 impl Observation {
@@ -82,6 +151,26 @@ pub enum Notice {
         /// When it ended.
         ended: WallMicros,
     },
+    /// A process became another: it ran a program, changed its ids or its name. Whatever process fact of its entity is live
+    /// ends, and this one begins; its files stay.
+    Became(Process, WallMicros),
+    /// A process is gone: whatever is live of its entity ends, its files included, and what the details now say is
+    /// learned. Where no process fact of it is live, it passed. A zombie stays: the process has ended already, and a sample will miss it.
+    Gone {
+        /// The process, as it was last.
+        process: Process,
+        /// When this fact of it began, where that was told.
+        began: Option<WallMicros>,
+        /// When it ended.
+        at: WallMicros,
+    },
+    /// A socket is gone: whatever is live of it ends, for all its holders. Where nothing is, it passed.
+    Closed {
+        /// The endpoint, as it was last.
+        endpoint: Endpoint,
+        /// When.
+        at: WallMicros,
+    },
     /// Events were lost.
     Lost(Gap),
 }
@@ -100,6 +189,38 @@ pub trait EventSource: Send {
     /// Where the source is broken for good; the recorder drops it and says so in a thin gap at the head of every
     /// bundle from then on: the samples go on.
     fn drain(&mut self, out: &mut Vec<Notice>) -> Result<(), CollectError>;
+
+    /// Learns what `seen` shows of `source`, which was read after the last [`drain`](Self::drain) and is not written yet. Tells what
+    /// must stand before it in the stream: what has happened as far as `seen` shows it, such as the exit of a process
+    /// that it misses. Keeps for the next drain what it does not show yet. Not called for a source that failed.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    fn settle(
+        &mut self,
+        source: &Source,
+        seen: &Observation,
+        out: &mut Vec<Notice>,
+    ) -> Result<(), CollectError> {
+        let _ = (source, seen, out);
+        Ok(())
+    }
+
+    /// Says what a reader of the bundle should know of how this source works; at most 1,000 bytes.
+    fn note(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What is known of a bundle only when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closing {
+    /// What each event source lost, by its name.
+    pub losses: BTreeMap<String, u64>,
+    /// What each sampler's audit found, by the source's name.
+    pub audits: BTreeMap<String, Audit>,
+    /// How samplers and event sources work that do not work as usual, by name.
+    pub notes: BTreeMap<String, String>,
 }
 
 /// What the recorder knows of a bundle that it begins.
@@ -155,12 +276,12 @@ pub trait Sink: Send {
         false
     }
 
-    /// Ends the open bundle. `losses` counts what each event source lost in it, by the source's name.
+    /// Ends the open bundle.
     ///
     /// # Errors
     /// Where the bundle could not be kept.
-    fn finish(&mut self, losses: &BTreeMap<String, u64>) -> Result<(), Self::Error> {
-        let _ = losses;
+    fn finish(&mut self, closing: &Closing) -> Result<(), Self::Error> {
+        let _ = closing;
         Ok(())
     }
 
