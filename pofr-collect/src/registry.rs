@@ -1,8 +1,9 @@
 //! The registry: which samplers and event sources a recorder asks. Adding one to the built-in ones takes a file
-//! in `samplers/` and a line in [`samplers::BUILT_IN`](crate::samplers); a program adds its own with [`Registry::sampler`].
+//! in `samplers/` or `events/` and a line in [`samplers::BUILT_IN`](crate::samplers) or [`events::BUILT_IN`](crate::events); a
+//! program adds its own with [`Registry::sampler`] or [`Registry::event_source`].
 
 use crate::{
-    HostView,
+    HostView, events,
     samplers::{self, Context},
 };
 use pofr_core::{Collector, EventSource, Source};
@@ -27,6 +28,8 @@ pub enum RegistryError {
 pub struct Registry {
     pub(crate) samplers: Vec<Box<dyn Collector>>,
     pub(crate) event_sources: Vec<Box<dyn EventSource>>,
+    /// Event sources that are not to be had, by name, and why.
+    pub(crate) refused: Vec<(String, String)>,
 }
 
 impl Registry {
@@ -36,14 +39,33 @@ impl Registry {
         Self::default()
     }
 
-    /// Returns a registry of all that this crate can sample of the host.
+    /// Returns a registry of all that this crate can tell of the host. What the kernel refuses is left out, and the record says so.
+    ///
+    /// Event sources hear from now on, not only when the recorder runs; the one that looks at new processes has a thread
+    /// that takes real-time priority here: before the program gives up its privileges.
     #[must_use]
     pub fn built_in(view: &HostView) -> Self {
-        let context = Context::new(view.clone());
-        Self {
-            samplers: samplers::BUILT_IN.iter().map(|make| make(&context)).collect(),
-            event_sources: Vec::new(),
+        let mut registry = Self::samplers_only(view);
+        if view.live {
+            for make in events::BUILT_IN {
+                match make(view) {
+                    (_, Ok(source)) => registry.event_sources.push(source),
+                    (name, Err(error)) => {
+                        tracing::warn!("event source {name} is left out: {error}");
+                        registry.refused.push((name.to_owned(), error.to_string()));
+                    }
+                }
+            }
         }
+        registry
+    }
+
+    /// Returns a registry of all that this crate can sample of the host, without what its kernel could tell in between.
+    #[must_use]
+    pub fn samplers_only(view: &HostView) -> Self {
+        let context = Context::new(view.clone());
+        let samplers = samplers::BUILT_IN.iter().map(|make| make(&context)).collect();
+        Self { samplers, ..Self::default() }
     }
 
     /// Adds a sampler.
@@ -92,6 +114,10 @@ impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let samplers: Vec<_> = self.samplers.iter().map(|s| s.source()).collect();
         let events: Vec<_> = self.event_sources.iter().map(|s| s.name()).collect();
-        f.debug_struct("Registry").field("samplers", &samplers).field("event_sources", &events).finish()
+        f.debug_struct("Registry")
+            .field("samplers", &samplers)
+            .field("event_sources", &events)
+            .field("refused", &self.refused)
+            .finish()
     }
 }

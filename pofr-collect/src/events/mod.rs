@@ -1,8 +1,13 @@
-//! Event sources: waiting for them, draining them, counting what they lose.
+//! Event sources: one file or folder each, and a line in [`BUILT_IN`]; waiting for them, draining them, counting what they lose.
 //!
-//! None is built in yet; a program adds its own through [`Registry::event_source`](crate::Registry::event_source). A source that
-//! breaks is dropped, and every bundle from then on says so at its head in a thin gap: the samples go on without it.
+//! A source that the kernel refuses when it is made, or that breaks, is left out, and every bundle from then on says so at its head
+//! in a thin gap: the samples go on without it.
 
+mod process;
+
+pub use process::ProcessEvents;
+
+use crate::HostView;
 use pofr_core::{
     EventSource, Source,
     collector::{CollectError, Notice, Observation},
@@ -10,6 +15,12 @@ use pofr_core::{
     time::WallMicros,
 };
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
+
+/// The event sources of this crate. Only a live host has any.
+pub const BUILT_IN: [Make; 1] = [process::make];
+
+/// Makes an event source: its name, and the source or why there is none.
+pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);
 
 /// The event sources of a recorder.
 pub(crate) struct EventSources {
@@ -20,8 +31,9 @@ pub(crate) struct EventSources {
 }
 
 impl EventSources {
-    pub(crate) fn new(sources: Vec<Box<dyn EventSource>>) -> Self {
-        Self { working: sources, broken: Vec::new(), losses: BTreeMap::new() }
+    /// Makes them of those that work, and of the names of those that do not with what they said.
+    pub(crate) fn new(working: Vec<Box<dyn EventSource>>, broken: Vec<(String, String)>) -> Self {
+        Self { working, broken, losses: BTreeMap::new() }
     }
 
     /// Returns the descriptors to wait on.
@@ -84,7 +96,7 @@ fn standing(name: &str, why: &str, from: WallMicros) -> Gap {
     Gap {
         source: None,
         severity: Severity::Thin,
-        reason: crate::recorder::reason(format!("event source {name} is broken: {why}")),
+        reason: crate::recorder::reason(format!("event source {name} does not work: {why}")),
         from,
         to: None,
         lost: None,

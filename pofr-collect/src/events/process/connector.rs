@@ -90,6 +90,13 @@ impl Connector {
     }
 }
 
+impl Drop for Connector {
+    fn drop(&mut self) {
+        // Older kernels count who listens, and do not notice that a socket is closed.
+        let _ = self.socket.send(&message::ignore());
+    }
+}
+
 impl AsFd for Connector {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

@@ -16,8 +16,9 @@ use crate::netlink::{self, u32_at, u64_at};
 
 /// The connector's own multicast group and address: `CN_IDX_PROC`, `CN_VAL_PROC`.
 pub(super) const GROUP: u32 = 1;
-/// `PROC_CN_MCAST_LISTEN`.
+/// `PROC_CN_MCAST_LISTEN` and `PROC_CN_MCAST_IGNORE`.
 const LISTEN: u32 = 1;
+const IGNORE: u32 = 2;
 /// The kind of the netlink messages that carry it: `NLMSG_DONE`.
 const CARRIER: u16 = 3;
 /// Bytes of `struct cn_msg`.
@@ -76,7 +77,7 @@ pub(super) enum What {
     /// A thread calls itself something else.
     Name { of: Task, name: [u8; NAME] },
     /// A thread has exited; the wait status as waitpid(2) encodes it.
-    Exit { of: Task, code: u32, parent: u32 },
+    Exit { of: Task, code: u32 },
     /// Something that nobody asked about.
     Other,
 }
@@ -98,12 +99,7 @@ pub(super) fn parse(message: &netlink::Message<'_>) -> Option<Message> {
         0x40 => What::Groups { of: task(0)?, real: u32_at(detail, 8)?, effective: u32_at(detail, 12)? },
         0x80 => What::Session(task(0)?),
         0x200 => What::Name { of: task(0)?, name: *detail.get(8..)?.first_chunk()? },
-        0x8000_0000 => What::Exit {
-            of: task(0)?,
-            code: u32_at(detail, 8)?,
-            // Told since Linux 4.18.
-            parent: u32_at(detail, 20).unwrap_or(0),
-        },
+        0x8000_0000 => What::Exit { of: task(0)?, code: u32_at(detail, 8)? },
         _ => What::Other,
     };
     Some(Message {
@@ -120,9 +116,18 @@ pub(super) fn parse(message: &netlink::Message<'_>) -> Option<Message> {
 /// The kernel could leave out kinds of events for us (`struct proc_input`, Linux 6.6), but numbers them all the same: then what
 /// was left out could not be told from what was lost.
 pub(super) fn listen(mark: u32) -> Vec<u8> {
+    request(mark, LISTEN)
+}
+
+/// Returns the request to be told of nothing any more.
+pub(super) fn ignore() -> Vec<u8> {
+    request(0, IGNORE)
+}
+
+fn request(mark: u32, operation: u32) -> Vec<u8> {
     let mut out = Vec::new();
     netlink::push_header(&mut out, HEADER + 4, CARRIER, 0, 0);
-    for number in [GROUP, GROUP, mark, mark, 4, LISTEN] {
+    for number in [GROUP, GROUP, mark, mark, 4, operation] {
         out.extend(number.to_ne_bytes());
     }
     out
@@ -162,8 +167,9 @@ mod tests {
             (0x40, &[5, 6, 7, 8], What::Groups { of: task(5, 6), real: 7, effective: 8 }),
             (0x80, &[5, 6], What::Session(task(5, 6))),
             (0x100, &[5, 6, 7, 8], What::Other),
-            (0x8000_0000, &[5, 6, 256, 17, 1, 2], What::Exit { of: task(5, 6), code: 256, parent: 2 }),
-            (0x8000_0000, &[5, 6, 256, 17], What::Exit { of: task(5, 6), code: 256, parent: 0 }),
+            (0x8000_0000, &[5, 6, 256, 17, 1, 2], What::Exit { of: task(5, 6), code: 256 }),
+            // As before Linux 4.18.
+            (0x8000_0000, &[5, 6, 256, 17], What::Exit { of: task(5, 6), code: 256 }),
         ] {
             let expected =
                 Message { sequence: 77, answers: 0, cpu: 3, at_nanos: 5_000_000_123, what: expected };
