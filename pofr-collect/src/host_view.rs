@@ -145,7 +145,10 @@ impl HostView {
 
     /// Forgets a process that was left out and is gone.
     pub fn release(&self, pid: Pid) {
-        self.excluded.write().unwrap_or_else(PoisonError::into_inner).retain(|(excluded, _)| *excluded != pid);
+        self.excluded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(excluded, _)| *excluded != pid);
     }
 
     /// Returns the processes that are left out.

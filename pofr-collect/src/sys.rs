@@ -157,7 +157,8 @@ const REAL_TIME: i32 = 1;
 pub(crate) fn run_at_once() -> std::io::Result<()> {
     let priority = libc::sched_param { sched_priority: REAL_TIME };
     // SAFETY: `priority` lives through the call, which only reads it; thread 0 is the calling one.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &priority) };
+    let result =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &priority) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 

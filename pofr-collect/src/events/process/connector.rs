@@ -48,9 +48,7 @@ impl Connector {
                 Ok(Some(Message { what: What::Answer(error), answers, .. })) if answers == mark + 1 => {
                     return match i32::try_from(error) {
                         Ok(0) => Ok(connector),
-                        Ok(error) => {
-                            Err(refused("ask to be told", Errno::from_raw_os_error(error.max(1))))
-                        }
+                        Ok(error) => Err(refused("ask to be told", Errno::from_raw_os_error(error.max(1)))),
                         Err(_) => Err(refused("ask to be told", Errno::PROTO)),
                     };
                 }
@@ -59,7 +57,9 @@ impl Connector {
                 Ok(None) => {
                     let mut fds = [PollFd::new(&connector.socket, PollFlags::IN)];
                     match poll(&mut fds, Some(&PATIENCE)) {
-                        Ok(0) => return Err(refused("no answer: not in the first namespaces?", Errno::TIMEDOUT)),
+                        Ok(0) => {
+                            return Err(refused("no answer: not in the first namespaces?", Errno::TIMEDOUT));
+                        }
                         Ok(_) | Err(Errno::INTR) => {}
                         Err(error) => return Err(refused("wait", error)),
                     }

@@ -3,7 +3,10 @@
 //! A process is looked at when it is made and when it runs a program, and again some ms later, when it has opened what it works
 //! with. Where there are too many for that, a brief look is taken at each, so that at least their arguments are known.
 
-use super::{heard::Glance, moment::{Moment, Stamps}};
+use super::{
+    heard::Glance,
+    moment::{Moment, Stamps},
+};
 use crate::{
     HostView,
     samplers::{Sight, Watcher},
@@ -62,7 +65,10 @@ impl Glances {
 
     /// Has a process looked at later on.
     pub(super) fn expect(&mut self, pid: u32, since: Moment) {
-        self.young.entry(pid).and_modify(|young| young.since = since).or_insert(Young { since, started: false });
+        self.young
+            .entry(pid)
+            .and_modify(|young| young.since = since)
+            .or_insert(Young { since, started: false });
         for (due, micros) in self.due.iter_mut().zip(AGAIN) {
             due.push_back((since.plus(micros), pid, since));
         }
@@ -79,7 +85,8 @@ impl Glances {
     /// Takes the next look that is due.
     pub(super) fn next(&mut self, now: Moment) -> Option<(u32, Glance)> {
         loop {
-            let queue = self.due.iter_mut().find(|queue| queue.front().is_some_and(|(due, ..)| *due <= now))?;
+            let queue =
+                self.due.iter_mut().find(|queue| queue.front().is_some_and(|(due, ..)| *due <= now))?;
             let (_, pid, since) = queue.pop_front()?;
             let is_last = std::ptr::eq(queue, &raw const self.due[AGAIN.len() - 1]);
             if self.young.get(&pid).is_none_or(|young| young.since != since) {

@@ -303,9 +303,6 @@ impl Listener {
     /// Makes of a message what is handed on of it.
     fn take(&mut self, message: &Message, glance: Option<Glance>) {
         let at = self.stamps.moment(message.at_nanos);
-        if matches!(message.what, What::Answer(_)) {
-            return;
-        }
         self.last = at;
         if let Some(loss) = self.sequence.hear(message.cpu, message.sequence, at) {
             self.uncounted = None;

@@ -225,7 +225,8 @@ impl Nursery {
         // Who ended while the sample was read: told now if the sample misses it, else after the sample.
         for pid in std::mem::take(&mut self.ended) {
             let Some(life) = self.lives.get(&pid) else { continue };
-            let before = life.pending.as_ref().and_then(|p| p.end.as_ref()).is_some_and(|(at, _)| *at <= from);
+            let before =
+                life.pending.as_ref().and_then(|p| p.end.as_ref()).is_some_and(|(at, _)| *at <= from);
             if !alive.contains(&pid) && (before || life.told.is_none() || is_read(life)) {
                 self.tell_end(pid, out);
             } else {
@@ -280,7 +281,8 @@ impl Nursery {
         // A newborn that is shown has been made.
         let least = if was_told { sure } else { sure.max(1).min(pending.phases.len()) };
         let late = pending.phases[least..].iter().rposition(|phase| phase.is_shown_by(&process.key));
-        let count = if process.key.zombie { pending.phases.len() } else { least + late.map_or(0, |at| at + 1) };
+        let count =
+            if process.key.zombie { pending.phases.len() } else { least + late.map_or(0, |at| at + 1) };
         teller.shown(was_told, pending, count, process);
         for (key, (first, last)) in std::mem::take(&mut pending.files) {
             if files.is_none_or(|files| !files.contains(&FileKey { entity, ..key.clone() })) {

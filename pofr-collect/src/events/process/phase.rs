@@ -53,19 +53,36 @@ impl Phase {
 
     /// Begins what follows on this one when the process runs another program.
     pub(super) fn executed(&mut self, at: Moment) -> Self {
+        let before = self.before();
         let ahead = self.take_ahead();
         let mut assumed = self.fact();
         assumed.details = ProcessDetails::default();
         let key = &mut assumed.key;
         (key.comm, key.arguments, key.exe) = (RawText::default(), None, Reading::Unknown);
         key.files = Files::Unknown;
-        Self { from: Some(at), assumed, named: false, first: ahead.clone(), last: ahead }
+        let named = ahead.is_some();
+        if let Some(ahead) = ahead {
+            // It may have been taken in the very middle: what is as before may be what was before.
+            key.comm = ahead.key.comm;
+            if before.as_ref().is_none_or(|before| before.key.arguments != ahead.key.arguments) {
+                key.arguments = ahead.key.arguments;
+            }
+            if before.as_ref().is_none_or(|before| before.key.exe != ahead.key.exe) {
+                key.exe = ahead.key.exe;
+            }
+        }
+        Self { from: Some(at), assumed, named, first: None, last: None }
+    }
+
+    /// Returns what surely was before anything that a later look may show.
+    fn before(&self) -> Option<Process> {
+        if self.named { Some(self.assumed.clone()) } else { self.first.clone() }
     }
 
     /// Takes out what the last look showed if that was the program that comes next: the kernel exchanges the program some time
     /// before it tells of that, and a look in between belongs to what follows.
     fn take_ahead(&mut self) -> Option<Process> {
-        let before = if self.named { self.assumed.clone() } else { self.first.clone()? };
+        let before = self.before()?;
         let ahead = self.last.take_if(|last| !same_program(&before, last))?;
         self.first.take_if(|first| !same_program(&before, first));
         self.last.clone_from(&self.first);
@@ -129,11 +146,17 @@ impl Phase {
             key.comm = if key.ppid == KTHREADD { steady_name(comm).into() } else { who.comm.clone() };
             self.named = true;
         }
-        if key.ids.ruid == NOBODY {
-            key.ids = Ids { ruid: who.uid, euid: who.uid, rgid: who.gid, egid: who.gid };
-        }
         if key.ppid == Pid(0) {
             key.ppid = who.ppid;
+        }
+        for process in std::iter::once(&mut self.assumed).chain(&mut self.last) {
+            let ids = &mut process.key.ids;
+            if ids.ruid == NOBODY {
+                (ids.ruid, ids.euid) = (who.uid, who.uid);
+            }
+            if ids.rgid == NOBODY {
+                (ids.rgid, ids.egid) = (who.gid, who.gid);
+            }
         }
     }
 
@@ -148,6 +171,12 @@ impl Phase {
     /// Tells whether nothing at all is known of it, not even when it began.
     pub(super) const fn is_nothing(&self) -> bool {
         self.from.is_none() && !self.is_named()
+    }
+
+    /// Returns whether the user and the group ids in [`fact`](Self::fact) are known.
+    pub(super) fn knows_ids(&self) -> (bool, bool) {
+        let ids = self.last.as_ref().unwrap_or(&self.assumed).key.ids;
+        (ids.ruid != NOBODY, ids.rgid != NOBODY)
     }
 
     /// Tells whether the name in [`fact`](Self::fact) is its own.

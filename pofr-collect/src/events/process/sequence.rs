@@ -1,8 +1,8 @@
 //! Sequence numbers: what the kernel said and we did not hear, counted exactly.
 //!
-//! Every CPU numbers what it says of processes one by one (`local_event.count` in drivers/connector/cn_proc.c). A CPU's messages come in
-//! order, so a number that is missing belongs to a message that was lost, because our queue was full or the kernel had no
-//! memory for it.
+//! Every CPU numbers what it says one by one, the answers to requests included (`send_msg` in drivers/connector/cn_proc.c). A CPU's
+//! messages come in order, so a number that is missing belongs to a message that was lost, because our queue was full or the
+//! kernel had no memory for it. (Before Linux 4.9 answers came from CPU -1, and had numbers of their own.)
 
 use super::moment::Moment;
 

@@ -102,8 +102,17 @@ impl Teller<'_> {
     /// Tells all phases but the last, of a life that ended; returns the last with its beginning.
     fn until(&mut self, told: Option<Process>, pending: &Pending, end: Moment) -> (Process, Option<Moment>) {
         let mut last = None;
+        // Ids that no event changed are the same in all phases, so it is enough if one knows them.
+        let is_changed =
+            pending.phases.iter().any(|phase| matches!(phase.knows_ids(), (true, false) | (false, true)));
+        let knows_ids = |phase: &&Phase| phase.knows_ids() == (true, true);
+        let ids =
+            pending.phases.iter().find(knows_ids).filter(|_| !is_changed).map(|phase| phase.fact().key.ids);
         for (i, phase) in pending.phases.iter().enumerate() {
-            let process = self.fact(pending, phase);
+            let mut process = self.fact(pending, phase);
+            if let Some(ids) = ids.filter(|_| !knows_ids(&phase)) {
+                process.key.ids = ids;
+            }
             match (&told, phase.from) {
                 (Some(_), Some(from)) => {
                     let at = self.at(from);
@@ -141,11 +150,8 @@ impl Teller<'_> {
     /// Tells of a file that was open for a while.
     pub(super) fn file(&mut self, key: FileKey, holder: &Process, from: Moment, to: Moment) {
         let (entity, holder) = (holder.key.entity, &holder.key);
-        let details = FileDetails {
-            ppid: Some(holder.ppid),
-            ids: Some(holder.ids),
-            comm: Some(holder.comm.clone()),
-        };
+        let details =
+            FileDetails { ppid: Some(holder.ppid), ids: Some(holder.ids), comm: Some(holder.comm.clone()) };
         let fact = Fact::File(OpenFile { key: FileKey { entity, ..key }, details });
         let (began, ended) = (Some(self.at(from)), self.at(to));
         self.out.push(Notice::Passed { fact, began, ended });

@@ -121,12 +121,13 @@ impl Watcher {
     pub(crate) fn has_threads(&self, pid: u32) -> bool {
         let mut listing = sys::ListingBuffer::of_bytes(256);
         let mut threads = 0;
-        let listed = self.open(pid).and_then(|dir| sys::open_listing(dir.as_fd(), c"task")).and_then(|tasks| {
-            listing.numbers(&tasks, |_, _| {
-                threads += 1;
-                Ok(())
-            })
-        });
+        let listed =
+            self.open(pid).and_then(|dir| sys::open_listing(dir.as_fd(), c"task")).and_then(|tasks| {
+                listing.numbers(&tasks, |_, _| {
+                    threads += 1;
+                    Ok(())
+                })
+            });
         listed.is_ok() && threads > 1
     }
 
@@ -146,8 +147,14 @@ mod tests {
         let Some(Sight::Brief(brief)) = watcher.brief(own) else { panic!("not brief") };
         let Some(Sight::Whole(process, files)) = watcher.whole(own) else { panic!("not whole") };
         assert_eq!(Some(brief.start), process.key.entity.start());
-        assert_eq!((brief.ppid, brief.session, brief.tty), (process.key.ppid, process.key.session, process.key.tty));
-        assert_eq!((brief.comm, brief.arguments, brief.exe), (process.key.comm, process.key.arguments, process.key.exe));
+        assert_eq!(
+            (brief.ppid, brief.session, brief.tty),
+            (process.key.ppid, process.key.session, process.key.tty)
+        );
+        assert_eq!(
+            (brief.comm, brief.arguments, brief.exe),
+            (process.key.comm, process.key.arguments, process.key.exe)
+        );
         assert!(!files.is_empty());
         assert_eq!(watcher.start(own), Some(brief.start));
         assert!(watcher.has_threads(own), "the test runs in a thread of its own");
