@@ -8,7 +8,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    ffi::{CStr, CString},
+    ffi::CStr,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -91,11 +91,20 @@ impl ListingBuffer {
         dir: impl AsFd,
         mut each: impl FnMut(&CStr, u32) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        self.inodes(dir, |name, number, _| each(name, number))
+    }
+
+    /// The same, with the entry's inode number.
+    pub(crate) fn inodes(
+        &mut self,
+        dir: impl AsFd,
+        mut each: impl FnMut(&CStr, u32, u64) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let mut entries = RawDir::new(dir, &mut self.0);
         while let Some(entry) = entries.next() {
             let entry = entry?;
             if let Some(number) = parse(entry.file_name().to_bytes()) {
-                each(entry.file_name(), number)?;
+                each(entry.file_name(), number, entry.ino())?;
             }
         }
         Ok(())
@@ -141,9 +150,40 @@ pub(crate) fn open_place(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Er
     rustix::fs::openat(dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Returns a number as the name of a directory in `/proc`.
-pub(crate) fn number(number: u32) -> CString {
-    CString::new(number.to_string()).expect("digits hold no NUL")
+/// Opens the directory of a process in `proc` as a place to start from.
+pub(crate) fn open_process(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Errno> {
+    use std::io::Write as _;
+    let mut name = [0; 11];
+    write!(&mut name[..], "{pid}").expect("ten digits and a NUL have room");
+    let name = CStr::from_bytes_until_nul(&name).expect("it ends with a NUL");
+    open_place(proc, name)
+}
+
+/// What two processes may share without being threads of one: `enum kcmp_type` in include/uapi/linux/kcmp.h.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shared {
+    /// Memory: what one writes over its arguments the other has.
+    Memory = 1,
+    /// The descriptor table.
+    Files = 2,
+    /// Root and working directory.
+    Directory = 3,
+}
+
+/// Tells whether two processes share a resource (kcmp(2)).
+///
+/// # Errors
+/// `ESRCH` where one of them is gone, `EPERM` where we may not trace both, `ENOSYS` where the kernel cannot tell.
+#[expect(unsafe_code, reason = "neither rustix nor nix has this call")]
+pub(crate) fn share(one: u32, other: u32, what: Shared) -> Result<bool, Errno> {
+    let (one, other) = (libc::c_long::from(one.cast_signed()), libc::c_long::from(other.cast_signed()));
+    // SAFETY: kcmp(2) with one of these types takes numbers only: no memory of ours is read or written.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, what as libc::c_long, 0_u64, 0_u64) };
+    match order {
+        0 => Ok(true),
+        1.. => Ok(false),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
 }
 
 /// The lowest real-time priority: above everything that has none (sched(7)).
@@ -195,6 +235,19 @@ mod tests {
         for bad in ["", "+1", "-1", "4294967296", "1a", "self"] {
             assert_eq!(parse::<u32>(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_process_shares_all_with_itself_and_no_memory_with_a_child() {
+        let own = std::process::id();
+        let mut child = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        for what in [Shared::Memory, Shared::Files, Shared::Directory] {
+            assert_eq!(share(own, own, what), Ok(true), "{what:?}");
+            assert_eq!(share(own, child.id(), what), Ok(false), "{what:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(share(own, child.id(), Shared::Files), Err(Errno::SRCH));
     }
 
     #[test]

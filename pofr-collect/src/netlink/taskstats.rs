@@ -51,13 +51,6 @@ pub(crate) struct Figures {
     switches: (u64, u64),
 }
 
-impl Figures {
-    /// Tells whether nothing at all is counted: so it is for a process whose tasks have all exited, if it ever had but one.
-    pub(crate) fn is_zero(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What the kernel told of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
@@ -242,11 +235,6 @@ impl<'a> Stats<'a> {
 
 /// What is told of a task at its exit. Of a process, only CPU time and switches are told.
 impl<'a> Stats<'a> {
-    /// Returns the wait status of the exit (`ac_exitcode`), as waitpid(2) encodes it.
-    pub(crate) fn exit_code(&self) -> u32 {
-        self.u32(4)
-    }
-
     /// Returns what kind of an exit it was (`ac_flag`): the bits of include/uapi/linux/acct.h.
     pub(crate) fn flags(&self) -> u8 {
         self.0.get(8).copied().unwrap_or(0)
@@ -264,6 +252,7 @@ impl<'a> Stats<'a> {
     }
 
     /// Returns the task's own number.
+    #[cfg(test)]
     pub(crate) fn pid(&self) -> u32 {
         self.u32(128)
     }
@@ -273,7 +262,8 @@ impl<'a> Stats<'a> {
         self.u32(132)
     }
 
-    /// Returns when it began, seconds since 1970 by the wall clock now, to the second.
+    /// Returns when it began: seconds since 1970 by the wall clock now, to the second.
+    #[cfg(test)]
     pub(crate) fn began_seconds(&self) -> u64 {
         // The field of 64 bits came with version 10.
         if self.version() >= 10 { self.u64(344) } else { self.u32(136).into() }
@@ -346,7 +336,7 @@ mod tests {
         let before = look();
         std::thread::sleep(std::time::Duration::from_millis(2));
         let after = look();
-        assert!(matches!(before[0], Told::Figures(figures) if !figures.is_zero()));
+        assert!(matches!(before[0], Told::Figures(figures) if figures != Figures::default()));
         assert_eq!(before[0], after[0]);
         assert_ne!(before[1], after[1]);
         assert_eq!(after[2], Told::Gone);

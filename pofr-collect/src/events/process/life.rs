@@ -141,7 +141,7 @@ impl Life {
                     }
                 }
             }
-            Sight::Excluded(_) => {}
+            Sight::Excluded => {}
         }
     }
 }

@@ -139,7 +139,7 @@ impl Nursery {
     }
 
     fn looked_at(&mut self, pid: u32, glance: Glance) {
-        if let Sight::Excluded(_) = glance.sight {
+        if let Sight::Excluded = glance.sight {
             self.lives.remove(&pid);
             self.ours.insert(pid);
         } else if self.ours.contains(&pid) {

@@ -1,9 +1,8 @@
 //! Looks at single processes that events tell of: a whole one as the sampler takes it, or a brief one where there is little time.
 
 use super::{Stat, look::Look, stat};
-use crate::{HostView, samplers::holders::Holders, sys};
+use crate::{HostView, sys};
 use pofr_core::{
-    collector::Observation,
     fact::{Fact, OpenFile, Process},
     identity::{Pid, StartTicks},
     raw::{RawText, Reading},
@@ -22,7 +21,7 @@ pub(crate) enum Sight {
     /// What tells most, read first.
     Brief(Brief),
     /// The process is left out of the record.
-    Excluded(StartTicks),
+    Excluded,
 }
 
 /// What three files of `/proc/PID` say.
@@ -62,24 +61,22 @@ impl Watcher {
     }
 
     fn open(&self, pid: u32) -> Result<OwnedFd, Errno> {
-        sys::open_place(self.proc.as_fd(), &sys::number(pid))
+        sys::open_process(self.proc.as_fd(), pid)
     }
 
     /// Takes a whole look; `None` where the process is gone, or will not be read.
     pub(crate) fn whole(&mut self, pid: u32) -> Option<Sight> {
         let dir = self.open(pid).ok()?;
-        let (mut seen, mut holders) = (Observation::default(), Holders::default());
-        match self.look.at(&self.view, &dir, Pid(pid), &mut seen, &mut holders) {
-            Ok(Some(process)) => {
-                let files = seen.facts.into_iter().filter_map(|fact| match fact {
-                    Fact::File(file) => Some(file),
-                    _ => None,
-                });
-                Some(Sight::Whole(Box::new(process), files.collect()))
-            }
-            Ok(None) => self.stat(&dir).map(|stat| Sight::Excluded(stat.start)),
-            Err(_) => None,
-        }
+        let mut facts = Vec::new();
+        // Every look is a sample of its own, of one process.
+        self.look.begin();
+        let seen = self.look.at(&self.view, &dir, Pid(pid), &mut facts, &mut Vec::new()).ok()?;
+        let Some(process) = seen.process else { return Some(Sight::Excluded) };
+        let files = facts.into_iter().filter_map(|fact| match fact {
+            Fact::File(file) => Some(file),
+            _ => None,
+        });
+        Some(Sight::Whole(Box::new(process), files.collect()))
     }
 
     /// Takes a brief look: the arguments first, which go first.
@@ -96,7 +93,7 @@ impl Watcher {
         let exe = self.buffers.link(dir.as_fd(), c"exe");
         let stat = self.stat(&dir)?;
         if self.view.is_excluded(Pid(pid), stat.start) {
-            return Some(Sight::Excluded(stat.start));
+            return Some(Sight::Excluded);
         }
         // One that is on its way out has let go of its program: what is missing was there.
         let (arguments, exe) = if stat.kernel_thread {
@@ -167,7 +164,7 @@ mod tests {
         view.exclude_self();
         let mut watcher = Watcher::new(&view).unwrap();
         let own = std::process::id();
-        assert!(matches!(watcher.brief(own), Some(Sight::Excluded(_))));
-        assert!(matches!(watcher.whole(own), Some(Sight::Excluded(_))));
+        assert!(matches!(watcher.brief(own), Some(Sight::Excluded)));
+        assert!(matches!(watcher.whole(own), Some(Sight::Excluded)));
     }
 }
