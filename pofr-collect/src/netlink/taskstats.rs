@@ -51,6 +51,14 @@ pub(crate) struct Figures {
     switches: (u64, u64),
 }
 
+impl Figures {
+    /// Tells whether nothing is counted: so it is for a process that has not run yet, and for one whose tasks have all exited if
+    /// it never had more than one.
+    pub(crate) fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the kernel told of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {

@@ -126,7 +126,7 @@ impl Phase {
     /// Takes what a whole look showed.
     pub(super) fn looked(&mut self, process: Process) {
         let is_on_its_way_out = process.key.arguments.is_none() && process.key.exe == Reading::Unknown;
-        if !process.key.zombie && !(is_on_its_way_out && self.last.is_some()) {
+        if !(process.key.zombie || is_on_its_way_out && self.last.is_some()) {
             self.see(process);
         }
     }
