@@ -102,3 +102,88 @@ impl AsFd for Connector {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::moment::Moment, super::sequence::Sequence, *};
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use std::{collections::BTreeSet, process::Command};
+
+    /// All numbers that can be heard, by CPU, with how often the kernel said that some were lost, and the holes as they are counted.
+    fn hear_out(connector: &mut Connector) -> (BTreeSet<(u32, u32)>, u32, u64) {
+        let (mut heard, mut overflows, mut missing) = (BTreeSet::new(), 0, 0);
+        let mut sequence = Sequence::default();
+        loop {
+            match connector.take() {
+                Ok(Some(message)) => {
+                    heard.insert((message.cpu, message.sequence));
+                    let loss = sequence.hear(message.cpu, message.sequence, Moment(0));
+                    missing += loss.and_then(|loss| loss.events).unwrap_or(0);
+                }
+                Ok(None) => return (heard, overflows, missing),
+                Err(Errno::NOBUFS) => overflows += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Has every CPU say something, so that what it said before is known to be whole or not.
+    fn let_all_speak() {
+        let all = sched_getaffinity(None).unwrap();
+        for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)) {
+            let mut one = CpuSet::new();
+            one.set(cpu);
+            sched_setaffinity(None, &one).unwrap();
+            Command::new("/bin/true").status().unwrap();
+        }
+        sched_setaffinity(None, &all).unwrap();
+    }
+
+    #[test]
+    fn what_nobody_read_in_time_is_counted_to_the_last_one() {
+        let mut large = match Connector::open(64 << 20) {
+            Ok(connector) => connector,
+            Err(error) => {
+                eprintln!("NOT RUN: {error}");
+                return;
+            }
+        };
+        let mut small = Connector::open(4_096).unwrap();
+        let_all_speak();
+        // What both have now is what they begin with.
+        let (begun, ..) = hear_out(&mut small);
+        for _ in 0..100 {
+            Command::new("/bin/true").status().unwrap();
+        }
+        // As a reader that was stopped does: it takes what there is, and goes on.
+        let mut heard = begun;
+        let mut overflows = 0;
+        loop {
+            match small.take() {
+                Ok(Some(message)) => drop(heard.insert((message.cpu, message.sequence))),
+                Ok(None) => break,
+                Err(Errno::NOBUFS) => overflows += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let_all_speak();
+        let (after, ..) = hear_out(&mut small);
+        heard.extend(after);
+        let (all, overflow_of_all, missing_of_all) = hear_out(&mut large);
+        assert_eq!((overflow_of_all, missing_of_all), (0, 0));
+        assert!(overflows > 0, "the kernel says that it lost some");
+
+        let mut sequence = Sequence::default();
+        let mut ordered: Vec<_> = heard.iter().copied().collect();
+        ordered.sort_unstable();
+        let counted: u64 =
+            ordered.iter().filter_map(|(cpu, number)| sequence.hear(*cpu, *number, Moment(0))?.events).sum();
+        let within = |(cpu, number): &(u32, u32)| {
+            let of_cpu = || ordered.iter().filter(|(c, _)| c == cpu).map(|(_, number)| *number);
+            of_cpu().min() <= Some(*number) && Some(*number) <= of_cpu().max()
+        };
+        let lost = all.iter().filter(|of| within(of) && !heard.contains(*of)).count();
+        assert!(lost > 100, "only {lost} were lost");
+        assert_eq!(counted, lost as u64);
+    }
+}

@@ -177,6 +177,15 @@ impl Pending {
         self.entity.start() == Some(start)
     }
 
+    /// Makes the phases ready to be told.
+    pub(super) fn round_off(&mut self) {
+        if let [forked, next, ..] = &mut self.phases[..]
+            && self.start != Start::Guessed
+        {
+            forked.disown(next);
+        }
+    }
+
     /// Takes the files that a look showed.
     fn see(&mut self, at: Moment, files: Vec<OpenFile>) {
         self.looked = Some(at);

@@ -23,6 +23,8 @@ pub(super) struct Phase {
     assumed: Process,
     /// Whether the name in that is its own: not so after it ran another program.
     named: bool,
+    /// Whether it began with another program.
+    executed: bool,
     /// What the first and the last look showed.
     first: Option<Process>,
     last: Option<Process>,
@@ -38,17 +40,24 @@ impl Phase {
         if ppid != KTHREADD {
             key.files = Files::Unknown;
         }
-        Self { from: Some(at), assumed, named, first: None, last: None }
+        Self { from: Some(at), assumed, named, executed: false, first: None, last: None }
     }
 
     /// Begins with a process that was there before.
     pub(super) const fn of(process: Process) -> Self {
-        Self { from: None, assumed: process, named: true, first: None, last: None }
+        Self { from: None, assumed: process, named: true, executed: false, first: None, last: None }
     }
 
     /// Begins with a process of which nothing is known but that it is there.
     pub(super) fn unknown(entity: Entity) -> Self {
-        Self { from: None, assumed: nothing_known(entity), named: false, first: None, last: None }
+        Self {
+            from: None,
+            assumed: nothing_known(entity),
+            named: false,
+            executed: false,
+            first: None,
+            last: None,
+        }
     }
 
     /// Begins what follows on this one when the process runs another program.
@@ -71,7 +80,7 @@ impl Phase {
                 key.exe = ahead.key.exe;
             }
         }
-        Self { from: Some(at), assumed, named, first: None, last: None }
+        Self { from: Some(at), assumed, named, executed: true, first: None, last: None }
     }
 
     /// Returns what surely was before anything that a later look may show.
@@ -92,7 +101,7 @@ impl Phase {
     /// Begins what follows on this one when an event tells of a change; `None` where that changes nothing.
     pub(super) fn changed(&self, at: Moment, change: impl Fn(&mut ProcessKey)) -> Option<Self> {
         let mut next = self.clone();
-        next.from = Some(at);
+        (next.from, next.executed) = (Some(at), false);
         let before = self.fact();
         change(&mut next.assumed.key);
         next.named |= next.assumed.key.comm != self.assumed.key.comm;
@@ -166,6 +175,19 @@ impl Phase {
         let first = self.first.as_ref().unwrap_or(last);
         let arguments = first.key.arguments.clone().or_else(|| last.key.arguments.clone());
         Process { key: ProcessKey { arguments, ..last.key.clone() }, details: last.details.clone() }
+    }
+
+    /// Forgets what looks showed if that is what `next` was: of a process that was made by one that is not known it cannot be
+    /// told whether they came before it ran its first program or after.
+    pub(super) fn disown(&mut self, next: &Self) {
+        if !self.named
+            && next.executed
+            && let (Some(last), Some(followed)) =
+                (&self.last, next.last.as_ref().or(next.named.then_some(&next.assumed)))
+            && same_program(last, followed)
+        {
+            (self.first, self.last) = (None, None);
+        }
     }
 
     /// Tells whether nothing at all is known of it, not even when it began.

@@ -48,6 +48,9 @@ impl Teller<'_> {
 
     /// Tells the phases that a sample shows to be over, and begins the one that it shows. Returns those that it does not show yet.
     pub(super) fn shown(&mut self, was_told: bool, pending: &mut Pending, count: usize, shown: &Process) {
+        if !was_told {
+            pending.round_off();
+        }
         let later = pending.phases.split_off(count);
         let phases = std::mem::replace(&mut pending.phases, later);
         if self.leaves_out(pending.entity) {
@@ -80,6 +83,9 @@ impl Teller<'_> {
         let Some(mut pending) = life.pending else { return };
         if self.leaves_out(pending.entity) || life.missed > 0 {
             return;
+        }
+        if life.told.is_none() {
+            pending.round_off();
         }
         if let (Some(who), Some(phase)) = (&ending.who, pending.phases.last_mut()) {
             phase.exited(who);
