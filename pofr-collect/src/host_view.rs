@@ -142,6 +142,21 @@ impl HostView {
         self.excluded.read().unwrap_or_else(PoisonError::into_inner).contains(&(pid, start))
     }
 
+    /// Tells whether the process that has the number now, or had it, is left out.
+    #[must_use]
+    pub fn excludes(&self, pid: Pid) -> bool {
+        let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
+        excluded.range((pid, StartTicks(0))..).next().is_some_and(|(excluded, _)| *excluded == pid)
+    }
+
+    /// Forgets a process that was left out and is gone.
+    pub fn release(&self, pid: Pid) {
+        self.excluded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(excluded, _)| *excluded != pid);
+    }
+
     /// Returns the processes that are left out.
     #[must_use]
     pub fn excluded(&self) -> Vec<Pid> {

@@ -6,7 +6,7 @@ mod stream;
 
 use pofr_collect::{
     HostView, Recorder, Registry,
-    events::{Refused, SocketEvents},
+    events::SocketEvents,
     samplers::{Context, HostSampler},
 };
 use pofr_core::{
@@ -250,8 +250,7 @@ fn a_source_that_the_kernel_refuses_is_named_in_every_bundle() {
     let cause = std::io::Error::from_raw_os_error(1);
     let error = CollectError::Unavailable { what: "sock_diag destroy groups: cannot join".to_owned(), cause };
     let host = HostSampler::new(&Context::new(view.clone()));
-    let registry =
-        Registry::empty().sampler(host).event_source(Refused::new("socket-events", error).unwrap());
+    let registry = Registry::empty().sampler(host).offer("socket-events", Err(error));
     let (memory, _) = stream::record(view, registry, settings(20_000, 200_000), 500);
     let bundles = memory.bundles();
     assert!(bundles.len() >= 2);

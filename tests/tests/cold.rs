@@ -77,7 +77,12 @@ fn record(dir: &Path) -> Done {
         }
     };
     let spool = Spool::open(&view, SpoolSettings::beside(dir)).unwrap();
-    let settings = Settings { interval_micros: 50_000, bundle_micros: 400_000, exclude_self: true };
+    let settings = Settings {
+        interval_micros: 50_000,
+        bundle_micros: 400_000,
+        exclude_self: true,
+        ..Settings::default()
+    };
     let mut recorder = Recorder::new(view, registry, settings, spool).unwrap();
     let at = watched.clone();
     let doing = std::thread::spawn(move || {

@@ -51,12 +51,8 @@ pub(crate) struct Kept {
 }
 
 /// Gives up everything that recording does not need, becomes `user`, and makes sure that there is no way back.
-pub(crate) fn drop_all(user: Option<&User>, watches: bool) -> anyhow::Result<Kept> {
-    let mut wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
-    if watches {
-        // fanotify_init(2) asks for it, for marks on whole filesystems.
-        wanted |= CapabilitySet::SYS_ADMIN;
-    }
+pub(crate) fn drop_all(user: Option<&User>) -> anyhow::Result<Kept> {
+    let wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
     raise_limits();
     let before = capabilities(None).context("cannot read the capabilities")?;
     let kept = before.permitted & wanted;
@@ -84,10 +80,7 @@ pub(crate) fn drop_all(user: Option<&User>, watches: bool) -> anyhow::Result<Kep
         bail!("the kernel did not take the capabilities away");
     }
     let has = |one: &CapabilitySet| kept.contains(*one);
-    let mut names: Vec<_> = NEEDED.iter().filter(|(one, ..)| has(one)).map(|(_, name, _)| *name).collect();
-    if kept.contains(CapabilitySet::SYS_ADMIN) {
-        names.push("CAP_SYS_ADMIN");
-    }
+    let names = NEEDED.iter().filter(|(one, ..)| has(one)).map(|(_, name, _)| *name).collect();
     let missing = NEEDED.iter().filter(|(one, ..)| !has(one));
     Ok(Kept { names, missing: missing.map(|(_, name, what)| format!("without {name} {what}")).collect() })
 }

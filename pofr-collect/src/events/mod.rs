@@ -1,16 +1,17 @@
-//! Event sources: waiting for them, draining them, counting what they lose.
+//! Event sources: one file or folder each, and a line in [`BUILT_IN`]; waiting for them, draining them, counting what they lose.
 //!
-//! None is built in yet; a program adds its own through [`Registry::event_source`](crate::Registry::event_source). A source that
-//! breaks is dropped, and every bundle from then on says so at its head in a thin gap: the samples go on without it.
+//! A source that the kernel refuses when it is made, or that breaks, is left out, and every bundle from then on says so at its head
+//! in a thin gap: the samples go on without it.
 
 pub mod files;
-mod refused;
+mod process;
 pub mod sockets;
 
 pub use files::{FileEvents, Watch};
-pub use refused::Refused;
+pub use process::ProcessEvents;
 pub use sockets::SocketEvents;
 
+use crate::HostView;
 use pofr_core::{
     EventSource, Source,
     collector::{CollectError, Notice, Observation},
@@ -18,6 +19,12 @@ use pofr_core::{
     time::WallMicros,
 };
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
+
+/// The event sources of this crate. Only a live host has any.
+pub const BUILT_IN: [Make; 2] = [process::make, sockets::make];
+
+/// Makes an event source: its name, and the source or why there is none.
+pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);
 
 /// The event sources of a recorder.
 pub(crate) struct EventSources {
@@ -29,8 +36,9 @@ pub(crate) struct EventSources {
 }
 
 impl EventSources {
-    pub(crate) fn new(sources: Vec<Box<dyn EventSource>>) -> Self {
-        Self { working: sources, broken: Vec::new(), losses: BTreeMap::new(), losses_ever: BTreeMap::new() }
+    /// Makes them of those that work, and of the names of those that do not with what they said.
+    pub(crate) fn new(working: Vec<Box<dyn EventSource>>, broken: Vec<(String, String)>) -> Self {
+        Self { working, broken, losses: BTreeMap::new(), losses_ever: BTreeMap::new() }
     }
 
     /// Returns the descriptors to wait on.
@@ -100,7 +108,7 @@ fn standing(name: &str, why: &str, from: WallMicros) -> Gap {
     Gap {
         source: None,
         severity: Severity::Thin,
-        reason: crate::recorder::reason(format!("event source {name} is broken: {why}")),
+        reason: crate::recorder::reason(format!("event source {name} does not work: {why}")),
         from,
         to: None,
         lost: None,

@@ -157,8 +157,8 @@ impl<S: Sink> Recorder<S> {
             view.exclude_self();
         }
         let alarm = Alarm::new().map_err(|cause| RecordError::System { what: "make a timer", cause })?;
-        let Registry { samplers, event_sources } = registry;
-        let events = EventSources::new(event_sources);
+        let Registry { samplers, event_sources, refused } = registry;
+        let events = EventSources::new(event_sources, refused);
         let slots = samplers.into_iter().map(Slot::new).collect();
         Ok(Self {
             view,

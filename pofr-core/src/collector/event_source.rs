@@ -16,7 +16,7 @@ pub enum Notice {
     Began(Fact, WallMicros),
     /// A fact ended: whichever live fact is the same as this one, with what its details now say.
     Ended(Fact, WallMicros),
-    /// A fact came and went.
+    /// A fact came and went. One that is live did not: then this says nothing.
     Passed {
         /// The fact.
         fact: Fact,

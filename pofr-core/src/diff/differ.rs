@@ -156,6 +156,8 @@ impl Differ {
     pub fn notice(&mut self, notice: Notice) -> Result<Vec<Record>, DiffError> {
         Ok(match notice {
             Notice::Lost(gap) => vec![Record::Gap(gap)],
+            // What is live has not passed; its own end will be told.
+            Notice::Passed { fact, .. } if self.is_live(&fact) => Vec::new(),
             Notice::Passed { fact, began, ended } => {
                 vec![Record::Event(Event::Passed { fact, began, ended })]
             }

@@ -15,7 +15,11 @@ use crate::{
     user::User,
 };
 use anyhow::Context as _;
-use pofr_collect::{Budget, HostView, Recorder, Registry, Settings, Spool, SpoolSettings, Stop, Summary};
+use pofr_collect::{
+    Budget, HostView, RealTime, Recorder, Registry, Settings, Spool, SpoolSettings, Stop, Summary,
+    events::{FileEvents, Watch, files::NAME as FILE_EVENTS},
+};
+use pofr_core::{EventSource, collector::CollectError};
 use std::{
     path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -40,11 +44,19 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     signals::block()?;
-    let mut kept = privileges::drop_all(user.as_ref(), !plan.watch.is_empty())?;
+    let view = HostView::live()?;
+    // To begin to watch takes a capability that is not kept; the other sources have threads, which must not keep any.
+    let files = watch_files(&plan, &view);
+    // What makes the thread that must be quick has the priority until then; that is refused is said by the thread.
+    let priority = RealTime::take();
+    let mut kept = privileges::drop_all(user.as_ref())?;
+    let (name, files) = files;
+    let registry = Registry::built_in(&view).offer(name, files);
+    drop(priority);
     kept.missing.extend(facilities::missing());
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
     let run_dir = plan.run_dir.clone();
-    let result = record(plan, kept, args.detached.then_some(log));
+    let result = record(plan, view, registry, kept, args.detached.then_some(log));
     end(&run_dir, result, lock, args.detached)
 }
 
@@ -70,15 +82,31 @@ fn already(run: &RunDir) -> anyhow::Result<String> {
     })
 }
 
+/// An event source, or why it cannot be had.
+type Offer = (&'static str, Result<Box<dyn EventSource>, CollectError>);
+
+/// Begins to watch the files that matter on every machine, and those that were named.
+fn watch_files(plan: &Plan, view: &HostView) -> Offer {
+    let named = plan.watch.iter().map(Watch::changes);
+    let watches = Watch::sensitive(view).into_iter().chain(named).collect();
+    let source = FileEvents::open(view, watches);
+    (FILE_EVENTS, source.map(|source| Box::new(source) as Box<dyn EventSource>))
+}
+
 /// What a recording came to: its counts, and the last bundle's name.
 type Outcome = (Summary, Option<String>);
 
 /// Records until asked to end.
-fn record(plan: Plan, kept: privileges::Kept, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
+fn record(
+    plan: Plan,
+    view: HostView,
+    registry: Registry,
+    kept: privileges::Kept,
+    log: Option<PathBuf>,
+) -> anyhow::Result<Outcome> {
     let stop = Stop::new().context("cannot make a stop")?;
     signals::tell(stop.clone())?;
-    let view = HostView::live()?;
-    let registry = Registry::built_in(&view).without(&plan.without)?;
+    let registry = registry.without(&plan.without)?;
     let spool = SpoolSettings {
         state_dir: plan.state.clone(),
         max_bytes: Some(plan.spool_cap),

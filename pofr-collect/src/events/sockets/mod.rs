@@ -73,6 +73,11 @@ pub struct SocketEvents {
     early: Vec<(Gone, WallMicros)>,
 }
 
+/// Makes the source for the registry.
+pub(super) fn make(view: &HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>) {
+    (NAME, SocketEvents::open(view).map(|source| Box::new(source) as Box<dyn EventSource>))
+}
+
 impl SocketEvents {
     /// Joins the groups. It takes CAP_NET_ADMIN to be heard in them, and for a queue of the size that a storm needs.
     ///

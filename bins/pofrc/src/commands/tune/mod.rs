@@ -26,7 +26,7 @@ const BUNDLE: Duration = Duration::from_secs(45);
 pub(super) fn run(args: &Tune) -> anyhow::Result<Exit> {
     signals::block()?;
     // What is measured is what a recorder would do, with what a recorder keeps.
-    let mut missing = privileges::drop_all(None, false)?.missing;
+    let mut missing = privileges::drop_all(None)?.missing;
     missing.extend(facilities::missing());
     let stop = Stop::new().context("cannot make a stop")?;
     signals::tell(stop.clone())?;
