@@ -67,9 +67,9 @@ The configuration has the long names of these options as its keys, such as
 The command line goes before it. It is read at the start only: SIGHUP, like
 SIGTERM and SIGINT, seals the bundle and ends the recording.
 
-Root keeps CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_NET_ADMIN, and with
---watch CAP_SYS_ADMIN; all else is given up for good. It stays user 0 unless
---user is given; then run directory, spool and state become that user's.";
+Root keeps CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_NET_ADMIN; all else is
+given up for good. It stays user 0 unless --user is given; then run directory,
+spool and state become that user's.";
 
 /// Record this machine from now on, into the spool
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use crate::{
     places::make_private,
     plan::Plan,
     privileges,
-    report::short,
+    report::{short, wrapped},
     run_dir::{Ended, Lock, RunDir, remove},
     signals, units,
     user::User,
@@ -40,11 +40,10 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     signals::block()?;
-    let mut kept = privileges::drop_all(user.as_ref(), !plan.watch.is_empty())?;
-    kept.missing.extend(facilities::missing());
+    let opening = privileges::drop_most(user.as_ref(), !plan.watch.is_empty())?;
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
     let run_dir = plan.run_dir.clone();
-    let result = record(plan, kept, args.detached.then_some(log));
+    let result = record(plan, opening, args.detached.then_some(log));
     end(&run_dir, result, lock, args.detached)
 }
 
@@ -74,11 +73,13 @@ fn already(run: &RunDir) -> anyhow::Result<String> {
 type Outcome = (Summary, Option<String>);
 
 /// Records until asked to end.
-fn record(plan: Plan, kept: privileges::Kept, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
-    let stop = Stop::new().context("cannot make a stop")?;
-    signals::tell(stop.clone())?;
+fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
     let view = HostView::live()?;
     let registry = Registry::built_in(&view).without(&plan.without)?;
+    let mut kept = opening.drop_rest()?;
+    kept.missing.extend(facilities::missing());
+    let stop = Stop::new().context("cannot make a stop")?;
+    signals::tell(stop.clone())?;
     let spool = SpoolSettings {
         state_dir: plan.state.clone(),
         max_bytes: Some(plan.spool_cap),
@@ -117,9 +118,7 @@ fn begun(live: &Live) {
     println!("recording: process {}, a sample every {interval}", report.pid);
     println!("no server is registered: bundles wait in {}", report.spool.dir.display());
     println!("beyond {} the oldest go", units::bytes(report.spool.bytes_max));
-    for note in &report.notes {
-        println!("note: {note}");
-    }
+    report.notes.iter().for_each(|note| print!("{}", wrapped("note:", note)));
 }
 
 /// Writes down how it ended.

@@ -26,16 +26,17 @@ const BUNDLE: Duration = Duration::from_secs(45);
 pub(super) fn run(args: &Tune) -> anyhow::Result<Exit> {
     signals::block()?;
     // What is measured is what a recorder would do, with what a recorder keeps.
-    let mut missing = privileges::drop_all(None, false)?.missing;
-    missing.extend(facilities::missing());
-    let stop = Stop::new().context("cannot make a stop")?;
-    signals::tell(stop.clone())?;
+    let opening = privileges::drop_most(None, false)?;
     let view = HostView::live()?;
     let tally = Arc::new(Mutex::new(Tally::default()));
     let registry = Registry::built_in(&view).wrapped(
         |sampler| Box::new(Measured::new(sampler, tally.clone())),
         |source| Box::new(Measured::new(source, tally.clone())),
     );
+    let mut missing = opening.drop_rest()?.missing;
+    missing.extend(facilities::missing());
+    let stop = Stop::new().context("cannot make a stop")?;
+    signals::tell(stop.clone())?;
     let settings = Settings {
         interval_micros: u64::try_from(args.interval.as_micros()).unwrap_or(u64::MAX),
         // One bundle, whatever the time: its beginning is counted apart.
