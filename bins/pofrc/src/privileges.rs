@@ -1,7 +1,9 @@
 //! Privileges: what the recorder keeps of root's power, and how it gives up the rest for good.
 //!
-//! It is done in the main thread before any other is started, since capabilities belong to threads, and before sources are opened:
-//! what they need is among what is kept, but for real-time priority, which RLIMIT_RTPRIO allows instead of CAP_SYS_NICE.
+//! It is done in two steps, since capabilities belong to threads. First, before any other thread is started and anything is opened, goes all
+//! that neither recording nor the opening of its sources needs. Then, once they are open, goes what only that needed:
+//! CAP_SYS_ADMIN for fanotify_init(2), and CAP_SYS_NICE for real-time priority where RLIMIT_RTPRIO does not allow it. The threads that
+//! sources start come after both.
 //!
 //! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest, user 0 can
 //! still change what belongs to user 0, the recorder's own files among them. With a user of its own it cannot even that.
@@ -32,7 +34,7 @@ const NEEDED: [(CapabilitySet, &str, &str); 3] = [
     (
         CapabilitySet::NET_ADMIN,
         "CAP_NET_ADMIN",
-        "the kernel does not tell what ran, began or ended: everything is read at every sample, what lives shorter is missed",
+        "the kernel does not tell what ran since the last sample: everything is read at every one",
     ),
 ];
 
@@ -50,12 +52,20 @@ pub(crate) struct Kept {
     pub(crate) missing: Vec<String>,
 }
 
-/// Gives up everything that recording does not need, becomes `user`, and makes sure that there is no way back.
-pub(crate) fn drop_all(user: Option<&User>) -> anyhow::Result<Kept> {
+/// What is left between the two steps: enough to open the sources.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    needed: CapabilitySet,
+}
+
+/// Gives up everything that neither recording nor opening its sources needs, becomes `user`, and makes sure that there is no way back.
+pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
     let wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
-    raise_limits();
+    let mut opening = wanted | CapabilitySet::SYS_ADMIN;
+    if !raise_limits() {
+        opening |= CapabilitySet::SYS_NICE;
+    }
     let before = capabilities(None).context("cannot read the capabilities")?;
-    let kept = before.permitted & wanted;
     // Without CAP_SETPCAP, as an ordinary user is, the bounding set stays: no_new_privs makes it idle.
     if before.effective.contains(CapabilitySet::SETPCAP) {
         let bits = CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED;
@@ -72,21 +82,35 @@ pub(crate) fn drop_all(user: Option<&User>) -> anyhow::Result<Kept> {
         user.become_it()?;
     }
     clear_ambient_capability_set().context("cannot clear the ambient capabilities")?;
-    let left = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, left).context("cannot give up capabilities")?;
+    keep(before.permitted & opening)?;
     set_no_new_privs(true).context("cannot forbid new privileges")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot forbid core dumps")?;
+    Ok(Opening { needed: before.permitted & wanted })
+}
+
+impl Opening {
+    /// Gives up what only the opening of sources needed.
+    pub(crate) fn drop_rest(self) -> anyhow::Result<Kept> {
+        keep(self.needed)?;
+        let has = |one: &CapabilitySet| self.needed.contains(*one);
+        let names = NEEDED.iter().filter(|(one, ..)| has(one)).map(|(_, name, _)| *name).collect();
+        let missing = NEEDED.iter().filter(|(one, ..)| !has(one));
+        Ok(Kept { names, missing: missing.map(|(_, name, what)| format!("without {name} {what}")).collect() })
+    }
+}
+
+/// Keeps these capabilities in this thread, and makes sure that it has no other.
+fn keep(kept: CapabilitySet) -> anyhow::Result<()> {
+    let left = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, left).context("cannot give up capabilities")?;
     if capabilities(None).context("cannot read the capabilities")? != left {
         bail!("the kernel did not take the capabilities away");
     }
-    let has = |one: &CapabilitySet| kept.contains(*one);
-    let names = NEEDED.iter().filter(|(one, ..)| has(one)).map(|(_, name, _)| *name).collect();
-    let missing = NEEDED.iter().filter(|(one, ..)| !has(one));
-    Ok(Kept { names, missing: missing.map(|(_, name, what)| format!("without {name} {what}")).collect() })
+    Ok(())
 }
 
-/// Takes the limits that are wanted, as far as they are to be had; what is refused shows in what the sources say.
-fn raise_limits() {
+/// Takes the limits that are wanted, as far as they are to be had; tells whether real-time priority is allowed by one of them.
+fn raise_limits() -> bool {
     let limit = |resource, least: u64| {
         let now = getrlimit(resource);
         let wanted = Rlimit {
@@ -100,4 +124,5 @@ fn raise_limits() {
     let priority = Some(REAL_TIME_PRIORITY);
     let _ = setrlimit(Resource::Rtprio, Rlimit { current: priority, maximum: priority });
     limit(Resource::Nofile, DESCRIPTORS);
+    getrlimit(Resource::Rtprio).current.is_none_or(|priority| priority > 0)
 }

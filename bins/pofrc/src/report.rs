@@ -83,7 +83,7 @@ pub(crate) struct LastBundle {
 impl Report {
     /// Writes the report for a person, in lines of up to 80 columns where names and paths allow.
     pub(crate) fn text(&self) -> String {
-        let mut text = Text::default();
+        let mut text = Text::new(11);
         let with = match self.capabilities.as_slice() {
             [] => "no capability".to_owned(),
             some => some.iter().map(|name| name.trim_start_matches("CAP_")).collect::<Vec<_>>().join(", "),
@@ -110,7 +110,7 @@ impl Report {
         for note in &self.notes {
             text.line("note", note);
         }
-        text.0
+        text.said
     }
 
     fn samples(&self, text: &mut Text) {
@@ -194,21 +194,34 @@ pub(crate) fn short(name: &str) -> String {
     }
 }
 
-/// Lines of a label and what is said of it, broken between words.
-#[derive(Debug, Default)]
-struct Text(String);
+/// Writes a label and what is said of it, in lines of up to 80 columns, broken between words.
+pub(crate) fn wrapped(label: &str, said: &str) -> String {
+    let mut text = Text::new(label.chars().count() + 1);
+    text.line(label, said);
+    text.said
+}
+
+/// Lines of labels and what is said of them.
+#[derive(Debug)]
+struct Text {
+    said: String,
+    label: usize,
+}
 
 impl Text {
+    fn new(label: usize) -> Self {
+        Self { said: String::new(), label }
+    }
+
     fn line(&mut self, label: &str, said: &str) {
         const COLUMNS: usize = 80;
-        const LABEL: usize = 11;
-        let mut line = format!("{label:LABEL$}");
+        let mut line = format!("{label:0$}", self.label);
         let mut is_empty = true;
         for word in said.split(' ') {
             if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-                self.0 += &line;
-                self.0.push('\n');
-                (line, is_empty) = (" ".repeat(LABEL), true);
+                self.said += &line;
+                self.said.push('\n');
+                (line, is_empty) = (" ".repeat(self.label), true);
             }
             if !is_empty {
                 line.push(' ');
@@ -216,8 +229,8 @@ impl Text {
             line += word;
             is_empty = false;
         }
-        self.0 += line.trim_end();
-        self.0.push('\n');
+        self.said += line.trim_end();
+        self.said.push('\n');
     }
 }
 
@@ -227,13 +240,10 @@ mod tests {
 
     #[test]
     fn lines_are_broken_between_words() {
-        let mut text = Text::default();
-        text.line("note", &"word ".repeat(30));
-        assert!(text.0.lines().all(|line| line.chars().count() <= 80), "{}", text.0);
-        assert!(
-            text.0.starts_with("note       word word")
-                && text.0.lines().nth(1).is_some_and(|l| l.starts_with("           word"))
-        );
+        let text = wrapped("note:", &"word ".repeat(30));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.starts_with("note: word word"), "{text}");
+        assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("      word")), "{text}");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) struct Run<'a, S: Sink> {
     differ: Differ,
     late: Late,
     budget: budget::Watch,
+    /// CPU of this thread when the samplers were asked last, µs.
+    asked_at: u64,
     /// What must be said first, of the time before this run.
     before: Option<Gap>,
     /// The last tick's stamp.
@@ -72,6 +74,7 @@ impl<'a, S: Sink> Run<'a, S> {
         let budget = budget::Watch::new(&settings.budget, settings.interval_micros, &*recorder.meter);
         Self {
             budget,
+            asked_at: 0,
             recorder,
             id,
             differ: Differ::default(),
@@ -114,9 +117,9 @@ impl<'a, S: Sink> Run<'a, S> {
                     }
                     let slept = schedule.arrive(self.recorder.view.clock.boot_micros());
                     self.late.skip(slept);
-                    let (before, cpu_before) = (self.last, self.recorder.meter.cpu_micros());
+                    let before = self.last;
                     self.tick()?;
-                    schedule.take_every(self.keep_to_budget(before, cpu_before)?);
+                    schedule.take_every(self.keep_to_budget(before)?);
                     let now = self.recorder.view.clock.boot_micros();
                     let skipped = schedule.advance(now);
                     self.recorder.summary.skipped += slept + skipped;
@@ -151,6 +154,7 @@ impl<'a, S: Sink> Run<'a, S> {
         if self.opened.is_some() {
             self.write_notices(std::mem::take(&mut notices))?;
         }
+        self.asked_at = self.recorder.meter.thread_micros();
         let age = self.opened.map(|opened| boot_micros - opened);
         let roll = self.overfull
             || self.recorder.sink.is_full()

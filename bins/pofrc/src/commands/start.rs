@@ -9,7 +9,7 @@ use crate::{
     places::make_private,
     plan::Plan,
     privileges,
-    report::short,
+    report::{short, wrapped},
     run_dir::{Ended, Lock, RunDir, remove},
     signals, units,
     user::User,
@@ -44,19 +44,10 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     signals::block()?;
-    let view = HostView::live()?;
-    // To begin to watch takes a capability that is not kept; the other sources have threads, which must not keep any.
-    let files = watch_files(&plan, &view);
-    // What makes the thread that must be quick has the priority until then; that is refused is said by the thread.
-    let priority = RealTime::take();
-    let mut kept = privileges::drop_all(user.as_ref())?;
-    let (name, files) = files;
-    let registry = Registry::built_in(&view).offer(name, files);
-    drop(priority);
-    kept.missing.extend(facilities::missing());
+    let opening = privileges::drop_most(user.as_ref())?;
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
     let run_dir = plan.run_dir.clone();
-    let result = record(plan, view, registry, kept, args.detached.then_some(log));
+    let result = record(plan, opening, args.detached.then_some(log));
     end(&run_dir, result, lock, args.detached)
 }
 
@@ -82,11 +73,8 @@ fn already(run: &RunDir) -> anyhow::Result<String> {
     })
 }
 
-/// An event source, or why it cannot be had.
-type Offer = (&'static str, Result<Box<dyn EventSource>, CollectError>);
-
 /// Begins to watch the files that matter on every machine, and those that were named.
-fn watch_files(plan: &Plan, view: &HostView) -> Offer {
+fn watch_files(plan: &Plan, view: &HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>) {
     let named = plan.watch.iter().map(Watch::changes);
     let watches = Watch::sensitive(view).into_iter().chain(named).collect();
     let source = FileEvents::open(view, watches);
@@ -97,16 +85,17 @@ fn watch_files(plan: &Plan, view: &HostView) -> Offer {
 type Outcome = (Summary, Option<String>);
 
 /// Records until asked to end.
-fn record(
-    plan: Plan,
-    view: HostView,
-    registry: Registry,
-    kept: privileges::Kept,
-    log: Option<PathBuf>,
-) -> anyhow::Result<Outcome> {
+fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
+    let view = HostView::live()?;
+    let (name, files) = watch_files(&plan, &view);
+    // The thread that must be quick inherits its priority; made after the last right is given up, it has none to give up.
+    let priority = RealTime::take();
+    let mut kept = opening.drop_rest()?;
+    let registry = Registry::built_in(&view).offer(name, files).without(&plan.without)?;
+    drop(priority);
+    kept.missing.extend(facilities::missing());
     let stop = Stop::new().context("cannot make a stop")?;
     signals::tell(stop.clone())?;
-    let registry = registry.without(&plan.without)?;
     let spool = SpoolSettings {
         state_dir: plan.state.clone(),
         max_bytes: Some(plan.spool_cap),
@@ -145,9 +134,7 @@ fn begun(live: &Live) {
     println!("recording: process {}, a sample every {interval}", report.pid);
     println!("no server is registered: bundles wait in {}", report.spool.dir.display());
     println!("beyond {} the oldest go", units::bytes(report.spool.bytes_max));
-    for note in &report.notes {
-        println!("note: {note}");
-    }
+    report.notes.iter().for_each(|note| print!("{}", wrapped("note:", note)));
 }
 
 /// Writes down how it ended.

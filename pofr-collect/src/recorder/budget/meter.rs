@@ -8,11 +8,16 @@ pub trait Meter: Send {
     /// Returns the CPU time of the whole process, user and system, µs.
     fn cpu_micros(&self) -> u64;
 
+    /// Returns the CPU time of the calling thread alone, µs.
+    fn thread_micros(&self) -> u64 {
+        self.cpu_micros()
+    }
+
     /// Returns the resident memory, bytes; `None` where it cannot be told.
     fn resident_bytes(&self) -> Option<u64>;
 }
 
-/// The kernel's account: `CLOCK_PROCESS_CPUTIME_ID` (clock_gettime(2)) and `/proc/self/statm` (proc(5)).
+/// The kernel's account: `CLOCK_PROCESS_CPUTIME_ID`, `CLOCK_THREAD_CPUTIME_ID` (clock_gettime(2)) and `/proc/self/statm` (proc(5)).
 #[derive(Debug)]
 pub struct ProcessMeter {
     statm: Option<File>,
@@ -34,8 +39,11 @@ impl Default for ProcessMeter {
 
 impl Meter for ProcessMeter {
     fn cpu_micros(&self) -> u64 {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
+        micros(ClockId::ProcessCPUTime)
+    }
+
+    fn thread_micros(&self) -> u64 {
+        micros(ClockId::ThreadCPUTime)
     }
 
     fn resident_bytes(&self) -> Option<u64> {
@@ -43,6 +51,11 @@ impl Meter for ProcessMeter {
         let length = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
         Some(pages(&text[..length])? * rustix::param::page_size() as u64)
     }
+}
+
+fn micros(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
 }
 
 /// Reads the resident pages: `1296 430 380 12 0 210 0`, the second number.

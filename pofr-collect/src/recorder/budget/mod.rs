@@ -83,22 +83,21 @@ impl Watch {
         self.pace.describe()
     }
 
-    /// Takes note of the tick at `stamp`, the one after `before`, which began when the process had used `cpu_before` and ends at
-    /// `boot_micros`.
+    /// Takes note of the tick at `stamp`, the one after `before`, which took `tick_micros` of its thread and ends at `boot_micros`.
     pub(super) fn ticked(
         &mut self,
         before: Option<WallMicros>,
         stamp: WallMicros,
-        cpu_before: u64,
+        tick_micros: u64,
         boot_micros: i64,
         meter: &dyn Meter,
     ) -> Measures {
         let cpu = meter.cpu_micros();
-        let rest = cpu_before.saturating_sub(self.cpu_after);
+        let rest = cpu.saturating_sub(self.cpu_after).saturating_sub(tick_micros);
         self.cpu_after = cpu;
         let mut gaps: Vec<_> = self.stretched(before, stamp).into_iter().collect();
         let was = self.pace.every();
-        let every = self.pace.spent(boot_micros, cpu.saturating_sub(cpu_before), rest);
+        let every = self.pace.spent(boot_micros, tick_micros, rest);
         if every != was {
             tracing::info!("{}", self.pace.describe().unwrap_or_else(|| "within the CPU budget".to_owned()));
             // The next piece has another reason.
@@ -156,11 +155,11 @@ mod tests {
         let mut watch = Watch::new(&budget, 100_000, &meter);
         let (mut gaps, mut boot, mut last) = (Vec::new(), 0, None);
         for tick in 0..200 {
-            let before = meter.cpu_micros();
             // A fifth of a core at first, nearly nothing later.
-            meter.0.fetch_add(if tick < 100 { 20_000 } else { 100 }, Ordering::Relaxed);
+            let cost = if tick < 100 { 20_000 } else { 100 };
+            meter.0.fetch_add(cost, Ordering::Relaxed);
             let stamp = WallMicros(boot);
-            let measures = watch.ticked(last, stamp, before, boot, &meter);
+            let measures = watch.ticked(last, stamp, cost, boot, &meter);
             gaps.extend(measures.gaps);
             last = Some(stamp);
             boot += 100_000 * measures.every;

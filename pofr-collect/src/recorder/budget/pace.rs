@@ -1,7 +1,7 @@
 //! The pace: at which multiples of the interval ticks are taken, so that they fit into the CPU budget.
 //!
-//! A tick costs what the process used while it ran; what it used between ticks is the events' and does not shrink with a longer
-//! interval. With c for the mean tick and r for the rest per time, an interval of c / (share - r) fits. Where events alone use more
+//! A tick costs what its thread used from when the samplers are asked; what else the process used is the events' and does not shrink
+//! with a longer interval. With c for the mean tick and r for the rest per time, an interval of c / (share - r) fits. Where events alone use more
 //! than three quarters of the share no interval would, and ticks have the last quarter.
 
 use super::Budget;

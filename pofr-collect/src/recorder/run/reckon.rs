@@ -6,11 +6,13 @@ use pofr_core::{Sink, time::WallMicros};
 use std::collections::BTreeMap;
 
 impl<S: Sink> Run<'_, S> {
-    /// Compares what the tick after `before` cost with the budget, does what that asks for, and returns the new pace.
-    pub(super) fn keep_to_budget(&mut self, before: Option<WallMicros>, cpu_before: u64) -> Outcome<i64, S> {
+    /// Compares what the tick after `before` cost, which is over, with the budget, does what that asks for, and returns the new pace.
+    pub(super) fn keep_to_budget(&mut self, before: Option<WallMicros>) -> Outcome<i64, S> {
         let Some(stamp) = self.last else { return Ok(1) };
         let boot_micros = self.recorder.view.clock.boot_micros();
-        let measures = self.budget.ticked(before, stamp, cpu_before, boot_micros, &*self.recorder.meter);
+        let meter = &*self.recorder.meter;
+        let cost = meter.thread_micros().saturating_sub(self.asked_at);
+        let measures = self.budget.ticked(before, stamp, cost, boot_micros, meter);
         for gap in measures.gaps {
             self.write_gap(gap)?;
         }

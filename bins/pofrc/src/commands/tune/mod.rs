@@ -8,7 +8,7 @@ use crate::{cli::Tune, exit::Exit, facilities, privileges, signals};
 use anyhow::Context as _;
 use measured::{Measured, Tally};
 use pofr_collect::{
-    HostView, Recorder, Registry, Settings, Stop,
+    HostView, RealTime, Recorder, Registry, Settings, Stop,
     recorder::{Meter as _, Observer, ProcessMeter, Tick},
 };
 use pofr_core::{Source, diff::Shown, time::WallMicros};
@@ -26,16 +26,19 @@ const BUNDLE: Duration = Duration::from_secs(45);
 pub(super) fn run(args: &Tune) -> anyhow::Result<Exit> {
     signals::block()?;
     // What is measured is what a recorder would do, with what a recorder keeps.
-    let mut missing = privileges::drop_all(None)?.missing;
-    missing.extend(facilities::missing());
-    let stop = Stop::new().context("cannot make a stop")?;
-    signals::tell(stop.clone())?;
+    let opening = privileges::drop_most(None)?;
     let view = HostView::live()?;
     let tally = Arc::new(Mutex::new(Tally::default()));
+    let priority = RealTime::take();
+    let mut missing = opening.drop_rest()?.missing;
     let registry = Registry::built_in(&view).wrapped(
         |sampler| Box::new(Measured::new(sampler, tally.clone())),
         |source| Box::new(Measured::new(source, tally.clone())),
     );
+    drop(priority);
+    missing.extend(facilities::missing());
+    let stop = Stop::new().context("cannot make a stop")?;
+    signals::tell(stop.clone())?;
     let settings = Settings {
         interval_micros: u64::try_from(args.interval.as_micros()).unwrap_or(u64::MAX),
         // One bundle, whatever the time: its beginning is counted apart.

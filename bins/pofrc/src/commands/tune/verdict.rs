@@ -1,7 +1,7 @@
 //! The verdict: what was measured, and what follows for other intervals.
 
 use super::{BUNDLE, Readings, measured::Tally, weighed::Weight};
-use crate::{cli::Tune, units};
+use crate::{cli::Tune, report::wrapped, units};
 use pofr_collect::Summary;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
@@ -209,7 +209,7 @@ impl Verdict {
         if self.between_share > self.max_cpu_share * (1.0 - LEAST_PART) {
             writeln!(out, "though events alone take {}", units::percent(self.between_share))?;
         }
-        self.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+        self.notes.iter().try_for_each(|note| out.write_str(&wrapped("note:", note)))
     }
 
     /// The share of a core that samples took, events left out.
