@@ -1,7 +1,8 @@
 //! Glances: when to look at which newborn process, and how closely.
 //!
-//! A process is looked at when it is made and when it runs a program, and again some ms later, when it has opened what it works
-//! with. Where there are too many for that, a brief look is taken at each, so that at least their arguments are known.
+//! A process is looked at as soon as it runs a program, and again some ms later, when it has opened what it works with. One that
+//! was just made is what its parent is, and is about to run a program as a rule: it is looked at some ms later only. Where there are
+//! too many for whole looks, brief ones are taken, so that at least their arguments are known.
 
 use super::{
     heard::Glance,
@@ -20,7 +21,7 @@ use std::collections::VecDeque;
 const AGAIN: [i64; 3] = [2_000, 10_000, 50_000];
 /// A span in which whole looks may take up so much time, µs: more, and new processes come too fast for them.
 const SPAN: i64 = 100_000;
-const SHARE: i64 = 10_000;
+const SHARE: i64 = 5_000;
 
 /// Looks at processes.
 #[derive(Debug)]
@@ -53,8 +54,8 @@ impl Glances {
         })
     }
 
-    /// Looks at a process that was made, or ran a program, at `since`; later looks follow.
-    pub(super) fn newborn(&mut self, pid: u32, since: Moment, closely: bool) -> Option<Glance> {
+    /// Looks at a process that ran a program at `since`; later looks follow.
+    pub(super) fn executed(&mut self, pid: u32, since: Moment, closely: bool) -> Option<Glance> {
         self.expect(pid, since);
         let glance = self.look(pid, closely);
         if let (Some(_), Some(young)) = (&glance, self.young.get_mut(&pid)) {

@@ -270,8 +270,7 @@ impl Listener {
         Ok(!is_all)
     }
 
-    /// Looks at who is new in a batch and has not exited in it, the newest first: that one lives most likely. Who has just been made
-    /// waits, if there is more to do: it is what its parent is.
+    /// Looks at who ran a program in a batch and has not exited in it, the newest first: that one lives most likely.
     fn look(&mut self, batch: &[Message]) -> HashMap<usize, Glance> {
         let mut done = HashSet::new();
         let mut glances = HashMap::new();
@@ -283,16 +282,11 @@ impl Listener {
                     done.insert(of.process);
                 }
                 What::Exec(of) if done.insert(of.process) => {
-                    let glance = self.glances.newborn(of.process, at, is_calm);
+                    let glance = self.glances.executed(of.process, at, is_calm);
                     glances.extend(glance.map(|glance| (index, glance)));
                 }
                 What::Fork { child, .. } if child.leads() && done.insert(child.process) => {
-                    if is_calm {
-                        let glance = self.glances.newborn(child.process, at, false);
-                        glances.extend(glance.map(|glance| (index, glance)));
-                    } else {
-                        self.glances.expect(child.process, at);
-                    }
+                    self.glances.expect(child.process, at);
                 }
                 _ => {}
             }

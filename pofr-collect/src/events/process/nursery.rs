@@ -37,6 +37,8 @@ const PATIENCE: u32 = 3;
 /// All processes, by their numbers.
 pub(super) struct Nursery {
     view: HostView,
+    /// The number of this very process.
+    own: u32,
     lives: HashMap<u32, Life>,
     /// Processes that are left out of the record because who made them is.
     ours: HashSet<u32>,
@@ -48,7 +50,8 @@ pub(super) struct Nursery {
 
 impl Nursery {
     pub(super) fn new(view: HostView) -> Self {
-        Self { view, lives: HashMap::new(), ours: HashSet::new(), ended: Vec::new(), lost: None }
+        let own = std::process::id();
+        Self { view, own, lives: HashMap::new(), ours: HashSet::new(), ended: Vec::new(), lost: None }
     }
 
     /// Takes note of what was heard.
@@ -164,7 +167,7 @@ impl Nursery {
     /// Tells whether what this process makes is left out of the record: what this very process makes is not, since a program that
     /// embeds the recorder may make what is to be recorded.
     fn is_ours(&self, pid: u32) -> bool {
-        pid != std::process::id() && (self.ours.contains(&pid) || self.view.excludes(Pid(pid)))
+        pid != self.own && (self.ours.contains(&pid) || self.view.excludes(Pid(pid)))
     }
 
     /// Takes a life out whose number is another's now.
