@@ -142,7 +142,7 @@ fn an_end_belongs_to_the_row_of_who_held_the_socket() {
     let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; read -r _ <&3", to.port());
     let mut child = Command::new("bash").args(["-c", &script]).spawn().unwrap();
     let (mut there, from) = listener.accept().unwrap();
-    let registry = Registry::built_in(&view).event_source(events);
+    let registry = Registry::samplers_only(&view).event_source(events);
     let memory = Memory::default();
     let mut recorder =
         Recorder::new(view.clone(), registry, settings(50_000, 10_000_000), memory.clone()).unwrap();
