@@ -116,8 +116,12 @@ impl Report {
     fn samples(&self, text: &mut Text) {
         let samples = &self.samples;
         let interval = units::span(Duration::from_micros(samples.interval_asked_us));
-        let rate = samples.rate_reached.map_or("not known yet".to_owned(), |rate| format!("{rate:.2}"));
-        text.line("samples", &format!("every {interval}; {rate} a second of {:.2}", samples.rate_asked));
+        let asked = samples.rate_asked;
+        let rate = match samples.rate_reached {
+            Some(rate) => format!("{rate:.2} a second of {asked:.2}"),
+            None => format!("{asked:.2} a second, if that is reached"),
+        };
+        text.line("samples", &format!("every {interval}; {rate}"));
         let late = match samples.skipped {
             0 => String::new(),
             skipped => format!(", {} late", units::count(skipped)),
@@ -145,9 +149,10 @@ impl Report {
 
     fn cost(&self, text: &mut Text) {
         let cost = &self.cost;
-        let cpu = cost.cpu_share.map_or("not known yet".to_owned(), units::percent);
-        let max = units::limit(cost.cpu_share_max);
-        text.line("CPU", &format!("{cpu} of a core in the last minute, at most {max}"));
+        let cpu = cost.cpu_share.map_or("not known yet".to_owned(), |share| {
+            format!("{} of a core in the last minute", units::percent(share))
+        });
+        text.line("CPU", &format!("{cpu}, at most {}", units::limit(cost.cpu_share_max)));
         if let Some(over) = &cost.over_budget {
             text.line("", over);
         }

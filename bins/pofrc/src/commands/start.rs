@@ -14,7 +14,7 @@ use crate::{
     signals, units,
     user::User,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use pofr_collect::{Budget, HostView, Recorder, Registry, Settings, Spool, SpoolSettings, Stop, Summary};
 use std::{
     path::PathBuf,
@@ -75,7 +75,7 @@ type Outcome = (Summary, Option<String>);
 /// Records until asked to end.
 fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
     let view = HostView::live()?;
-    let registry = Registry::built_in(&view).without(&plan.without)?;
+    let registry = sources(&view, &plan)?;
     let mut kept = opening.drop_rest()?;
     kept.missing.extend(facilities::missing());
     let stop = Stop::new().context("cannot make a stop")?;
@@ -109,6 +109,14 @@ fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> any
         .observed_by(live.observer(begun));
     let summary = recorder.run(&stop, None)?;
     Ok((summary, recorder.into_sink().last_bundle()))
+}
+
+/// Opens what the plan has recorded.
+fn sources(view: &HostView, plan: &Plan) -> anyhow::Result<Registry> {
+    if let Some(path) = plan.watch.first() {
+        bail!("cannot watch {}: this build has no source of file events", path.display());
+    }
+    Ok(Registry::built_in(view).without(&plan.without)?)
 }
 
 /// Says that it records, and what it lacks.
