@@ -95,7 +95,10 @@ impl Opening {
         let has = |one: &CapabilitySet| self.needed.contains(*one);
         let names = NEEDED.iter().filter(|(one, ..)| has(one)).map(|(_, name, _)| *name).collect();
         let missing = NEEDED.iter().filter(|(one, ..)| !has(one));
-        Ok(Kept { names, missing: missing.map(|(_, name, what)| format!("without {name} {what}")).collect() })
+        Ok(Kept {
+            names,
+            missing: missing.map(|(_, name, what)| format!("without {name}: {what}")).collect(),
+        })
     }
 }
 

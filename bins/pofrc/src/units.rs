@@ -66,6 +66,7 @@ pub(crate) fn span(span: Duration) -> String {
     let (micros, seconds) = (span.as_micros(), span.as_secs());
     let tenths = |value: f64| (value * 10.0).round() / 10.0;
     match seconds {
+        0 if micros == 0 => "0 s".to_owned(),
         0 if micros < 1_000 => format!("{micros} µs"),
         0 => format!("{} ms", tenths(micros as f64 / 1e3)),
         1..60 => format!("{} s", tenths(span.as_secs_f64())),

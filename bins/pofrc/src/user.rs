@@ -30,11 +30,22 @@ impl User {
     }
 
     /// Gives a directory of root's, and what is in it, to the user; one that is the user's already is left as it is, since there
-    /// the user could put links where root would follow.
+    /// the user could put links where root would follow. Nothing is given away that is not a recorder's: a server's record may lie in
+    /// the same directory as a client's state.
     pub(crate) fn own(&self, dir: &Path) -> anyhow::Result<()> {
         let owner = |dir: &Path| dir.symlink_metadata().map(|found| found.uid());
         if owner(dir).is_ok_and(|owner| owner == self.uid) {
             return Ok(());
+        }
+        let look = || format!("cannot list {}", dir.display());
+        for entry in std::fs::read_dir(dir).with_context(look)? {
+            let name = entry.with_context(look)?.file_name();
+            if !is_ours(&name.to_string_lossy()) {
+                bail!(
+                    "{} holds {name:?}: a recorder with a user of its own needs a directory of its own",
+                    dir.display()
+                );
+            }
         }
         self.give(dir).with_context(|| format!("cannot give {} to user {}", dir.display(), self.uid))
     }
@@ -64,6 +75,12 @@ impl User {
     }
 }
 
+/// Tells whether a recorder makes files of this name in its run directory, its spool or its state.
+fn is_ours(name: &str) -> bool {
+    let names = [".open", "lock", "state.json", "state.new", "last.json", "last.json.new"];
+    names.contains(&name) || name.starts_with("pofrc.") || name.ends_with(".tar")
+}
+
 /// Finds a line such as `pofr:x:998:998::/var/lib/pofr:/usr/sbin/nologin`.
 fn find(passwd: &str, name: &str) -> Option<User> {
     let mut fields = passwd
@@ -76,6 +93,15 @@ fn find(passwd: &str, name: &str) -> Option<User> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_a_recorders_is_not_given_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = User { uid: rustix::process::geteuid().as_raw() + 1, gid: 1 };
+        std::fs::write(dir.path().join("lhlt.sqlite"), "").unwrap();
+        let said = user.own(dir.path()).unwrap_err().to_string();
+        assert!(said.contains(" holds \"lhlt.sqlite\": "), "{said}");
+    }
 
     #[test]
     fn a_user_is_found_by_the_whole_name() {

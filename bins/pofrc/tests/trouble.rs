@@ -229,7 +229,7 @@ fn an_ordinary_user_records_what_there_is_to_see_and_is_told_what_is_not() {
     assert!(output.status.success(), "{output:?}");
     let said = text(&output.stdout);
     for name in ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_NET_ADMIN"] {
-        assert!(said.contains(&format!("note: without {name} ")), "{said}");
+        assert!(said.contains(&format!("note: without {name}: ")), "{said}");
     }
     let status = place.until("a bundle", |status| status["last_bundle"]["seq"].as_u64() >= Some(1));
     assert_ne!(status["user"], 0);
