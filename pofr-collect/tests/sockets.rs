@@ -5,7 +5,7 @@
 mod stream;
 
 use pofr_collect::{
-    HostView, Recorder, Registry,
+    HostView, Recorder, Registry, Settings,
     events::SocketEvents,
     samplers::{Context, HostSampler},
 };
@@ -15,17 +15,19 @@ use pofr_core::{
     fact::{Endpoint, Fact, TcpState, Transport},
     identity::RunId,
     lifetime::{Row, Tracker},
+    record::{Event, Record},
     time::WallMicros,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd as _,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
-use stream::{Memory, gaps, play, settings};
+use stream::{Memory, Shown, gaps, play, settings};
 
 /// Joins the groups; where the kernel refuses, says so, and the test has nothing to try but that the recorder says so, too.
 fn open(view: &HostView) -> Option<SocketEvents> {
@@ -184,6 +186,44 @@ fn an_end_belongs_to_the_row_of_who_held_the_socket() {
     let ended = rows.iter().filter(|row| row.life.ended.is_some()).filter_map(endpoint);
     let ended = ended.filter(|e| e.key.local == to || e.key.remote == to).count();
     assert!(ended >= 600, "{ended} of 600 ended");
+}
+
+#[test]
+fn every_stamp_plays_back_with_ends_in_between() {
+    let view = HostView::live().unwrap();
+    let Some(events) = open(&view) else { return };
+    // Not left out: the sockets of this very process are what is to be seen.
+    let registry = Registry::built_in(&view).event_source(events);
+    let over = AtomicBool::new(false);
+    let (memory, seen) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let (to, mut held) = (listener.local_addr().unwrap(), VecDeque::new());
+            while !over.load(Ordering::Relaxed) {
+                held.push_back((TcpStream::connect(to).unwrap(), listener.accept().unwrap()));
+                held.push_back((TcpStream::connect(to).unwrap(), listener.accept().unwrap()));
+                drop(held.pop_front());
+                if held.len() > 60 {
+                    held.clear();
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let settings = Settings { exclude_self: false, ..settings(20_000, 500_000) };
+        let both = stream::record(view.clone(), registry, settings, 2_000);
+        over.store(true, Ordering::Relaxed);
+        both
+    });
+    let mut played = Shown::new();
+    let (mut ended, mut passed) = (0, 0);
+    for bundle in memory.bundles() {
+        played.extend(play(&bundle.records));
+        ended += bundle.records.iter().filter(|r| matches!(r, Record::Event(Event::Ended { .. }))).count();
+        passed += bundle.records.iter().filter(|r| matches!(r, Record::Event(Event::Passed { .. }))).count();
+    }
+    assert!(played == seen, "what was told is not what was seen");
+    println!("{} stamps, {ended} ends of what samples showed, {passed} of what none did", seen.len());
+    assert!(ended > 50, "{ended} ends, {passed} passed");
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct SocketEvents {
     shown: Shown,
     /// Ends that the last reading does not show yet, and when they were told.
     early: Vec<(Gone, WallMicros)>,
+    /// Why the queue is no larger than anyone's.
+    small: Option<String>,
 }
 
 /// Makes the source for the registry.
@@ -88,11 +90,12 @@ impl SocketEvents {
             what: format!("sock_diag destroy groups: cannot {what}"),
             cause,
         };
+        if !view.live {
+            return Err(unavailable("ask a captured tree", io::ErrorKind::Unsupported.into()));
+        }
         let mut netlink =
             Socket::new(NETLINK_SOCK_DIAG).map_err(|cause| unavailable("make a socket", cause))?;
-        if let Err(error) = set_socket_recv_buffer_size_force(netlink.as_fd(), QUEUE_BYTES) {
-            tracing::warn!("{NAME}: the queue stays small: {error}");
-        }
+        let small = set_socket_recv_buffer_size_force(netlink.as_fd(), QUEUE_BYTES).err();
         netlink.bind_auto().map_err(|cause| unavailable("bind", cause))?;
         for group in GROUPS {
             netlink.add_membership(group).map_err(|cause| unavailable("join", cause))?;
@@ -111,6 +114,7 @@ impl SocketEvents {
             view: view.clone(),
             shown: Shown::default(),
             early: Vec::new(),
+            small: small.map(|error| format!("the queue stays small: {error}")),
         })
     }
 
@@ -199,6 +203,10 @@ impl EventSource for SocketEvents {
                 out.push(this.closed(gone, this.view.clock.now()));
             }
         })
+    }
+
+    fn note(&self) -> Option<String> {
+        self.small.clone()
     }
 
     fn settle(

@@ -14,11 +14,11 @@ pub(super) fn read(sys_root: &Path, out: &mut Vec<DeviceKey>) -> Result<(), Coll
     let dir = sys_root.join("block");
     for (name, _) in entries(&dir)? {
         let dir = dir.join(&name);
-        let vendor = first(&dir, VENDORS);
         // A virtual device without a size has nothing behind it, as most `loop0` to `loop7`; an empty drive is a device.
         if attribute(&dir, "size").as_bytes() == b"0" && !dir.join("device").exists() {
             continue;
         }
+        let vendor = first(&dir, VENDORS);
         out.push(DeviceKey {
             bus: "block".into(),
             address: name.as_bytes().into(),

@@ -20,7 +20,13 @@ const UP: u32 = 1;
 pub(super) fn links(view: &HostView) -> Result<Vec<Link>, CollectError> {
     let dir = view.sys_root.join("class/net");
     let mut links = Vec::new();
-    for entry in std::fs::read_dir(&dir).map_err(|e| unavailable(&dir, e))? {
+    let entries = match std::fs::read_dir(&dir) {
+        Ok(entries) => Some(entries),
+        // A container may have no such part of sysfs, a captured tree none that was captured.
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => None,
+        Err(cause) => return Err(unavailable(&dir, cause)),
+    };
+    for entry in entries.into_iter().flatten() {
         let entry = entry.map_err(|e| unavailable(&dir, e))?;
         links.extend(link(entry.file_name().as_bytes(), &entry.path()));
     }
