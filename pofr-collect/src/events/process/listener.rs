@@ -70,26 +70,30 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
         waiting: None,
         dropped: None,
         uncounted: None,
+        overflowed: false,
         last: Stamps::now(),
         ready: ready.clone(),
         end: end.clone(),
         shared: shared.clone(),
     };
     let (started, is_started) = bounded(1);
-    let thread = std::thread::Builder::new().name("pofr-listener".to_owned()).spawn(move || {
-        if let Err(error) = sys::run_at_once() {
-            listener.shared.note(format!("new processes are looked at without real-time priority: {error}"));
-        }
-        if let Err(error) = sys::keep_reading_only() {
-            listener.shared.note(format!("the listening thread keeps its capabilities: {error}"));
-        }
-        // Whoever waits for that goes on only now, when all is said that may give up privileges.
-        let _ = started.send(());
-        if let Err(error) = listener.run() {
-            listener.shared.fail(error.to_string());
-        }
-        let _ = rustix::io::write(&listener.ready, &1_u64.to_ne_bytes());
-    });
+    let thread =
+        std::thread::Builder::new().name(sys::LISTENER.to_string_lossy().into_owned()).spawn(move || {
+            if let Err(error) = sys::run_at_once() {
+                listener
+                    .shared
+                    .note(format!("new processes are looked at without real-time priority: {error}"));
+            }
+            if let Err(error) = sys::keep_reading_only() {
+                listener.shared.note(format!("the listening thread keeps its capabilities: {error}"));
+            }
+            // Whoever waits for that goes on only now, when all is said that may give up privileges.
+            let _ = started.send(());
+            if let Err(error) = listener.run() {
+                listener.shared.fail(error.to_string());
+            }
+            let _ = rustix::io::write(&listener.ready, &1_u64.to_ne_bytes());
+        });
     let thread = thread.map_err(|cause| unavailable("make a thread", cause))?;
     let _ = is_started.recv();
     Ok(Hearing { ear: Ear { ready, end, shared, thread: Some(thread) }, hearing })
@@ -111,6 +115,7 @@ struct Listener {
     dropped: Option<Loss>,
     /// A loss that the kernel announced, and that no missing number has shown yet.
     uncounted: Option<Loss>,
+    overflowed: bool,
     /// The last message's moment.
     last: Moment,
     ready: Arc<OwnedFd>,
@@ -129,6 +134,11 @@ impl Listener {
             self.shared.rest(false);
             self.stamps.wake();
             while self.hear()? {}
+            if std::mem::take(&mut self.overflowed) {
+                // The holes show as soon as every CPU has said something more.
+                sys::speak_on_each_cpu();
+                while self.hear()? {}
+            }
             // One at a time: whoever is new comes first.
             let now = Stamps::now();
             if let Some((pid, glance)) = self.glances.next(now) {
@@ -174,6 +184,7 @@ impl Listener {
                 Err(Errno::NOBUFS) => {
                     let loss = Loss { from: self.last, to: Stamps::now(), events: None };
                     self.uncounted = Some(self.uncounted.map_or(loss, |before| before.with(loss)));
+                    self.overflowed = true;
                 }
                 Err(error) => return Err(error),
             }

@@ -77,15 +77,18 @@ impl Phase {
         let key = &mut assumed.key;
         (key.comm, key.arguments, key.exe) = (RawText::default(), None, Reading::Unknown);
         key.files = Files::Unknown;
-        let named = ahead.is_some();
-        if let Some(ahead) = ahead {
+        let mut named = false;
+        if let Some(Process { key: ahead, .. }) = ahead {
             // It may have been taken in the very middle: what is as before may be what was before.
-            key.comm = ahead.key.comm;
-            if before.as_ref().is_none_or(|before| before.key.arguments != ahead.key.arguments) {
-                key.arguments = ahead.key.arguments;
+            let before = before.as_ref().map(|before| &before.key);
+            if before.is_none_or(|before| before.comm != ahead.comm) {
+                (key.comm, named) = (ahead.comm, true);
             }
-            if before.as_ref().is_none_or(|before| before.key.exe != ahead.key.exe) {
-                key.exe = ahead.key.exe;
+            if before.is_none_or(|before| before.arguments != ahead.arguments) {
+                key.arguments = ahead.arguments;
+            }
+            if before.is_none_or(|before| before.exe != ahead.exe) {
+                key.exe = ahead.exe;
             }
         }
         Self { from: Some(at), assumed, named, executed: true, first: later.clone(), last: later }
