@@ -258,6 +258,24 @@ fn schedule(policy: libc::c_int, priority: i32) -> std::io::Result<()> {
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
+/// The name of the thread that listens.
+pub(crate) const LISTENER: &CStr = c"pofr-listener";
+
+/// Has the kernel tell of something on every CPU that the calling thread may run on: that the thread takes the name that it has.
+/// Where it is not let onto a CPU, that one speaks another time.
+pub(crate) fn speak_on_each_cpu() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_name};
+    let Ok(all) = sched_getaffinity(None) else { return };
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        if sched_setaffinity(None, &one).is_ok() {
+            let _ = set_name(LISTENER);
+        }
+    }
+    let _ = sched_setaffinity(None, &all);
+}
+
 /// Takes from the calling thread all capabilities but those for reading `/proc` (capabilities(7)); one that has none keeps none.
 pub(crate) fn keep_reading_only() -> Result<(), Errno> {
     use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};

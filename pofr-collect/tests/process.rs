@@ -232,7 +232,7 @@ fn a_captured_tree_is_read_as_on_the_machine_that_it_came_from() {
     let mut view = HostView::of_tree(root.path()).unwrap();
     view.ticks_per_second = 250;
     let facts: Vec<Fact> =
-        Registry::built_in(&view).into_samplers().iter_mut().flat_map(|s| sample(s.as_mut())).collect();
+        Registry::samplers_only(&view).into_samplers().iter_mut().flat_map(|s| sample(s.as_mut())).collect();
     check_whole(&facts);
     let seen = processes(&facts);
     let Process { key, details } = seen[&812];

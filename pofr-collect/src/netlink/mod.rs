@@ -1,6 +1,6 @@
 //! Netlink (netlink(7)): the layout of its messages and attributes, read without trusting any length in them, and a socket.
 //!
-//! What is spoken over it is in [`generic`] and [`taskstats`]; sock_diag(7) has a crate of its own.
+//! What is spoken over it is in [`generic`] and [`taskstats`], and where sockets are sampled.
 
 pub(crate) mod generic;
 pub(crate) mod taskstats;
@@ -18,8 +18,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) const HEADER: usize = 16;
 /// The kind of a message that tells an error, or acknowledges: `NLMSG_ERROR`.
 pub(crate) const ERROR: u16 = 2;
+/// The kind of a message that ends an answer of several: `NLMSG_DONE`.
+pub(crate) const DONE: u16 = 3;
 /// The mark of a message that asks for something: `NLM_F_REQUEST`.
 pub(crate) const REQUEST: u16 = 1;
+/// The mark of a message that asks for all that there is: `NLM_F_DUMP`.
+pub(crate) const DUMP: u16 = 0x300;
+/// The kernel's mark on an answer whose parts do not fit together, since something changed in between: `NLM_F_DUMP_INTR`.
+pub(crate) const INTERRUPTED: u16 = 0x10;
 /// The bits of an attribute's kind that are no part of its number: `NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`.
 const ATTRIBUTE_MARKS: u16 = 0xc000;
 
@@ -90,11 +96,26 @@ impl Socket {
     /// # Errors
     /// `ENOBUFS` where the queue overflowed since the last call, and then once; `EMSGSIZE` where `buffer` is too small.
     pub(crate) fn take<'b>(&self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
+        match self.receive(buffer, RecvFlags::DONTWAIT) {
+            Ok(length) => Ok(buffer.get(..length)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the next datagram.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take).
+    pub(crate) fn wait<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+        self.receive(buffer, RecvFlags::empty()).map(|length| &buffer[..length])
+    }
+
+    fn receive(&self, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
         loop {
-            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-            match rustix::net::recv(&self.0, &mut *buffer, flags) {
-                Ok((_, length)) => return buffer.get(..length).map(Some).ok_or(Errno::MSGSIZE),
-                Err(Errno::AGAIN) => return Ok(None),
+            match rustix::net::recv(&self.0, &mut *buffer, flags | RecvFlags::TRUNC) {
+                Ok((_, length)) if length > buffer.len() => return Err(Errno::MSGSIZE),
+                Ok((_, length)) => return Ok(length),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
@@ -113,6 +134,8 @@ impl AsFd for Socket {
 pub(crate) struct Message<'a> {
     /// What it is.
     pub(crate) kind: u16,
+    /// What marks it has.
+    pub(crate) flags: u16,
     /// The number of the request that it answers.
     pub(crate) sequence: u32,
     /// What it says.
@@ -136,7 +159,8 @@ pub(crate) fn messages(mut rest: &[u8]) -> impl Iterator<Item = Message<'_>> {
         let message = rest.get(..length)?;
         let payload = message.get(HEADER..)?;
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message { kind: u16_at(message, 4)?, sequence: u32_at(message, 8)?, payload })
+        let (kind, flags) = (u16_at(message, 4)?, u16_at(message, 6)?);
+        Some(Message { kind, flags, sequence: u32_at(message, 8)?, payload })
     })
 }
 
@@ -224,7 +248,7 @@ mod tests {
     fn an_error_is_told_from_an_acknowledgement() {
         let of = |kind, code: i32| {
             let payload = [&code.to_ne_bytes()[..], &[0; 16]].concat();
-            Message { kind, sequence: 1, payload: &payload }.error()
+            Message { kind, flags: 0, sequence: 1, payload: &payload }.error()
         };
         assert_eq!(of(ERROR, -3), Some(Errno::SRCH));
         assert_eq!((of(ERROR, 0), of(19, -3)), (None, None));

@@ -75,7 +75,7 @@ fn recorded(bundle_micros: u64) -> Option<(Memory, BTreeMap<u32, &'static str>)>
 fn samples_play_back_with_events_among_them_over_many_bundles() {
     let _alone = alone();
     let Some((memory, _)) = recorded(300_000) else { return };
-    assert!(memory.bundles().len() > 3);
+    assert!(memory.bundles().len() > 1);
     assert!(!rows(&memory).is_empty());
 }
 

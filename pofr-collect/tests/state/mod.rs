@@ -5,17 +5,20 @@ use pofr_core::{
     collector::{Audit, Extent, Observation},
     fact::{Fact, Subject},
     gap::Gap,
+    time::WallMicros,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What holds, as far as the readings tell.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    subjects: BTreeMap<Subject, Vec<Fact>>,
+    pub(crate) subjects: BTreeMap<Subject, Vec<Fact>>,
     /// What the readings' audits found.
     pub(crate) audit: Audit,
     /// The gaps that the readings told of.
     pub(crate) gaps: Vec<Gap>,
+    /// Since when a subject may have been as it was last reported, where that is said to be longer than since the last reading.
+    pub(crate) late: BTreeMap<Subject, Option<WallMicros>>,
 }
 
 impl State {
@@ -30,7 +33,22 @@ impl State {
             }
             Extent::Subjects(subjects) => {
                 for reread in subjects {
-                    self.subjects.remove(&reread.subject);
+                    let before = self.subjects.remove(&reread.subject).unwrap_or_default();
+                    if reread.since.is_some() {
+                        // Only seen where a test fails.
+                        let facts: Vec<_> =
+                            seen.facts.iter().filter(|f| f.subject() == reread.subject).collect();
+                        println!("found late: {:?}", seen.gaps);
+                        before
+                            .iter()
+                            .filter(|b| !facts.iter().any(|f| f.same(b)))
+                            .for_each(|f| println!("- {f:?}"));
+                        facts
+                            .iter()
+                            .filter(|f| !before.iter().any(|b| f.same(b)))
+                            .for_each(|f| println!("+ {f:?}"));
+                    }
+                    self.late.insert(reread.subject, reread.since);
                 }
                 let told: BTreeSet<Subject> = subjects.iter().map(|reread| reread.subject).collect();
                 assert!(seen.facts.iter().all(|fact| told.contains(&fact.subject())), "said to be read");

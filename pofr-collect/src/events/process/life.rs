@@ -128,7 +128,7 @@ impl Life {
                 if pending.adopt(Some(brief.start))
                     && let Some(phase) = pending.phases.last_mut()
                 {
-                    phase.looked_briefly(&brief);
+                    phase.looked_briefly(at, &brief);
                 }
             }
             Sight::Whole(process, files) => {
@@ -137,7 +137,7 @@ impl Life {
                         pending.see(at, files);
                     }
                     if let Some(phase) = pending.phases.last_mut() {
-                        phase.looked(*process);
+                        phase.looked(at, *process);
                     }
                 }
             }

@@ -5,6 +5,7 @@
 
 use super::{
     connector::Connector,
+    ear::{Ear, Hearing, Shared},
     endings::Endings,
     exits::Exits,
     glances::Glances,
@@ -14,21 +15,14 @@ use super::{
     sequence::{Loss, Sequence},
 };
 use crate::{HostView, sys};
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Sender, TrySendError, bounded};
 use hashbrown::{HashMap, HashSet};
 use pofr_core::collector::CollectError;
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::Errno,
 };
-use std::{
-    os::fd::OwnedFd,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
-    },
-    thread::JoinHandle,
-};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 /// How much may wait for the recorder; beyond that it is dropped.
 const HANDED: usize = 1 << 14;
@@ -42,33 +36,6 @@ const BATCH: usize = 256;
 const UNCOUNTED: i64 = 2_000_000;
 /// In a process's exit the last that it used is told some time before its end: who was in between when we began, µs.
 const EARLY: i64 = 200_000;
-
-/// What the recorder's thread has of the listening one.
-#[derive(Debug)]
-pub(super) struct Ear {
-    /// Readable when there is something to take (eventfd(2)).
-    pub(super) ready: Arc<OwnedFd>,
-    end: Arc<OwnedFd>,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What both threads know.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Up to when everything has been heard and handed on, µs of `CLOCK_BOOTTIME`.
-    heard: AtomicI64,
-    /// Whether nothing is left to be heard.
-    idle: AtomicBool,
-    notes: Mutex<Vec<String>>,
-    failure: Mutex<Option<String>>,
-}
-
-/// An ear, and what it hears.
-pub(super) struct Hearing {
-    pub(super) ear: Ear,
-    pub(super) hearing: Receiver<Heard>,
-}
 
 /// Begins to listen.
 pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, CollectError> {
@@ -103,73 +70,33 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
         waiting: None,
         dropped: None,
         uncounted: None,
+        overflowed: false,
         last: Stamps::now(),
         ready: ready.clone(),
         end: end.clone(),
         shared: shared.clone(),
     };
     let (started, is_started) = bounded(1);
-    let thread = std::thread::Builder::new().name("pofr-listener".to_owned()).spawn(move || {
-        if let Err(error) = sys::run_at_once() {
-            listener.shared.note(format!("new processes are looked at without real-time priority: {error}"));
-        }
-        if let Err(error) = sys::keep_reading_only() {
-            listener.shared.note(format!("the listening thread keeps its capabilities: {error}"));
-        }
-        // Whoever waits for that goes on only now, when all is said that may give up privileges.
-        let _ = started.send(());
-        if let Err(error) = listener.run() {
-            *listener.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-        }
-        let _ = rustix::io::write(&listener.ready, &1_u64.to_ne_bytes());
-    });
+    let thread =
+        std::thread::Builder::new().name(sys::LISTENER.to_string_lossy().into_owned()).spawn(move || {
+            if let Err(error) = sys::run_at_once() {
+                listener
+                    .shared
+                    .note(format!("new processes are looked at without real-time priority: {error}"));
+            }
+            if let Err(error) = sys::keep_reading_only() {
+                listener.shared.note(format!("the listening thread keeps its capabilities: {error}"));
+            }
+            // Whoever waits for that goes on only now, when all is said that may give up privileges.
+            let _ = started.send(());
+            if let Err(error) = listener.run() {
+                listener.shared.fail(error.to_string());
+            }
+            let _ = rustix::io::write(&listener.ready, &1_u64.to_ne_bytes());
+        });
     let thread = thread.map_err(|cause| unavailable("make a thread", cause))?;
     let _ = is_started.recv();
     Ok(Hearing { ear: Ear { ready, end, shared, thread: Some(thread) }, hearing })
-}
-
-impl Shared {
-    fn note(&self, note: String) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
-    }
-}
-
-impl Ear {
-    /// Takes note that everything that there is will be taken.
-    pub(super) fn calm(&self) {
-        let _ = rustix::io::read(&self.ready, &mut [0; 8]);
-    }
-
-    /// Tells whether all that happened before `moment` has been handed on.
-    pub(super) fn has_heard_until(&self, moment: Moment) -> bool {
-        self.shared.idle.load(Ordering::SeqCst)
-            || self.shared.heard.load(Ordering::SeqCst) >= moment.0
-            || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Returns what is not as it should be.
-    pub(super) fn note(&self) -> Option<String> {
-        let notes = self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        (!notes.is_empty()).then(|| notes.join("; "))
-    }
-
-    /// Returns why the thread ended.
-    pub(super) fn failure(&self) -> CollectError {
-        let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        CollectError::Malformed {
-            what: "proc connector".to_owned(),
-            detail: failure.unwrap_or_else(|| "the listening thread has ended".to_owned()),
-        }
-    }
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        let _ = rustix::io::write(&self.end, &1_u64.to_ne_bytes());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }
 
 /// The listening thread.
@@ -188,6 +115,7 @@ struct Listener {
     dropped: Option<Loss>,
     /// A loss that the kernel announced, and that no missing number has shown yet.
     uncounted: Option<Loss>,
+    overflowed: bool,
     /// The last message's moment.
     last: Moment,
     ready: Arc<OwnedFd>,
@@ -199,13 +127,18 @@ impl Listener {
     /// Listens until it is told to end.
     fn run(&mut self) -> Result<(), Errno> {
         loop {
-            self.shared.idle.store(true, Ordering::SeqCst);
+            self.shared.rest(true);
             if !self.wait()? {
                 return Ok(());
             }
-            self.shared.idle.store(false, Ordering::SeqCst);
+            self.shared.rest(false);
             self.stamps.wake();
             while self.hear()? {}
+            if std::mem::take(&mut self.overflowed) {
+                // The holes show as soon as every CPU has said something more.
+                sys::speak_on_each_cpu();
+                while self.hear()? {}
+            }
             // One at a time: whoever is new comes first.
             let now = Stamps::now();
             if let Some((pid, glance)) = self.glances.next(now) {
@@ -251,6 +184,7 @@ impl Listener {
                 Err(Errno::NOBUFS) => {
                     let loss = Loss { from: self.last, to: Stamps::now(), events: None };
                     self.uncounted = Some(self.uncounted.map_or(loss, |before| before.with(loss)));
+                    self.overflowed = true;
                 }
                 Err(error) => return Err(error),
             }
@@ -266,7 +200,7 @@ impl Listener {
             self.take(message, glances.remove(&index));
         }
         let until = if is_all { before } else { self.last };
-        self.shared.heard.store(until.0, Ordering::SeqCst);
+        self.shared.heard_until(until);
         Ok(!is_all)
     }
 

@@ -9,6 +9,7 @@
 //! who drops it.
 
 mod connector;
+mod ear;
 mod endings;
 mod exits;
 mod glances;
@@ -24,8 +25,9 @@ mod telling;
 
 use crate::HostView;
 use crossbeam::channel::{Receiver, TryRecvError};
+use ear::{Ear, Hearing};
 use heard::Heard;
-use listener::{Ear, Hearing};
+
 use moment::{Moment, Stamps};
 use nursery::Nursery;
 use pofr_core::{

@@ -25,9 +25,16 @@ pub(super) struct Phase {
     named: bool,
     /// Whether it began with another program.
     executed: bool,
-    /// What the first and the last look showed.
-    first: Option<Process>,
-    last: Option<Process>,
+    /// The first and the last look.
+    first: Option<Look>,
+    last: Option<Look>,
+}
+
+/// What a look showed, and when it began.
+#[derive(Clone, Debug)]
+struct Look {
+    at: Moment,
+    process: Process,
 }
 
 impl Phase {
@@ -62,57 +69,96 @@ impl Phase {
 
     /// Begins what follows on this one when the process runs another program.
     pub(super) fn executed(&mut self, at: Moment) -> Self {
+        let later = self.take_later(at);
         let before = self.before();
-        let ahead = self.take_ahead();
+        let ahead = if later.is_none() { self.take_ahead() } else { None };
         let mut assumed = self.fact();
         assumed.details = ProcessDetails::default();
         let key = &mut assumed.key;
         (key.comm, key.arguments, key.exe) = (RawText::default(), None, Reading::Unknown);
         key.files = Files::Unknown;
-        let named = ahead.is_some();
-        if let Some(ahead) = ahead {
+        let mut named = false;
+        if let Some(Process { key: ahead, .. }) = ahead {
             // It may have been taken in the very middle: what is as before may be what was before.
-            key.comm = ahead.key.comm;
-            if before.as_ref().is_none_or(|before| before.key.arguments != ahead.key.arguments) {
-                key.arguments = ahead.key.arguments;
+            let before = before.as_ref().map(|before| &before.key);
+            if before.is_none_or(|before| before.comm != ahead.comm) {
+                (key.comm, named) = (ahead.comm, true);
             }
-            if before.as_ref().is_none_or(|before| before.key.exe != ahead.key.exe) {
-                key.exe = ahead.key.exe;
+            if before.is_none_or(|before| before.arguments != ahead.arguments) {
+                key.arguments = ahead.arguments;
+            }
+            if before.is_none_or(|before| before.exe != ahead.exe) {
+                key.exe = ahead.exe;
             }
         }
-        Self { from: Some(at), assumed, named, executed: true, first: None, last: None }
+        Self { from: Some(at), assumed, named, executed: true, first: later.clone(), last: later }
+    }
+
+    /// Takes out the last look if it came after `at`, when this phase ended: looks may be quicker than the events before them.
+    fn take_later(&mut self, at: Moment) -> Option<Look> {
+        let later = self.last.take_if(|look| look.at >= at)?;
+        self.first.take_if(|look| look.at >= at);
+        self.last.clone_from(&self.first);
+        Some(later)
     }
 
     /// Returns what surely was before anything that a later look may show.
     fn before(&self) -> Option<Process> {
-        if self.named { Some(self.assumed.clone()) } else { self.first.clone() }
+        let first = || self.first.as_ref().map(|look| look.process.clone());
+        if self.named { Some(self.assumed.clone()) } else { first() }
     }
 
     /// Takes out what the last look showed if that was the program that comes next: the kernel exchanges the program some time
     /// before it tells of that, and a look in between belongs to what follows.
     fn take_ahead(&mut self) -> Option<Process> {
         let before = self.before()?;
-        let ahead = self.last.take_if(|last| !same_program(&before, last))?;
-        self.first.take_if(|first| !same_program(&before, first));
+        let ahead = self.last.take_if(|look| !same_program(&before, &look.process))?;
+        self.first.take_if(|look| !same_program(&before, &look.process));
         self.last.clone_from(&self.first);
-        Some(ahead)
+        Some(ahead.process)
     }
 
     /// Begins what follows on this one when an event tells of a change; `None` where that changes nothing.
-    pub(super) fn changed(&self, at: Moment, change: impl Fn(&mut ProcessKey)) -> Option<Self> {
+    pub(super) fn changed(&mut self, at: Moment, change: impl Fn(&mut ProcessKey)) -> Option<Self> {
+        let changed = |key: &ProcessKey| {
+            let mut key = key.clone();
+            change(&mut key);
+            key
+        };
+        let is_changed = |key: &ProcessKey| changed(key) == *key;
+        let (first, last) = (self.first.clone(), self.last.clone());
+        let mut later = self.take_later(at);
+        // One that began before may have read the one thing before and the other after the change.
+        let knows = self.named || changed(&self.assumed.key).comm == self.assumed.key.comm;
+        if knows && self.knows_ids() == (true, true) && !is_changed(&self.assumed.key) {
+            let torn = self.last.take_if(|look| is_changed(&look.process.key));
+            self.first.take_if(|look| is_changed(&look.process.key));
+            if torn.is_some() {
+                self.last.clone_from(&self.first);
+            }
+            later = later.or(torn);
+        }
         let mut next = self.clone();
         (next.from, next.executed) = (Some(at), false);
-        let before = self.fact();
-        change(&mut next.assumed.key);
+        next.assumed.key = changed(&self.assumed.key);
         next.named |= next.assumed.key.comm != self.assumed.key.comm;
         for look in [&mut next.first, &mut next.last].into_iter().flatten() {
-            change(&mut look.key);
+            look.process.key = changed(&look.process.key);
         }
-        (next.fact().key != before.key).then_some(next)
+        if next.fact().key == self.fact().key {
+            // Nobody is anything else than before.
+            (self.first, self.last) = (first, last);
+            return None;
+        }
+        if let Some(later) = later {
+            next.first.get_or_insert_with(|| later.clone());
+            next.last = Some(later);
+        }
+        Some(next)
     }
 
     /// Takes what a brief look showed.
-    pub(super) fn looked_briefly(&mut self, brief: &Brief) {
+    pub(super) fn looked_briefly(&mut self, at: Moment, brief: &Brief) {
         if brief.arguments.is_none() && !matches!(brief.exe, Reading::Known(_)) {
             // It has let go of its program already; its name stays.
             if !self.named && self.last.is_none() {
@@ -121,7 +167,7 @@ impl Phase {
             }
             return;
         }
-        let mut process = self.last.clone().unwrap_or_else(|| self.assumed.clone());
+        let mut process = self.last.as_ref().map_or(&self.assumed, |look| &look.process).clone();
         let key = &mut process.key;
         (key.ppid, key.session, key.tty) = (brief.ppid, brief.session, brief.tty);
         key.comm.clone_from(&brief.comm);
@@ -129,22 +175,20 @@ impl Phase {
         if brief.arguments.is_some() {
             key.arguments.clone_from(&brief.arguments);
         }
-        self.see(process);
+        self.see(Look { at, process });
     }
 
     /// Takes what a whole look showed.
-    pub(super) fn looked(&mut self, process: Process) {
+    pub(super) fn looked(&mut self, at: Moment, process: Process) {
         let is_on_its_way_out = process.key.arguments.is_none() && process.key.exe == Reading::Unknown;
         if !(process.key.zombie || is_on_its_way_out && self.last.is_some()) {
-            self.see(process);
+            self.see(Look { at, process });
         }
     }
 
-    fn see(&mut self, process: Process) {
-        if self.first.is_none() {
-            self.first = Some(process.clone());
-        }
-        self.last = Some(process);
+    fn see(&mut self, look: Look) {
+        self.first.get_or_insert_with(|| look.clone());
+        self.last = Some(look);
     }
 
     /// Takes what was told of the process at its exit.
@@ -158,7 +202,9 @@ impl Phase {
         if key.ppid == Pid(0) {
             key.ppid = who.ppid;
         }
-        for process in std::iter::once(&mut self.assumed).chain(&mut self.last) {
+        for process in
+            std::iter::once(&mut self.assumed).chain(self.last.as_mut().map(|look| &mut look.process))
+        {
             let ids = &mut process.key.ids;
             if ids.ruid == NOBODY {
                 (ids.ruid, ids.euid) = (who.uid, who.uid);
@@ -171,8 +217,8 @@ impl Phase {
 
     /// Returns what the process was: as it was last seen, with the arguments that it had when it was first.
     pub(super) fn fact(&self) -> Process {
-        let Some(last) = &self.last else { return self.assumed.clone() };
-        let first = self.first.as_ref().unwrap_or(last);
+        let Some(Look { process: last, .. }) = &self.last else { return self.assumed.clone() };
+        let first = self.first.as_ref().map_or(last, |look| &look.process);
         let arguments = first.key.arguments.clone().or_else(|| last.key.arguments.clone());
         Process { key: ProcessKey { arguments, ..last.key.clone() }, details: last.details.clone() }
     }
@@ -182,12 +228,17 @@ impl Phase {
     pub(super) fn disown(&mut self, next: &Self) {
         if !self.named
             && next.executed
-            && let (Some(last), Some(followed)) =
-                (&self.last, next.last.as_ref().or(next.named.then_some(&next.assumed)))
-            && same_program(last, followed)
+            && let Some(last) = &self.last
+            && let Some(followed) = next.shown().or(next.named.then_some(&next.assumed))
+            && same_program(&last.process, followed)
         {
             (self.first, self.last) = (None, None);
         }
+    }
+
+    /// Returns what the last look showed.
+    fn shown(&self) -> Option<&Process> {
+        self.last.as_ref().map(|look| &look.process)
     }
 
     /// Tells whether nothing at all is known of it, not even when it began.
@@ -197,7 +248,7 @@ impl Phase {
 
     /// Returns whether the user and the group ids in [`fact`](Self::fact) are known.
     pub(super) fn knows_ids(&self) -> (bool, bool) {
-        let ids = self.last.as_ref().unwrap_or(&self.assumed).key.ids;
+        let ids = self.shown().unwrap_or(&self.assumed).key.ids;
         (ids.ruid != NOBODY, ids.rgid != NOBODY)
     }
 
@@ -208,7 +259,7 @@ impl Phase {
 
     /// Tells whether a sample that shows `key` shows this phase, though it may show one before it that is the same.
     pub(super) fn is_shown_by(&self, key: &ProcessKey) -> bool {
-        self.last.as_ref().is_some_and(|last| {
+        self.shown().is_some_and(|last| {
             last.key.comm == key.comm && last.key.exe == key.exe && last.key.arguments == key.arguments
         })
     }

@@ -106,10 +106,15 @@ impl Incremental {
             return Ok(());
         }
         tick.out.audit.looks += 1;
-        let behind = self.behind(&dir);
         let mut since = None;
         let mut seen = seen;
-        if self.prints(&seen, before, tick).whole != self.table[at].prints.whole {
+        let is_same = self.prints(&seen, before, tick).whole == self.table[at].prints.whole;
+        // What is behind names that have not changed is what was.
+        let behind = match self.table[at].behind {
+            Some(behind) if is_same => Some(behind),
+            _ => self.behind(&dir),
+        };
+        if !is_same {
             if self.has_moved(at) {
                 // A race; the figures of this tick stay, so that it is read again in the next.
             } else {

@@ -156,6 +156,7 @@ impl Incremental {
     fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
         self.notice_exclusions(tick.view);
         self.take_stock(tick)?;
+        let mut all = Stirred::default();
         loop {
             for at in 0..self.table.len() {
                 if matches!(self.table[at].due, Due::New | Due::Moved) {
@@ -163,18 +164,24 @@ impl Incremental {
                 }
             }
             let stirred = std::mem::take(&mut self.stirred);
-            if stirred.is_empty()
-                || self.table.iter_mut().filter_map(|known| stirred.reach(known)).count() == 0
-            {
+            let reached = self.table.iter_mut().filter_map(|known| stirred.reach(known)).count();
+            all.ended.extend(stirred.ended);
+            all.sessions.extend(stirred.sessions);
+            if reached == 0 {
                 break;
             }
         }
         self.audit(tick)?;
-        // What an audit stumbles on has happened since the listing: others that it concerns are read in the next tick.
+        // What an audit stumbles on has happened since the listing: all that it concerns are read in the next tick, as are those
+        // that were read just before the end of the parent that they still name.
         let late = std::mem::take(&mut self.stirred);
+        all.ended.extend(late.ended);
+        all.sessions.extend(late.sessions);
+        all.groups = late.groups;
+        self.table.retain(|known| !known.gone);
         for at in 0..self.table.len() {
             let known = &self.table[at];
-            let again = late.concerns(known);
+            let again = all.concerns(known);
             // A parent that is not known has come since the listing, or has gone since.
             let orphan = known.due == Due::Done
                 && known.ppid != 0
@@ -183,7 +190,6 @@ impl Incremental {
             known.again |= again || (orphan && !known.orphan);
             known.orphan = orphan || (known.orphan && known.due != Due::Done);
         }
-        self.table.retain(|known| !known.gone);
         Ok(())
     }
 
@@ -307,7 +313,9 @@ impl Incremental {
         let known = &mut self.table[at];
         let was_new = std::mem::replace(&mut known.due, Due::Done) == Due::New;
         known.gone = true;
-        if !was_new {
+        if was_new {
+            self.stirred.ended.insert(known.pid);
+        } else {
             let known = known.clone();
             self.bury(&known, tick);
         }
@@ -342,9 +350,5 @@ impl Stirred {
     /// Has a process read that has not been yet and must be; `None` for any other.
     fn reach(&self, known: &mut Known) -> Option<()> {
         (known.due == Due::Not && self.concerns(known)).then(|| known.due = Due::Moved)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.sessions.is_empty() && self.groups.is_empty()
     }
 }

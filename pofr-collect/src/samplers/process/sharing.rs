@@ -2,15 +2,15 @@
 //!
 //! What one of them does changes what the others show, though they never ran. So they are one group: if one ran, all are read again.
 //! A process can only begin to share when it is made (clone(2) with CLONE_FILES, CLONE_FS or CLONE_VM), so it is compared when it is
-//! first seen, by kcmp(2): with its parent, and with others that run the same program, since its maker may have ended or
-//! have made it as a sibling. Who runs another program has a table and memory of its own.
+//! first seen, by kcmp(2): with its parent, and for the table with others that run the same program, since its maker may have
+//! ended or have made it as a sibling. Who runs another program has a table and memory of its own.
 
 use super::known::Known;
 use crate::sys::{self, Shared};
 use rustix::io::Errno;
 
-/// With how many processes of the same program a new one is compared. More are left to the audit.
-const SAME_PROGRAM: usize = 64;
+/// With how many processes of the same program a new one is compared, the newest. More are left to the audit.
+const SAME_PROGRAM: usize = 16;
 
 /// Numbers groups; 0 is none.
 #[derive(Debug, Default)]
@@ -22,15 +22,15 @@ pub(super) fn probe() -> Result<(), Errno> {
     if sys::share(own, own, Shared::Files)? { Ok(()) } else { Err(Errno::NOTSUP) }
 }
 
-/// Tells whether two processes share anything. Who may not be asked, or is gone, has no files that could be read either.
-fn share(one: &Known, other: &Known) -> bool {
+/// All that can be shared.
+const ANYTHING: &[Shared] = &[Shared::Files, Shared::Directory, Shared::Memory];
+
+/// Tells whether two processes share any of this. Who may not be asked, or is gone, has no files that could be read either.
+fn share(one: &Known, other: &Known, what: &[Shared]) -> bool {
     // Zombies and kernel threads have no table of their own, and equal ones therefore.
     let can = |known: &Known| !known.zombie && !known.kernel_thread;
-    can(one)
-        && can(other)
-        && [Shared::Files, Shared::Directory, Shared::Memory]
-            .into_iter()
-            .any(|what| sys::share(one.pid, other.pid, what).is_ok_and(|shared| shared))
+    let shares = |what: &Shared| sys::share(one.pid, other.pid, *what).is_ok_and(|shared| shared);
+    can(one) && can(other) && what.iter().any(shares)
 }
 
 impl Groups {
@@ -44,8 +44,9 @@ impl Groups {
         let same_program = (0..table.len())
             .rev()
             .filter(|i| *i != at && Some(*i) != parent && table[*i].prints.program == new.prints.program);
-        let candidates = parent.into_iter().chain(same_program.take(SAME_PROGRAM));
-        let sharing: Vec<usize> = candidates.filter(|i| share(new, &table[*i])).collect();
+        let parent = parent.into_iter().filter(|i| share(new, &table[*i], ANYTHING));
+        let others = same_program.take(SAME_PROGRAM).filter(|i| share(new, &table[*i], &[Shared::Files]));
+        let sharing: Vec<usize> = parent.chain(others).collect();
         let Some(first) = sharing.first() else { return };
         let group = match table[*first].group {
             0 => {
@@ -67,7 +68,7 @@ impl Groups {
     pub(super) fn check(table: &mut [Known], at: usize) {
         let known = &table[at];
         let mut others = table.iter().filter(|other| other.group == known.group && other.pid != known.pid);
-        if !others.any(|other| share(known, other)) {
+        if !others.any(|other| share(known, other, ANYTHING)) {
             table[at].group = 0;
         }
     }
