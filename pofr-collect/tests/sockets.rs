@@ -270,7 +270,7 @@ fn every_stamp_plays_back_with_ends_in_between() {
     let view = HostView::live().unwrap();
     let Some(events) = open(&view) else { return };
     // Not left out: the sockets of this very process are what is to be seen.
-    let registry = Registry::built_in(&view).event_source(events);
+    let registry = Registry::samplers_only(&view).event_source(events);
     let over = AtomicBool::new(false);
     let (memory, seen) = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -308,7 +308,7 @@ fn sockets_of_what_is_left_out_are_left_out() {
     let view = HostView::live().unwrap();
     let Some(mut events) = open(&view) else { return };
     view.exclude_self();
-    let mut samplers = Registry::built_in(&view).into_samplers();
+    let mut samplers = Registry::samplers_only(&view).into_samplers();
     let own = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = own.local_addr().unwrap();
     let mut readings = 0;
