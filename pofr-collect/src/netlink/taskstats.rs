@@ -12,7 +12,7 @@ use super::{
 use rustix::io::Errno;
 
 /// The name of the family.
-const NAME: &str = "TASKSTATS";
+pub(crate) const NAME: &str = "TASKSTATS";
 /// `TASKSTATS_CMD_GET`.
 const GET: u8 = 1;
 /// `TASKSTATS_CMD_ATTR_TGID`.
@@ -49,6 +49,14 @@ pub(crate) struct Figures {
     real: u64,
     /// Switches to other tasks, of its own will and not.
     switches: (u64, u64),
+}
+
+impl Figures {
+    /// Tells whether nothing is counted: so it is for a process that has not run yet, and for one whose tasks have all exited if
+    /// it never had more than one.
+    pub(crate) fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the kernel told of one process.
@@ -174,7 +182,6 @@ impl Taskstats {
 
 /// Writes the request that has this socket told of every exit on these CPUs, given as a list such as `0-3`. The answers are
 /// what [`stats_of`] reads.
-#[expect(dead_code, reason = "the listener for exits, which comes next, sends it")]
 pub(crate) fn push_listen(out: &mut Vec<u8>, family: &Family, sequence: u32, cpus: &str) {
     let text = [cpus.as_bytes(), &[0]].concat();
     push_request(out, family.kind, GET, sequence, LISTEN, &text);
@@ -182,7 +189,6 @@ pub(crate) fn push_listen(out: &mut Vec<u8>, family: &Family, sequence: u32, cpu
 
 /// Statistics, and whose they are.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the listener for exits, which comes next, reads it"))]
 pub(crate) struct About<'a> {
     /// The task, or the process.
     pub(crate) id: u32,
@@ -236,13 +242,7 @@ impl<'a> Stats<'a> {
 }
 
 /// What is told of a task at its exit. Of a process, only CPU time and switches are told.
-#[expect(dead_code, reason = "the listener for exits, which comes next, reads it")]
 impl<'a> Stats<'a> {
-    /// Returns the wait status of the exit (`ac_exitcode`), as waitpid(2) encodes it.
-    pub(crate) fn exit_code(&self) -> u32 {
-        self.u32(4)
-    }
-
     /// Returns what kind of an exit it was (`ac_flag`): the bits of include/uapi/linux/acct.h.
     pub(crate) fn flags(&self) -> u8 {
         self.0.get(8).copied().unwrap_or(0)
@@ -260,6 +260,7 @@ impl<'a> Stats<'a> {
     }
 
     /// Returns the task's own number.
+    #[cfg(test)]
     pub(crate) fn pid(&self) -> u32 {
         self.u32(128)
     }
@@ -269,7 +270,8 @@ impl<'a> Stats<'a> {
         self.u32(132)
     }
 
-    /// Returns when it began, seconds since 1970 by the wall clock now, to the second.
+    /// Returns when it began: seconds since 1970 by the wall clock now, to the second.
+    #[cfg(test)]
     pub(crate) fn began_seconds(&self) -> u64 {
         // The field of 64 bits came with version 10.
         if self.version() >= 10 { self.u64(344) } else { self.u32(136).into() }
@@ -283,6 +285,11 @@ impl<'a> Stats<'a> {
     /// Returns the CPU time in user and in kernel mode, µs.
     pub(crate) fn cpu_micros(&self) -> (u64, u64) {
         (self.u64(152), self.u64(160))
+    }
+
+    /// Returns the CPU time of all tasks that a process ever had, where these are of a process, ns.
+    pub(crate) fn cpu_real_nanos(&self) -> u64 {
+        self.u64(64)
     }
 
     /// Returns the bytes read from and written to storage.

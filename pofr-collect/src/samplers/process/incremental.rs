@@ -260,6 +260,8 @@ impl Incremental {
         (known.start, known.kernel_thread, known.threads) = (seen.start, seen.kernel_thread, seen.threads);
         // A kernel thread gets its name and its place just after it was made.
         known.again = seen.moving || (new && seen.kernel_thread);
+        // Asked before it first ran, and after its only task has exited, a process has the same figures: none.
+        known.again |= known.figures.is_zero() && !seen.process.as_ref().is_some_and(|p| p.key.zombie);
         known.ppid = seen.ppid.0;
         known.due = Due::Done;
         (known.behind, known.looked) = (None, tick.stamp);

@@ -12,6 +12,7 @@ mod files;
 mod incremental;
 mod known;
 mod look;
+mod newborn;
 mod prints;
 mod scan;
 mod sharing;
@@ -23,6 +24,7 @@ use super::{Context, SharedHolders, unavailable};
 use crate::HostView;
 use incremental::Incremental;
 pub(super) use look::namespace_inode;
+pub(crate) use newborn::{Brief, Sight, Watcher};
 use pofr_core::{
     Collector, Source,
     collector::{CollectError, Observation},
@@ -31,6 +33,7 @@ use pofr_core::{
 };
 use rustix::io::Errno;
 use scan::Scan;
+use stat::Stat;
 
 /// Samples processes and their open files.
 #[derive(Debug)]
@@ -56,6 +59,11 @@ enum Way {
 /// Makes the sampler for the registry.
 pub(super) fn make(context: &Context) -> Box<dyn Collector> {
     Box::new(ProcessSampler::new(context))
+}
+
+/// Returns a kernel thread's name without what it is at.
+pub(crate) fn steady_name(comm: &[u8]) -> &[u8] {
+    stat::steady(comm)
 }
 
 /// Returns when the process started; `None` where there is none or it does not say.
