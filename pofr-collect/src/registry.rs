@@ -6,7 +6,7 @@ use crate::{
     HostView, events,
     samplers::{self, Context},
 };
-use pofr_core::{Collector, EventSource, Source};
+use pofr_core::{Collector, EventSource, Source, collector::CollectError};
 
 /// Why a set of plug-ins does not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum RegistryError {
     /// Losses are counted by the event source's name.
     #[error("two event sources are named {0}")]
     SameName(String),
+    /// There is no source of that name.
+    #[error("there is no source {name:?}; there are {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The sources that there are.
+        known: String,
+    },
     /// There is nothing to ask.
     #[error("no sampler is registered")]
     Empty,
@@ -48,16 +56,24 @@ impl Registry {
         let mut registry = Self::samplers_only(view);
         if view.live {
             for make in events::BUILT_IN {
-                match make(view) {
-                    (_, Ok(source)) => registry.event_sources.push(source),
-                    (name, Err(error)) => {
-                        tracing::warn!("event source {name} is left out: {error}");
-                        registry.refused.push((name.to_owned(), error.to_string()));
-                    }
-                }
+                let (name, made) = make(view);
+                registry = registry.offer(name, made);
             }
         }
         registry
+    }
+
+    /// Adds an event source that the kernel may have refused: then the record says so instead.
+    #[must_use]
+    pub fn offer(mut self, name: &str, made: Result<Box<dyn EventSource>, CollectError>) -> Self {
+        match made {
+            Ok(source) => self.event_sources.push(source),
+            Err(error) => {
+                tracing::warn!("event source {name} is left out: {error}");
+                self.refused.push((name.to_owned(), error.to_string()));
+            }
+        }
+        self
     }
 
     /// Returns a registry of all that this crate can sample of the host, without what its kernel could tell in between.
@@ -80,6 +96,45 @@ impl Registry {
     pub fn event_source(mut self, source: impl EventSource + 'static) -> Self {
         self.event_sources.push(Box::new(source));
         self
+    }
+
+    /// Leaves out the samplers and event sources of these names.
+    ///
+    /// # Errors
+    /// [`RegistryError::Unknown`] where there is none of a name.
+    pub fn without(mut self, names: &[String]) -> Result<Self, RegistryError> {
+        for name in names {
+            let before = self.names().count();
+            let known = self.names().collect::<Vec<_>>().join(", ");
+            self.samplers.retain(|sampler| sampler.source().name() != name);
+            self.event_sources.retain(|source| source.name() != name);
+            self.refused.retain(|(source, _)| source != name);
+            if self.names().count() == before {
+                return Err(RegistryError::Unknown { name: name.clone(), known });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Returns the names of all sources, those that the kernel refused included.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let samplers = self.samplers.iter().map(|sampler| sampler.source().name().to_owned());
+        let event_sources = self.event_sources.iter().map(|source| source.name().to_owned());
+        samplers.chain(event_sources).chain(self.refused.iter().map(|(name, _)| name.clone()))
+    }
+
+    /// Puts something around each sampler and each event source, such as what measures them.
+    #[must_use]
+    pub fn wrapped(
+        self,
+        sampler: impl FnMut(Box<dyn Collector>) -> Box<dyn Collector>,
+        event_source: impl FnMut(Box<dyn EventSource>) -> Box<dyn EventSource>,
+    ) -> Self {
+        Self {
+            samplers: self.samplers.into_iter().map(sampler).collect(),
+            event_sources: self.event_sources.into_iter().map(event_source).collect(),
+            refused: self.refused,
+        }
     }
 
     /// Returns the samplers, for a program that asks them itself.

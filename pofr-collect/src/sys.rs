@@ -1,6 +1,6 @@
 //! System calls: thin safe calls relative to open directories, into buffers that are used again and again.
 //!
-//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds next to none.
+//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds very little.
 
 use pofr_core::raw::{RawText, Reading};
 use rustix::{
@@ -10,7 +10,7 @@ use rustix::{
 use std::{
     ffi::CStr,
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
 /// A path that the kernel tells in a link is shorter than a page: `do_proc_readlink` in fs/proc/base.c.
@@ -150,6 +150,45 @@ pub(crate) fn open_place(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Er
     rustix::fs::openat(dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Most bytes of a handle: `MAX_HANDLE_SZ` in include/linux/exportfs.h.
+const HANDLE_BYTES: usize = 128;
+
+/// Opens the directory of which `handle` is the `struct file_handle`, in the filesystem of `mount`, as a place to start from
+/// (open_by_handle_at(2)). It takes CAP_DAC_READ_SEARCH.
+pub(crate) fn open_by_handle(mount: BorrowedFd<'_>, handle: &[u8]) -> Result<OwnedFd, Errno> {
+    // The structure begins with two 32-bit numbers, the first of which says how long the rest is.
+    let mut aligned = [0_u32; 2 + HANDLE_BYTES / 4];
+    let said = handle.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize);
+    if said.is_none_or(|said| said > HANDLE_BYTES || handle.len() != 8 + said) {
+        return Err(Errno::INVAL);
+    }
+    for (word, bytes) in aligned.iter_mut().zip(handle.chunks(4)) {
+        let mut whole = [0; 4];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = u32::from_ne_bytes(whole);
+    }
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    #[expect(unsafe_code, reason = "no crate of ours has this call")]
+    // SAFETY: the pointer is to a live buffer, aligned for the structure, that holds as many bytes after its head as the head says
+    // (checked above); the kernel reads no more than those.
+    let fd = unsafe { libc::open_by_handle_at(mount.as_raw_fd(), aligned.as_mut_ptr().cast(), flags) };
+    if fd < 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    #[expect(unsafe_code, reason = "the descriptor comes from a call that only libc has")]
+    // SAFETY: the kernel has just returned this descriptor to us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Returns the bytes of a filesystem's id (`f_fsid` of fstatfs(2)), as fanotify(7) names it.
+pub(crate) fn filesystem_id(dir: impl AsFd) -> Result<[u8; 8], Errno> {
+    let id = rustix::fs::fstatfs(dir)?.f_fsid;
+    #[expect(unsafe_code, reason = "the id is opaque to rustix")]
+    // SAFETY: `Fsid` is `repr(C)` and nothing but two ints, so that every one of its bytes is initialized; if it ever has another
+    // size, this does not compile.
+    Ok(unsafe { std::mem::transmute::<rustix::fs::Fsid, [u8; 8]>(id) })
+}
+
 /// Opens the directory of a process in `proc` as a place to start from.
 pub(crate) fn open_process(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Errno> {
     use std::io::Write as _;
@@ -192,13 +231,30 @@ const REAL_TIME: i32 = 1;
 /// Gives the calling thread real-time priority: it runs as soon as it has something to do, and no process that it makes does.
 ///
 /// # Errors
-/// `EPERM` without CAP_SYS_NICE or an RLIMIT_RTPRIO, or where the control group has no real-time share.
-#[expect(unsafe_code, reason = "neither rustix nor nix has this call")]
+/// `EPERM` without CAP_SYS_NICE or an RLIMIT_RTPRIO, or where the control group has no real-time share. A thread that has it may
+/// take it again.
 pub(crate) fn run_at_once() -> std::io::Result<()> {
-    let priority = libc::sched_param { sched_priority: REAL_TIME };
+    schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, REAL_TIME)
+}
+
+/// Gives the calling thread real-time priority, and all threads and processes that it makes.
+///
+/// # Errors
+/// As [`run_at_once`].
+pub(crate) fn run_at_once_with_heirs() -> std::io::Result<()> {
+    schedule(libc::SCHED_FIFO, REAL_TIME)
+}
+
+/// Takes the calling thread's real-time priority away.
+pub(crate) fn run_in_turn() -> std::io::Result<()> {
+    schedule(libc::SCHED_OTHER, 0)
+}
+
+#[expect(unsafe_code, reason = "neither rustix nor nix has this call")]
+fn schedule(policy: libc::c_int, priority: i32) -> std::io::Result<()> {
+    let priority = libc::sched_param { sched_priority: priority };
     // SAFETY: `priority` lives through the call, which only reads it; thread 0 is the calling one.
-    let result =
-        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &priority) };
+    let result = unsafe { libc::sched_setscheduler(0, policy, &priority) };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 

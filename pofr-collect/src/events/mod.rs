@@ -3,9 +3,13 @@
 //! A source that the kernel refuses when it is made, or that breaks, is left out, and every bundle from then on says so at its head
 //! in a thin gap: the samples go on without it.
 
+pub mod files;
 mod process;
+pub mod sockets;
 
+pub use files::{FileEvents, Watch};
 pub use process::ProcessEvents;
+pub use sockets::SocketEvents;
 
 use crate::HostView;
 use pofr_core::{
@@ -17,7 +21,7 @@ use pofr_core::{
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 /// The event sources of this crate. Only a live host has any.
-pub const BUILT_IN: [Make; 1] = [process::make];
+pub const BUILT_IN: [Make; 2] = [process::make, sockets::make];
 
 /// Makes an event source: its name, and the source or why there is none.
 pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);
@@ -28,12 +32,13 @@ pub(crate) struct EventSources {
     /// Those that broke: name and what they said.
     broken: Vec<(String, String)>,
     losses: BTreeMap<String, u64>,
+    losses_ever: BTreeMap<String, u64>,
 }
 
 impl EventSources {
     /// Makes them of those that work, and of the names of those that do not with what they said.
     pub(crate) fn new(working: Vec<Box<dyn EventSource>>, broken: Vec<(String, String)>) -> Self {
-        Self { working, broken, losses: BTreeMap::new() }
+        Self { working, broken, losses: BTreeMap::new(), losses_ever: BTreeMap::new() }
     }
 
     /// Returns the descriptors to wait on.
@@ -57,14 +62,16 @@ impl EventSources {
         out: &mut Vec<Notice>,
         ask: impl Fn(&mut dyn EventSource, &mut Vec<Notice>) -> Result<(), CollectError>,
     ) {
-        let (broken, losses) = (&mut self.broken, &mut self.losses);
+        let (broken, losses, ever) = (&mut self.broken, &mut self.losses, &mut self.losses_ever);
         self.working.retain_mut(|source| {
             let before = out.len();
             let result = ask(source.as_mut(), out);
             for notice in &out[before..] {
                 if let Notice::Lost(gap) = notice {
                     // A loss that cannot be counted is one at least.
-                    *losses.entry(source.name().to_owned()).or_default() += gap.lost.unwrap_or(1);
+                    let lost = gap.lost.unwrap_or(1);
+                    *losses.entry(source.name().to_owned()).or_default() += lost;
+                    *ever.entry(source.name().to_owned()).or_default() += lost;
                 }
             }
             let Err(error) = result else { return true };
@@ -84,6 +91,11 @@ impl EventSources {
     pub(crate) fn notes(&self) -> impl Iterator<Item = (String, String)> {
         let working = self.working.iter().filter_map(|s| Some((s.name().to_owned(), s.note()?)));
         working.chain(self.broken.iter().cloned()).map(|(name, note)| (name, crate::recorder::reason(note)))
+    }
+
+    /// Returns what was lost since the recorder was made, by the sources' names.
+    pub(crate) const fn losses_ever(&self) -> &BTreeMap<String, u64> {
+        &self.losses_ever
     }
 
     /// Returns what was lost since this was last asked, by the sources' names.

@@ -38,7 +38,8 @@ pub enum Notice {
         /// When it ended.
         at: WallMicros,
     },
-    /// A socket is gone: whatever is live of it ends, for all its holders. Where nothing is, it passed.
+    /// A socket is gone: whatever is live of it ends, for all its holders, but for a connection in TIME-WAIT, which has no socket any
+    /// more. Where nothing is live, it passed.
     Closed {
         /// The endpoint, as it was last.
         endpoint: Endpoint,

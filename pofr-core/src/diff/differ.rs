@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     collector::{Extent, Notice, Numbering, Observation, Reread},
-    fact::{Fact, Files, Process, ProcessKey, Subject},
+    fact::{Fact, Files, Process, ProcessKey, Subject, TcpState},
     gap::{Gap, Severity},
     identity::Entity,
     record::{Event, Learned, Record, Sample},
@@ -192,8 +192,15 @@ impl Differ {
             }
             Notice::Closed { endpoint, at } => {
                 let fact = Fact::Endpoint(endpoint);
-                let ended = self.end(&fact, at, |_| true, |_| true);
-                if ended.is_empty() { vec![passed(fact, None, at)] } else { ended }
+                let line = self.lines.entry(Source::Endpoint).or_default();
+                let was_live = line.of(&fact.subject()).iter().any(|entry| entry.told.is_some());
+                if !was_live {
+                    return Ok(vec![passed(fact, None, at)]);
+                }
+                // A connection in TIME-WAIT has no socket any more: what is left of it outlives the socket.
+                let is_left_over =
+                    |live: &Fact| matches!(live, Fact::Endpoint(e) if e.key.state == TcpState::TimeWait);
+                self.end(&fact, at, |live| !is_left_over(live), |_| true)
             }
         })
     }

@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn read(payload: &[u8]) -> Option<Message> {
-        parse(&netlink::Message { kind: CARRIER, flags: 0, sequence: 77, payload })
+        parse(&netlink::Message { kind: CARRIER, sequence: 77, flags: 0, payload })
     }
 
     #[test]
@@ -189,6 +189,6 @@ mod tests {
         let mut other = whole.clone();
         other[0] = 9;
         assert_eq!(read(&other), None);
-        assert_eq!(parse(&netlink::Message { kind: 2, flags: 0, sequence: 0, payload: &whole }), None);
+        assert_eq!(parse(&netlink::Message { kind: 2, sequence: 0, flags: 0, payload: &whole }), None);
     }
 }

@@ -28,7 +28,10 @@ use pofr_core::{
     gap::{Gap, Severity},
     time::WallMicros,
 };
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// The protocols and families, as sock_diag and `/proc/net` both divide them.
 const FAMILIES: [Family; 4] = [
@@ -79,6 +82,8 @@ pub struct EndpointSampler {
     last: Option<i64>,
     /// Namespaces of which it has been said that they cannot be read.
     unreadable: HashSet<u32>,
+    /// The cookies of sockets that only processes hold that are left out.
+    left_out: BTreeSet<u64>,
 }
 
 /// A tick in progress.
@@ -88,6 +93,7 @@ struct Tick<'a> {
     changed: HashSet<u64>,
     /// Namespaces in which something ran.
     stirred: HashSet<u32>,
+    left_out: &'a mut BTreeSet<u64>,
     out: &'a mut Observation,
     read: Vec<Reread>,
     now: i64,
@@ -112,6 +118,7 @@ impl EndpointSampler {
             told: BTreeMap::new(),
             last: None,
             unreadable: HashSet::new(),
+            left_out: BTreeSet::new(),
         }
     }
 
@@ -257,11 +264,16 @@ impl Collector for EndpointSampler {
         let shared = self.holders.clone();
         let result = shared.ask(|holders| {
             let (changed, stirred) = (holders.take_changed(), holders.take_stirred());
-            let mut tick = Tick { holders, changed, stirred, out, read: Vec::new(), now, stamp };
+            let mut left_out = std::mem::take(&mut self.left_out);
+            let read = Vec::new();
+            let mut tick = Tick { holders, changed, stirred, left_out: &mut left_out, out, read, now, stamp };
             self.tick(&mut tick)?;
             if !whole {
                 tick.out.extent = Extent::Subjects(tick.read);
             }
+            // Their ends are not announced either.
+            self.view.exclude_sockets(left_out.clone());
+            self.left_out = left_out;
             Ok(())
         });
         let result = result.unwrap_or_else(|| {
@@ -279,6 +291,7 @@ impl Collector for EndpointSampler {
 
     fn restart(&mut self) {
         self.told.clear();
+        self.left_out.clear();
         self.last = None;
     }
 }

@@ -3,7 +3,7 @@
 use super::{Socket, Tick};
 use pofr_core::{
     collector::Reread,
-    fact::{Endpoint, EndpointDetails, EndpointKey, Fact, Subject},
+    fact::{Endpoint, EndpointDetails, EndpointKey, Fact, SocketId, Subject},
     time::WallMicros,
 };
 use std::cmp::Ordering;
@@ -75,6 +75,9 @@ impl Tick<'_> {
     /// Reports that a socket is gone.
     fn gone(&mut self, netns: Option<u32>, sockets: &[Socket]) {
         self.read.push(Subject::Socket(netns, sockets[0].id).into());
+        if let SocketId::Cookie(cookie) = sockets[0].id {
+            self.left_out.remove(&cookie);
+        }
     }
 
     /// Reports what is known of one socket now, once per holder.
@@ -84,7 +87,15 @@ impl Tick<'_> {
             let owned = socket.inode != 0;
             let details =
                 EndpointDetails { uid: owned.then_some(socket.uid), inode: owned.then_some(socket.inode) };
-            for holder in self.holders(socket) {
+            let holders = self.holders(socket);
+            if let SocketId::Cookie(cookie) = socket.id {
+                if holders.is_empty() {
+                    self.left_out.insert(cookie);
+                } else {
+                    self.left_out.remove(&cookie);
+                }
+            }
+            for holder in holders {
                 let key = EndpointKey {
                     transport: socket.transport,
                     local: socket.local,
