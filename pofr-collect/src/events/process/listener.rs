@@ -87,6 +87,8 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
             if let Err(error) = sys::keep_reading_only() {
                 listener.shared.note(format!("the listening thread keeps its capabilities: {error}"));
             }
+            // From here on no number of any CPU can go missing unnoticed.
+            sys::speak_on_each_cpu();
             // Whoever waits for that goes on only now, when all is said that may give up privileges.
             let _ = started.send(());
             if let Err(error) = listener.run() {

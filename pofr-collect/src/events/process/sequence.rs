@@ -50,7 +50,7 @@ const CPUS: usize = 1 << 16;
 impl Sequence {
     /// Takes note of a message; returns what was lost before it.
     ///
-    /// Before the first message of a CPU nothing can be missing that was said to us: the kernel had been asked already.
+    /// What was lost before a CPU's first message cannot be known: the listener has each say something when it begins.
     pub(super) fn hear(&mut self, cpu: u32, sequence: u32, at: Moment) -> Option<Loss> {
         let cpu = usize::try_from(cpu).ok().filter(|cpu| *cpu < CPUS)?;
         if self.cpus.len() <= cpu {
