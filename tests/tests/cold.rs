@@ -64,7 +64,7 @@ fn record(dir: &Path) -> Done {
     let view = HostView::live().unwrap();
     let watched = dir.canonicalize().unwrap().join("watched");
     fs::create_dir(&watched).unwrap();
-    let mut registry = Registry::built_in(&view).sampler(Counter(0));
+    let mut registry = Registry::samplers_only(&view).sampler(Counter(0));
     let events = (SocketEvents::open(&view), FileEvents::open(&view, vec![Watch::changes(&watched)]));
     let heard = match events {
         (Ok(sockets), Ok(files)) => {

@@ -7,7 +7,7 @@ use pofr_collect::{
 };
 use pofr_core::{
     Collector, Source,
-    collector::{Audit, Observation},
+    collector::{Audit, Extent, Observation},
     diff::Differ,
     gap::Gap,
     record::Record,
@@ -88,6 +88,9 @@ impl Writer {
         self.stamp = self.stamp.plus(300_000);
         for (source, mut seen) in [(Source::Process, reading.process), (Source::Endpoint, reading.endpoint)] {
             self.audit += seen.audit;
+            if seen.audit.misses > 0 {
+                self.tell_misses(&seen);
+            }
             for gap in std::mem::take(&mut seen.gaps) {
                 self.encoder.push(&Record::Gap(gap.clone()));
                 self.gaps.push(gap);
@@ -95,6 +98,20 @@ impl Writer {
             self.encoder.push(&Record::Sample(self.differ.observe(&source, self.stamp, 0, seen)?));
         }
         Ok(())
+    }
+
+    /// Prints what of a reading was found late: what was believed, and what is so.
+    fn tell_misses(&self, seen: &Observation) {
+        let Extent::Subjects(read) = &seen.extent else { return };
+        for subject in read.iter().filter(|reread| reread.since.is_some()).map(|reread| reread.subject) {
+            let before: Vec<_> = self.differ.shown(&Source::Process).facts().collect();
+            let before = before.into_iter().filter(|fact| fact.subject() == subject);
+            let now: Vec<_> = seen.facts.iter().filter(|fact| fact.subject() == subject).collect();
+            println!("found late: {subject:?}");
+            let (gone, same): (Vec<_>, Vec<_>) = before.partition(|fact| !now.iter().any(|n| n.same(fact)));
+            gone.iter().for_each(|fact| println!("- {fact:?}"));
+            now.iter().filter(|n| !same.iter().any(|fact| n.same(fact))).for_each(|n| println!("+ {n:?}"));
+        }
     }
 
     /// Ends a frame, as the recorder does once a second.

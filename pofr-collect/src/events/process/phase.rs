@@ -193,6 +193,17 @@ impl Phase {
 
     /// Takes what was told of the process at its exit.
     pub(super) fn exited(&mut self, who: &Who) {
+        if self.assumed.key.ppid != KTHREADD {
+            // Each change of the name is told: a look that shows another began before the program was exchanged and ended after.
+            let is_torn = |look: &mut Look| look.process.key.comm != who.comm;
+            self.first.take_if(is_torn);
+            self.last.take_if(is_torn);
+            if self.first.is_none() {
+                self.first.clone_from(&self.last);
+            } else if self.last.is_none() {
+                self.last.clone_from(&self.first);
+            }
+        }
         let comm = who.comm.as_bytes();
         let comm =
             if self.assumed.key.ppid == KTHREADD { steady_name(comm).into() } else { who.comm.clone() };

@@ -185,12 +185,11 @@ mod tests {
         let listeners = ["127.0.0.1:0", "[::1]:0"].map(|address| TcpListener::bind(address).unwrap());
         let ends = listeners.each_ref().map(|l| TcpStream::connect(l.local_addr().unwrap()).unwrap());
         let udp = ["127.0.0.1:0", "[::1]:0"].map(|address| UdpSocket::bind(address).unwrap());
-        let ports: Vec<u16> = listeners
-            .iter()
-            .map(|l| l.local_addr())
-            .chain(ends.iter().map(TcpStream::local_addr))
-            .chain(udp.iter().map(UdpSocket::local_addr))
-            .map(|address| address.unwrap().port())
+        // By address and transport: others on this machine may have sockets with the same port.
+        let tcp = listeners.iter().map(TcpListener::local_addr).chain(ends.iter().map(TcpStream::local_addr));
+        let own: Vec<(Transport, SocketAddr)> = tcp
+            .map(|address| (Transport::Tcp, address.unwrap()))
+            .chain(udp.iter().map(|socket| (Transport::Udp, socket.local_addr().unwrap())))
             .collect();
         let mut told = [true, false].map(|both| {
             let mut diag = Diag::open().unwrap();
@@ -200,7 +199,7 @@ mod tests {
                 diag.dump(family, &mut sockets).unwrap();
             }
             assert_eq!(diag.both, both, "this kernel answers the old question");
-            sockets.retain(|s| ports.contains(&s.local.port()));
+            sockets.retain(|s| own.contains(&(s.transport, s.local)));
             sockets
         });
         told.iter_mut().for_each(|sockets| sockets.sort_unstable());
