@@ -46,7 +46,7 @@ pub(crate) fn forkstat(plan: &Plan) -> anyhow::Result<Column> {
 /// Ends a program, and returns the CPU time that it took, µs.
 fn end(child: &mut Child) -> anyhow::Result<u64> {
     let cpu = cpu_micros(child.id());
-    kill_process(Pid::from_child(child), Signal::INT)?;
+    kill_process(Pid::from_child(child), Signal::TERM)?;
     child.wait()?;
     cpu
 }
