@@ -46,7 +46,7 @@ pub(crate) fn forkstat(plan: &Plan) -> anyhow::Result<Column> {
 /// Ends a program, and returns the CPU time that it took, µs.
 fn end(child: &mut Child) -> anyhow::Result<u64> {
     let cpu = cpu_micros(child.id());
-    kill_process(Pid::from_child(child), Signal::INT)?;
+    kill_process(Pid::from_child(child), Signal::TERM)?;
     child.wait()?;
     cpu
 }
@@ -96,45 +96,54 @@ fn summed(known: &HashMap<u32, Recall>, truth: &Truth) -> Found {
     found
 }
 
-/// Plays the storm to auditd, with rules for programs and exits; only where no other audit daemon is at work.
+/// Plays the storm to auditd, with rules for the storm's programs and their exits; only where no other audit daemon is at work.
+/// Audit is switched off again afterwards if it was off.
 pub(crate) fn auditd(plan: &Plan) -> anyhow::Result<Column> {
     const NAME: &str = "auditd";
     let control = |arguments: &[&str]| Command::new("auditctl").args(arguments).output();
     let Ok(status) = control(&["-s"]) else { return Ok(Column::absent(NAME, "not installed")) };
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
-    if !status.lines().any(|line| line == "pid 0") {
+    let value = |name: &str| status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+    let (Some(enabled), Some(backlog), Some("0")) =
+        (value("enabled "), value("backlog_limit "), value("pid ").as_deref())
+    else {
         let why =
             format!("another one is at work, or the kernel has no audit: {}", status.replace('\n', ", "));
         return Ok(Column::absent(NAME, why));
-    }
+    };
     let log = plan.dir.join("audit.log");
     let config = format!(
         "log_file = {}\nlog_format = RAW\nwrite_logs = yes\nflush = NONE\nmax_log_file = 2000\nmax_log_file_action = IGNORE\n\
-         space_left = 1\nspace_left_action = IGNORE\nadmin_space_left_action = IGNORE\n",
+         space_left = 2\nspace_left_action = IGNORE\nadmin_space_left = 1\nadmin_space_left_action = IGNORE\n",
         log.display()
     );
     std::fs::write(plan.dir.join("auditd.conf"), config)?;
+    let output = File::create(plan.dir.join("auditd.out"))?;
     let started = Command::new(NAME)
         .args(["-n", "-c"])
         .arg(&plan.dir)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .spawn();
     let Ok(mut child) = started else { return Ok(Column::absent(NAME, "not installed")) };
     thread::sleep(PAUSE);
     if let Some(status) = child.try_wait()? {
-        return Ok(Column::absent(NAME, format!("does not run here: {status}")));
+        let said = std::fs::read_to_string(plan.dir.join("auditd.out"))?;
+        return Ok(Column::absent(NAME, format!("does not run here: {status}: {}", said.trim())));
     }
     // The queue as distributions set it for busy machines.
     control(&["-b", "8192"])?;
-    for call in ["execve", "exit_group"] {
-        control(&["-a", "always,exit", "-F", "arch=b64", "-S", call, "-k", "completeness"])?;
+    let program = format!("exe={}", std::env::current_exe()?.with_file_name("brief").display());
+    for (call, key) in [("execve", EXEC), ("exit_group", EXIT)] {
+        control(&["-a", "always,exit", "-F", "arch=b64", "-S", call, "-F", &program, "-k", key])?;
     }
     let truth = plan.play();
     thread::sleep(PAUSE);
     let status = control(&["-s"])?;
-    control(&["-D", "-k", "completeness"])?;
+    for arguments in [&["-D", "-k", EXEC][..], &["-D", "-k", EXIT], &["-b", &backlog], &["-e", &enabled]] {
+        control(arguments)?;
+    }
     let cpu = end(&mut child)?;
     let truth = truth?;
     let mut column = Column::new(NAME, cpu, &truth);
@@ -145,7 +154,11 @@ pub(crate) fn auditd(plan: &Plan) -> anyhow::Result<Column> {
     Ok(column)
 }
 
-/// Reads `type=SYSCALL … syscall=59 … pid=7 …`, `type=EXECVE … a0="…" a1="…"`, joined by the serial in `msg=audit(1.2:SERIAL)`.
+/// What the records of the two rules are marked with.
+const EXEC: &str = "completeness-exec";
+const EXIT: &str = "completeness-exit";
+
+/// Reads `type=SYSCALL … pid=7 … key="…"`, `type=EXECVE … a0="…" a1="…"`, joined by the serial in `msg=audit(1.2:SERIAL)`.
 fn of_audit(log: &Path, truth: &Truth) -> anyhow::Result<Found> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
     let field = |line: &str, name: &str| {
@@ -165,14 +178,18 @@ fn of_audit(log: &Path, truth: &Truth) -> anyhow::Result<Found> {
             let recall = known.entry(pid).or_default();
             recall.seen = true;
             recall.name |= field(line, "comm=").as_deref() == Some("brief");
-            // exit_group tells its code, execve that it happened; the fork is not told.
-            if field(line, "syscall=").as_deref() == Some("231") {
-                recall.end = true;
-                let code = field(line, "a0=").and_then(|code| u32::from_str_radix(&code, 16).ok());
-                recall.code |= code == Some(truth.lives[*at].code);
-            } else {
-                recall.exec = true;
-                pid_of.insert(serial, pid);
+            // An exit tells its code, a program that it runs; who made it is not told.
+            match field(line, "key=").as_deref() {
+                Some(EXIT) => {
+                    recall.end = true;
+                    let code = field(line, "a0=").and_then(|code| u32::from_str_radix(&code, 16).ok());
+                    recall.code |= code == Some(truth.lives[*at].code);
+                }
+                Some(EXEC) => {
+                    recall.exec = true;
+                    pid_of.insert(serial, pid);
+                }
+                _ => {}
             }
         } else if line.starts_with("type=EXECVE")
             && let Some(pid) = pid_of.get(&serial)

@@ -22,6 +22,8 @@ const AGAIN: [i64; 3] = [2_000, 10_000, 50_000];
 /// A span in which whole looks may take up so much time, µs: more, and new processes come too fast for them.
 const SPAN: i64 = 100_000;
 const SHARE: i64 = 5_000;
+/// If more processes than this run a program in a span, those after get a brief look first.
+const FEW: u32 = 5;
 
 /// Looks at processes.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Glances {
     /// When the present span began, and how long whole looks took in it.
     span: Moment,
     spent: i64,
+    /// How many processes ran a program in it.
+    executed: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +55,15 @@ impl Glances {
             due: Default::default(),
             span: Moment::default(),
             spent: 0,
+            executed: 0,
         })
     }
 
     /// Looks at a process that ran a program at `since`; later looks follow.
     pub(super) fn executed(&mut self, pid: u32, since: Moment, closely: bool) -> Option<Glance> {
         self.expect(pid, since);
-        let glance = self.look(pid, closely);
+        self.executed += 1;
+        let glance = self.look(pid, closely && self.executed <= FEW);
         if let (Some(_), Some(young)) = (&glance, self.young.get_mut(&pid)) {
             young.started = true;
         }
@@ -118,7 +124,7 @@ impl Glances {
     fn look(&mut self, pid: u32, closely: bool) -> Option<Glance> {
         let at = Stamps::now();
         if at > self.span.plus(SPAN) {
-            (self.span, self.spent) = (at, 0);
+            (self.span, self.spent, self.executed) = (at, 0, 0);
         }
         let sight = if closely && self.spent < SHARE {
             let sight = self.watcher.whole(pid);

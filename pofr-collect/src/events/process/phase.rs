@@ -204,18 +204,18 @@ impl Phase {
                 self.last.clone_from(&self.first);
             }
         }
+        let comm = who.comm.as_bytes();
+        let comm =
+            if self.assumed.key.ppid == KTHREADD { steady_name(comm).into() } else { who.comm.clone() };
+        self.named = true;
         let key = &mut self.assumed.key;
-        if !self.named {
-            let comm = who.comm.as_bytes();
-            key.comm = if key.ppid == KTHREADD { steady_name(comm).into() } else { who.comm.clone() };
-            self.named = true;
-        }
         if key.ppid == Pid(0) {
             key.ppid = who.ppid;
         }
         for process in
             std::iter::once(&mut self.assumed).chain(self.last.as_mut().map(|look| &mut look.process))
         {
+            process.key.comm.clone_from(&comm);
             let ids = &mut process.key.ids;
             if ids.ruid == NOBODY {
                 (ids.ruid, ids.euid) = (who.uid, who.uid);
@@ -234,15 +234,18 @@ impl Phase {
         Process { key: ProcessKey { arguments, ..last.key.clone() }, details: last.details.clone() }
     }
 
-    /// Forgets what looks showed if that is what `next` was: of a process that was made by one that is not known it cannot be
-    /// told whether they came before it ran its first program or after.
+    /// Forgets what looks showed if that is what `next` was, which ran another program: they came too late, or while it was
+    /// exchanged.
     pub(super) fn disown(&mut self, next: &Self) {
-        if !self.named
-            && next.executed
-            && let Some(last) = &self.last
-            && let Some(followed) = next.shown().or(next.named.then_some(&next.assumed))
-            && same_program(&last.process, followed)
-        {
+        let Some(last) = self.shown().filter(|_| next.executed) else { return };
+        let followed = next.fact();
+        let is_followed = if self.named {
+            last.key.comm == followed.key.comm && last.key.comm != self.assumed.key.comm
+        } else {
+            // Of a process that was made by one that is not known nothing else tells.
+            next.is_named() && last.key.comm == followed.key.comm && same_program(last, &followed)
+        };
+        if is_followed {
             (self.first, self.last) = (None, None);
         }
     }
@@ -276,12 +279,13 @@ impl Phase {
     }
 }
 
-/// Tells whether the two show one program, as far as both could be read.
+/// Tells whether the two show one program, as far as both could be read. The name does not tell: what a thread makes is called like
+/// the thread.
 fn same_program(a: &Process, b: &Process) -> bool {
     let (a, b) = (&a.key, &b.key);
     let exe = a.exe == b.exe || [&a.exe, &b.exe].contains(&&Reading::Unknown);
     let arguments = a.arguments == b.arguments || a.arguments.is_none() || b.arguments.is_none();
-    exe && arguments && a.comm == b.comm
+    exe && arguments
 }
 
 /// Returns a process that nobody knows anything of.

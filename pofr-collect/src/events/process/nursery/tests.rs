@@ -10,7 +10,7 @@ use pofr_core::{
     collector::{Extent, Observation, Reread},
     fact::{Fact, Process, ProcessDetails, ProcessKey, Subject, Totals},
     identity::{Entity, StartTicks},
-    raw::{RawText, Reading},
+    raw::Reading,
 };
 use proptest::prelude::*;
 
@@ -255,7 +255,7 @@ fn a_look_before_the_event_of_a_program_belongs_to_the_program() {
     // The look came after the program was exchanged, and that was told after the look.
     stage.hear(20, 7, forked(5), Some(brief(entity, "ls")));
     stage.hear(30, 7, Event::Executed, None);
-    stage.hear(40, 7, ended(0, "unasked"), None);
+    stage.hear(40, 7, ended(0, "ls"), None);
     assert_eq!(stage.drain(), ["passed 7 sh 20 30", "gone 7 ls 30 40 code 0"]);
 }
 
@@ -266,13 +266,13 @@ fn changes_of_ids_and_names_are_told_as_they_come() {
     stage.sample(0, vec![process(entity, "su")], None);
     stage.hear(10, 7, Event::Users(7, 7), None);
     stage.hear(11, 7, Event::Users(7, 7), None);
-    stage.hear(12, 7, Event::Named(RawText::from(&b"\xff)"[..])), None);
+    stage.hear(12, 7, Event::Named("x)\n".into()), None);
     stage.hear(13, 7, Event::Session, None);
-    stage.hear(20, 7, ended(0, "x"), None);
+    stage.hear(20, 7, ended(0, "x)\n"), None);
     let told = stage.drain();
     assert_eq!(told.len(), 4, "a change that changes nothing is none: {told:?}");
-    assert_eq!(told[1], "became 7 \\xff) 12");
-    assert_eq!(told[3], "gone 7 \\xff) 13 20 code 0");
+    assert_eq!(told[1], "became 7 x)\\n 12");
+    assert_eq!(told[3], "gone 7 x)\\n 13 20 code 0");
 }
 
 #[test]
