@@ -5,11 +5,15 @@
 //! A store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives);
 //! any number may read.
 
+mod action;
 mod change;
 mod error;
 mod ledger;
 
-pub use change::{Change, Edge, EdgeRow, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
+pub use action::{Action, ActionKind};
+pub use change::{
+    Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef,
+};
 pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
@@ -33,6 +37,8 @@ pub struct StateAt {
     pub maybe: Vec<Row>,
     /// For each run: whether the moment lies within its record, by source.
     pub record: Vec<RecordAt>,
+    /// The time before which everything has been forgotten, where the moment lies before it.
+    pub forgotten: Option<WallMicros>,
 }
 
 /// Whether there is a record of a source at a moment.
@@ -61,6 +67,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::ClientExists`], or where the database refuses.
     fn add_client(&self, client: &ClientEntry) -> Result<(), StoreError>;
+
+    /// Makes a known client's database where it was lost; harmless where it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoClient`], or where the database refuses.
+    fn restore_client(&self, cid: &Cid) -> Result<(), StoreError>;
 
     /// Opens a client's record for writing: takes its lock, and recovers from whatever was killed when.
     ///

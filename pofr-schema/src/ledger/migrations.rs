@@ -11,7 +11,7 @@ use crate::{
 use pofr_core::{fact::FactKind, store::StoreError};
 
 /// The version of the schema that this program knows.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// The tables of version 1; `$words` differ between the databases, see [`in_dialect`].
 const V1: &[&str] = &[
@@ -39,6 +39,12 @@ const V1: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS pofr_halves (stamp $big NOT NULL, is_proc $big NOT NULL, zone $big NOT NULL,
      content $blob NOT NULL, bundle $ascii(64) NOT NULL, received $big NOT NULL, PRIMARY KEY (stamp, is_proc))$table",
     "CREATE TABLE IF NOT EXISTS pofr_views (name $ascii(64) NOT NULL PRIMARY KEY, body $text NOT NULL)$table",
+];
+
+/// What version 2 adds: the account of what was done.
+const V2: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS pofr_actions (id $big NOT NULL PRIMARY KEY, at $big NOT NULL, action $ascii(16) NOT NULL,
+     before_stamp $big NULL, bundles $big NOT NULL, row_count $big NOT NULL, who $text NOT NULL, why $text NOT NULL)$table",
 ];
 
 const LOOKUP_V1: &str = "CREATE TABLE IF NOT EXISTS lhlt.lhlttable (hostid $auto, uuid $varchar(36) NOT NULL,
@@ -96,7 +102,7 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     }
     let meta = "CREATE TABLE IF NOT EXISTS pofr_meta (name $ascii(32) NOT NULL PRIMARY KEY, value $big NOT NULL)$table";
     db.batch(&in_dialect(meta, dialect)).doing(&action)?;
-    for sql in V1 {
+    for sql in V1.iter().chain(V2) {
         db.batch(&in_dialect(sql, dialect)).doing(&action)?;
     }
     for kind in FactKind::ALL {

@@ -23,7 +23,7 @@
 
 use crate::{
     db::{Db, Doing as _, Record, Statement},
-    ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
+    ledger::{Names, TriadRow, custom_sources, forgotten_before, load_triads, spans_around},
     store::{Place, read},
     tables::spec,
 };
@@ -60,7 +60,8 @@ pub(crate) fn state_at(
         Some(source) => vec![source],
         None => custom_sources(db)?,
     };
-    let mut state = StateAt::default();
+    let forgotten = forgotten_before(db)?.filter(|before| t < *before);
+    let mut state = StateAt { forgotten, ..StateAt::default() };
     let mut lines = Lines::new();
     let mut at_border: BTreeSet<i64> = BTreeSet::new();
     for source in sources {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     db::{Db, Doing as _, Statement, failure},
     ledger::{
-        Ends, Names, TriadRow, bump_generation, drop_halves, insert_bundles, keep_halves, load_triads,
+        Ends, Names, TriadRow, bump_generation, drop_halves, insert_actions, insert_bundles, keep_halves, load_triads,
         triad_ends,
     },
     tables::{LIVE, spec},
@@ -23,8 +23,8 @@ use pofr_core::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a change works on: the triads as they become, saved at its end.
-struct Work<'a> {
-    db: &'a mut Db,
+pub(super) struct Work<'a> {
+    pub(super) db: &'a mut Db,
     names: &'a mut Names,
     orders: &'a mut Orders,
     triads: BTreeMap<TriadId, TriadRow>,
@@ -41,6 +41,9 @@ pub(super) fn apply(
 ) -> Result<bool, StoreError> {
     let triads = load_triads(db)?.into_iter().map(|t| (TriadId(t.id), t)).collect();
     let mut work = Work { db, names, orders, triads, touched: BTreeSet::new(), ends: BTreeMap::new() };
+    if change.anew {
+        work.begin_anew()?;
+    }
     // The spans first: 'the end' of an open slice is the one after this change.
     insert_bundles(work.db, work.names, &change.bundles)?;
     for (table, rows) in &change.insert {
@@ -60,13 +63,12 @@ pub(super) fn apply(
         work.get(*triad)?.set_state(TriadState::Live);
     }
     if let Some(replacement) = &change.replace {
-        work.get(replacement.new)?.set_state(TriadState::Live);
-        work.get(replacement.new)?.clone().take_bundles(work.db, &replacement.old)?;
-        for old in &replacement.old {
-            work.get(*old)?.set_state(TriadState::Dead);
-        }
+        work.replace(replacement)?;
     }
-    for bundle in &change.bundles {
+    if let Some(forgetting) = &change.forget {
+        work.forget(forgetting)?;
+    }
+    for bundle in change.bundles.iter().filter(|bundle| bundle.triad != TriadId::NONE) {
         work.get(bundle.triad)?;
     }
     for id in work.touched.clone() {
@@ -82,7 +84,12 @@ pub(super) fn apply(
     for id in &work.touched {
         work.triads[id].save(work.db)?;
     }
-    let changed = !change.make_live.is_empty() || change.replace.is_some() || !change.seal.is_empty();
+    insert_actions(work.db, &change.actions)?;
+    let changed = !change.make_live.is_empty()
+        || change.replace.is_some()
+        || !change.seal.is_empty()
+        || change.anew
+        || change.forget.is_some();
     if changed {
         bump_generation(work.db)?;
     }
@@ -115,7 +122,7 @@ pub(super) fn fill(
 
 impl Work<'_> {
     /// Returns a triad to be changed.
-    fn get(&mut self, id: TriadId) -> Result<&mut TriadRow, StoreError> {
+    pub(super) fn get(&mut self, id: TriadId) -> Result<&mut TriadRow, StoreError> {
         self.touched.insert(id);
         let missing = || failure(format_args!("change triad {}", id.0), "it is not in pofr_triads");
         self.triads.get_mut(&id).ok_or_else(missing)

@@ -2,6 +2,7 @@
 
 mod client;
 mod commit;
+mod drastic;
 mod insert;
 mod lock;
 mod order;
@@ -68,6 +69,18 @@ impl SqlStore {
         }
     }
 
+    /// Makes a client's database with its tables where they are missing.
+    fn make(&self, lookup: &mut Db, database: &str) -> Result<(), StoreError> {
+        if lookup.dialect() == Dialect::Mariadb {
+            refuse_foreign(lookup, database)?;
+            create_database(lookup, database)?;
+        }
+        let mut db = self.pools.get(database, Rights::Create)?;
+        ledger::migrate(&mut db, database)?;
+        // The views of a new client, which are empty.
+        recover::recover(&mut db).map(drop)
+    }
+
     /// Connects to a client's database, and checks that this program knows its schema.
     fn session(&self, cid: &Cid, rights: Rights) -> Result<Session, StoreError> {
         self.known(cid)?;
@@ -88,6 +101,14 @@ fn create_database(db: &mut Db, name: &str) -> Result<(), StoreError> {
         .sql(" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
     db.execute(statement).doing(format_args!("make database {name}"))?;
     Ok(())
+}
+
+/// Tells whether MariaDB has a database of that name.
+fn database_exists(db: &mut Db, name: &str) -> Result<bool, StoreError> {
+    let statement =
+        Statement::new("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ")
+            .bind(Cell::text(name.to_owned()));
+    Ok(db.number(statement).doing(format_args!("look for database {name}"))? != Some(0))
 }
 
 /// Refuses a database that has tables but not ours.
@@ -123,20 +144,25 @@ impl Store for SqlStore {
             return Err(StoreError::ClientExists(client.cid.clone()));
         }
         // The row comes last: a database without a row is nobody's, and is taken over when the client is added again.
-        if lookup.dialect() == Dialect::Mariadb {
-            refuse_foreign(&mut lookup, &database)?;
-            create_database(&mut lookup, &database)?;
-        }
-        let mut db = self.pools.get(&database, Rights::Create)?;
-        ledger::migrate(&mut db, &database)?;
-        // The views of a new client, which are empty.
-        recover::recover(&mut db)?;
+        self.make(&mut lookup, &database)?;
         lookup.write(&action, |db| {
             if ledger::clients(db)?.iter().any(same) {
                 return Err(StoreError::ClientExists(client.cid.clone()));
             }
             ledger::insert_client(db, client)
         })
+    }
+
+    fn restore_client(&self, cid: &Cid) -> Result<(), StoreError> {
+        self.may_write("make a client's database")?;
+        self.known(cid)?;
+        let database = cid.database();
+        let mut lookup = self.pools.get(LOOKUP, Rights::Write)?;
+        let there = match self.pools.file(&database) {
+            Some(file) => file.exists(),
+            None => database_exists(&mut lookup, &database)?,
+        };
+        if there { Ok(()) } else { self.make(&mut lookup, &database) }
     }
 
     fn write(&self, cid: &Cid) -> Result<Box<dyn ClientStore>, StoreError> {

@@ -3,7 +3,7 @@
 use super::place::Place;
 use crate::{
     db::{Cell, Db, Doing as _, Record, Statement},
-    ledger::{Names, generation, load_bundles, load_triads},
+    ledger::{Names, generation, load_actions, load_bundles, load_triads},
     tables::{LIFE, LIVE, read_life, read_row},
 };
 use pofr_core::{
@@ -25,6 +25,7 @@ pub(crate) fn ledger(db: &mut Db, names: &Names) -> Result<Ledger, StoreError> {
         generation: generation(db)?,
         bundles: load_bundles(db, names)?,
         triads: load_triads(db)?.iter().map(crate::ledger::TriadRow::triad).collect::<Result<_, _>>()?,
+        actions: load_actions(db)?,
     })
 }
 
