@@ -9,8 +9,10 @@ mod pairing;
 mod survey;
 
 use crate::{
+    forget,
     inbox::{Candidate, Inbox, InboxError},
     place::{self, Target},
+    stop::Stop,
     track::TrackedBundle,
     verify::Rejected,
 };
@@ -20,7 +22,7 @@ use pofr_core::{
     identity::Cid,
     store::{Change, ClientStore, Ledger, Level, StoreError, Triad, TriadState},
     time::WallMicros,
-    wire::v2,
+    wire::{name::BundleName, v2},
 };
 use std::collections::HashSet;
 
@@ -39,6 +41,10 @@ pub struct Options {
     pub half_wait_micros: i64,
     /// The server's clock.
     pub now: fn() -> WallMicros,
+    /// How many files one call takes at most, the oldest names first.
+    pub most: usize,
+    /// When to end early, with what is stored by then.
+    pub stop: Stop,
 }
 
 impl Default for Options {
@@ -50,12 +56,15 @@ impl Default for Options {
             limits: v2::Limits::default(),
             half_wait_micros: 600_000_000,
             now: server_clock,
+            most: usize::MAX,
+            stop: Stop::default(),
         }
     }
 }
 
 /// Reads the server's wall clock.
-fn server_clock() -> WallMicros {
+#[must_use]
+pub fn server_clock() -> WallMicros {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     WallMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
@@ -104,6 +113,8 @@ pub struct Report {
     pub span: Option<(WallMicros, WallMicros)>,
     /// Halves of v1 snapshots that wait for their other half.
     pub halves_waiting: u64,
+    /// Files that were not looked at, because there were more than one call takes or it was told to stop.
+    pub left: u64,
 }
 
 /// How far it has come: files done, files in all.
@@ -123,9 +134,20 @@ pub fn ingest(
     progress: Progress<'_>,
 ) -> Result<Report, IngestError> {
     let ledger = store.ledger()?;
-    let mut run =
-        Ingest { store, inbox, options, ledger, report: Report::default(), done: 0, total: 0, progress };
+    let mut run = Ingest {
+        store,
+        inbox,
+        options,
+        ledger,
+        report: Report::default(),
+        done: 0,
+        total: 0,
+        forgotten: None,
+        progress,
+    };
+    run.forgotten = run.store.forgotten_before()?;
     run.all(cid)?;
+    run.report.left += (run.total - run.done) as u64;
     run.report.halves_waiting = run.store.pending_halves()?.len() as u64;
     Ok(run.report)
 }
@@ -138,13 +160,17 @@ struct Ingest<'a> {
     report: Report,
     done: usize,
     total: usize,
+    /// The time before which everything has been forgotten.
+    forgotten: Option<WallMicros>,
     progress: Progress<'a>,
 }
 
 impl Ingest<'_> {
     fn all(&mut self, cid: &Cid) -> Result<(), IngestError> {
         let known: HashSet<Sha256> = self.ledger.bundles.iter().map(|b| b.entry.sha256).collect();
-        let candidates = self.inbox.candidates()?;
+        let mut candidates = self.inbox.candidates()?;
+        self.report.left = candidates.len().saturating_sub(self.options.most) as u64;
+        candidates.truncate(self.options.most);
         self.total = candidates.len();
         let surveyed = survey::survey(self.inbox, candidates, &known, self.options);
         let mut good = Vec::new();
@@ -152,6 +178,8 @@ impl Ingest<'_> {
         for (candidate, found) in surveyed {
             match found {
                 survey::Found::Known => self.settle(&candidate, Outcome::Duplicate)?,
+                survey::Found::Unread(error) => return Err(error.into()),
+                survey::Found::Vanished => self.total -= 1,
                 survey::Found::Bad(reason) => self.settle(&candidate, Outcome::Quarantined(reason))?,
                 survey::Found::Good(surveyed) if seen.insert(surveyed.name.sha256) => good.push(surveyed),
                 survey::Found::Good(_) => self.settle(&candidate, Outcome::Duplicate)?,
@@ -185,14 +213,22 @@ impl Ingest<'_> {
                 }
             }
         }
+        // What is of a time that has been forgotten leaves its entry, and nothing else.
+        let is_forgotten =
+            |b: &TrackedBundle| self.forgotten.is_some_and(|before| b.stored.entry.last < before);
+        let (late, good): (Vec<_>, Vec<_>) = good.into_iter().partition(|(_, b)| is_forgotten(b));
         let (candidates, bundles): (Vec<_>, Vec<_>) = good.into_iter().unzip();
-        if bundles.is_empty() && job.drop_halves.is_empty() {
+        if bundles.is_empty() && late.is_empty() && job.drop_halves.is_empty() {
             return Ok(());
+        }
+        for candidate in candidates.iter().flatten() {
+            self.inbox.keep(candidate)?;
         }
         let samples: Vec<u64> = bundles.iter().map(|b| b.stored.entry.samples).collect();
         let span = span(&bundles);
         let mut change =
             if bundles.is_empty() { Change::default() } else { self.place(bundles, job.newest)? };
+        change.bundles.extend(late.iter().map(|(_, bundle)| forget::tombstone(&bundle.stored)));
         change.keep_halves = tracked.keep_halves;
         change.drop_halves.clone_from(&job.drop_halves);
         let rows: u64 = change.insert.iter().map(|(_, rows)| rows.len() as u64).sum();
@@ -203,7 +239,8 @@ impl Ingest<'_> {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),
         };
-        for (candidate, samples) in candidates.into_iter().zip(samples) {
+        let late = late.into_iter().map(|(candidate, _)| (candidate, 0));
+        for (candidate, samples) in candidates.into_iter().zip(samples).chain(late) {
             match candidate {
                 Some(candidate) => self.settle(&candidate, Outcome::Stored { samples })?,
                 None => self.report.samples += samples,
@@ -246,14 +283,37 @@ impl Ingest<'_> {
             || open.rows[1] >= self.options.slice_file_rows
     }
 
+    /// Keeps and clears a file that was stored already, as one was that is left from when an ingest was killed.
+    fn put_away(&mut self, candidate: &Candidate) -> Result<(), IngestError> {
+        self.report.duplicates += 1;
+        let of_forgotten_time = candidate
+            .name()
+            .parse::<BundleName>()
+            .is_ok_and(|name| self.forgotten.is_some_and(|before| name.stamp < before));
+        if !of_forgotten_time {
+            match self.inbox.keep(candidate) {
+                // It only has the name of one that is stored.
+                Err(error @ (InboxError::Changed { .. } | InboxError::NotAFile { .. })) => {
+                    self.report.duplicates -= 1;
+                    self.inbox.quarantine(candidate, &error.to_string())?;
+                    self.report.quarantined.push((candidate.name(), error.to_string()));
+                    return Ok(());
+                }
+                other => other?,
+            }
+        }
+        Ok(self.inbox.clear(candidate)?)
+    }
+
     /// Notes what became of a file.
     fn settle(&mut self, candidate: &Candidate, outcome: Outcome) -> Result<(), IngestError> {
         match outcome {
             Outcome::Stored { samples } => {
+                self.inbox.clear(candidate)?;
                 self.report.stored += 1;
                 self.report.samples += samples;
             }
-            Outcome::Duplicate => self.report.duplicates += 1,
+            Outcome::Duplicate => self.put_away(candidate)?,
             Outcome::Quarantined(reason) => {
                 self.inbox.quarantine(candidate, &reason)?;
                 self.report.quarantined.push((candidate.name(), reason));

@@ -60,8 +60,7 @@ mod tests {
             gone_by: Some(WallMicros(50)),
             ..seen(10, 40)
         };
-        let clipped =
-            Lifetime { cut_left: true, gone_by: Some(WallMicros(50)), ..seen(30, 40) };
+        let clipped = Lifetime { cut_left: true, gone_by: Some(WallMicros(50)), ..seen(30, 40) };
         assert_eq!(life.clipped(BEGIN), Some(clipped));
         assert_eq!(clipped.clipped(BEGIN), Some(clipped), "twice is once");
     }

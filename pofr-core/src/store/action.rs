@@ -53,8 +53,7 @@ impl Ledger {
     /// Returns the hold that is in force.
     #[must_use]
     pub fn hold(&self) -> Option<&Action> {
-        let last =
-            self.actions.iter().rfind(|a| matches!(a.kind, ActionKind::Hold | ActionKind::Release))?;
+        let last = self.actions.iter().rfind(|a| matches!(a.kind, ActionKind::Hold | ActionKind::Release))?;
         (last.kind == ActionKind::Hold).then_some(last)
     }
 }
@@ -65,7 +64,15 @@ mod tests {
 
     fn action(at: i64, kind: ActionKind, before: Option<i64>) -> Action {
         let before = before.map(WallMicros);
-        Action { at: WallMicros(at), kind, before, bundles: 0, rows: 0, who: String::new(), why: String::new() }
+        Action {
+            at: WallMicros(at),
+            kind,
+            before,
+            bundles: 0,
+            rows: 0,
+            who: String::new(),
+            why: String::new(),
+        }
     }
 
     #[test]

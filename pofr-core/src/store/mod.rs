@@ -11,9 +11,7 @@ mod error;
 mod ledger;
 
 pub use action::{Action, ActionKind};
-pub use change::{
-    Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef,
-};
+pub use change::{Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
 pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
@@ -116,6 +114,12 @@ pub trait ClientReader: Send {
         statement: &str,
         each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> std::ops::ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Returns the time before which everything has been forgotten; `None` where nothing has.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn forgotten_before(&mut self) -> Result<Option<WallMicros>, StoreError>;
 
     /// Returns how many bytes the client's tables take on the store's disk.
     ///

@@ -199,6 +199,9 @@ pub(super) fn run(
             let (receive_in, send_out) = (receive_in.clone(), send_out.clone());
             scope.spawn(move || {
                 for (i, mut job) in receive_in {
+                    if options.stop.is_told() {
+                        return;
+                    }
                     let tracked = track(inbox, options, &mut job);
                     if send_out.send((i, job, tracked)).is_err() {
                         return;
@@ -210,17 +213,18 @@ pub(super) fn run(
         let mut early = BTreeMap::new();
         let mut next = 0;
         let mut result = Ok(());
-        for (i, job, tracked) in receive_out.iter() {
+        'jobs: for (i, job, tracked) in receive_out.iter() {
             early.insert(i, (job, tracked));
             while let Some((job, tracked)) = early.remove(&next) {
                 next += 1;
+                // One is always taken, so that a turn that is too short gets somewhere.
+                if options.stop.is_told() || (next > 1 && options.stop.is_due()) {
+                    break 'jobs;
+                }
                 result = commit(&job, tracked);
                 if result.is_err() {
-                    break;
+                    break 'jobs;
                 }
-            }
-            if result.is_err() {
-                break;
             }
         }
         // Workers that still wait to send find the channel closed, and stop.

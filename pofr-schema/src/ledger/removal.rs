@@ -30,7 +30,9 @@ pub(crate) fn bury_bundles(db: &mut Db, bundles: &[Sha256]) -> Result<(), StoreE
 pub(crate) fn clear_bundles(db: &mut Db) -> Result<(), StoreError> {
     on_link!(db, conn => diesel::delete(pofr_spans::table).execute(conn)).doing("empty table pofr_spans")?;
     on_link!(db, conn => diesel::delete(pofr_gaps::table).execute(conn)).doing("empty table pofr_gaps")?;
-    on_link!(db, conn => diesel::delete(pofr_halves::table).execute(conn)).doing("empty table pofr_halves")?;
-    on_link!(db, conn => diesel::delete(pofr_bundles::table).execute(conn)).doing("empty table pofr_bundles")?;
+    on_link!(db, conn => diesel::delete(pofr_halves::table).execute(conn))
+        .doing("empty table pofr_halves")?;
+    on_link!(db, conn => diesel::delete(pofr_bundles::table).execute(conn))
+        .doing("empty table pofr_bundles")?;
     Ok(())
 }

@@ -85,6 +85,10 @@ macro_rules! read_alike {
                 query::sql(&mut self.session.db, statement, each)
             }
 
+            fn forgotten_before(&mut self) -> Result<Option<WallMicros>, StoreError> {
+                crate::ledger::forgotten_before(&mut self.session.db)
+            }
+
             fn stored_bytes(&mut self) -> Result<u64, StoreError> {
                 read::stored_bytes(&mut self.session.db, self.session.file.as_deref())
             }

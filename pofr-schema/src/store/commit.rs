@@ -10,8 +10,8 @@ use super::{
 use crate::{
     db::{Db, Doing as _, Statement, failure},
     ledger::{
-        Ends, Names, TriadRow, bump_generation, drop_halves, insert_actions, insert_bundles, keep_halves, load_triads,
-        triad_ends,
+        Ends, Names, TriadRow, bump_generation, drop_halves, insert_actions, insert_bundles, keep_halves,
+        load_triads, triad_ends,
     },
     tables::{LIVE, spec},
 };

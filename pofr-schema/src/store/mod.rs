@@ -105,9 +105,8 @@ fn create_database(db: &mut Db, name: &str) -> Result<(), StoreError> {
 
 /// Tells whether MariaDB has a database of that name.
 fn database_exists(db: &mut Db, name: &str) -> Result<bool, StoreError> {
-    let statement =
-        Statement::new("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ")
-            .bind(Cell::text(name.to_owned()));
+    let statement = Statement::new("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ")
+        .bind(Cell::text(name.to_owned()));
     Ok(db.number(statement).doing(format_args!("look for database {name}"))? != Some(0))
 }
 
