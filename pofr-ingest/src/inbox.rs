@@ -31,6 +31,8 @@ pub enum After {
     Leave,
     /// It is removed.
     Remove,
+    /// It is kept among the bundles, and stays.
+    Copy(Kept),
     /// It is kept among the bundles, and removed from here.
     Keep(Kept),
 }
@@ -113,7 +115,7 @@ impl Inbox {
     /// # Errors
     /// Where it cannot be read again, has changed, or cannot be written.
     pub fn keep(&self, candidate: &Candidate) -> Result<(), InboxError> {
-        let After::Keep(kept) = &self.after else { return Ok(()) };
+        let (After::Copy(kept) | After::Keep(kept)) = &self.after else { return Ok(()) };
         let changed = || InboxError::Changed { name: candidate.name() };
         let name: BundleName = candidate.name().parse().map_err(|_| changed())?;
         let bytes = self.read(candidate)?;
@@ -128,7 +130,7 @@ impl Inbox {
     /// # Errors
     /// Where it cannot be removed; that it is gone already is none.
     pub fn clear(&self, candidate: &Candidate) -> Result<(), InboxError> {
-        if matches!(self.after, After::Leave) {
+        if matches!(self.after, After::Leave | After::Copy(_)) {
             return Ok(());
         }
         match fs::remove_file(&candidate.path) {
@@ -137,12 +139,6 @@ impl Inbox {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Tells whether files that are stored stay where they are.
-    #[must_use]
-    pub fn leaves(&self) -> bool {
-        matches!(self.after, After::Leave)
     }
 
     /// Lists all that may be a bundle, in the order of the names: everything but hidden names and directories.

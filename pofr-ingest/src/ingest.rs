@@ -117,6 +117,23 @@ pub struct Report {
     pub left: u64,
 }
 
+impl Report {
+    /// Adds what a later call came to.
+    pub fn add(&mut self, later: &Self) {
+        self.stored += later.stored;
+        self.duplicates += later.duplicates;
+        self.quarantined.extend(later.quarantined.iter().cloned());
+        self.samples += later.samples;
+        self.rows += later.rows;
+        self.span = match (self.span, later.span) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (a, b) => a.or(b),
+        };
+        self.halves_waiting = later.halves_waiting;
+        self.left = later.left;
+    }
+}
+
 /// How far it has come: files done, files in all.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
 
