@@ -74,6 +74,11 @@ pub struct Plan {
     /// The bundles that go.
     pub bundles: Vec<Sha256>,
     names: Vec<BundleName>,
+    /// Of each run that stays in part: the first stamp that stays.
+    from: HashMap<RunId, WallMicros>,
+    /// Runs of which nothing stays.
+    gone: HashSet<RunId>,
+    /// The first stamp of each source that stays.
     begins: HashMap<(RunId, Source), WallMicros>,
     drop: Vec<TriadId>,
     rewrite: Vec<Triad>,
@@ -90,11 +95,17 @@ pub fn plan(ledger: &Ledger, before: WallMicros) -> Plan {
         return plan;
     }
     for bundle in &stay {
+        if go.iter().any(|b| b.entry.run == bundle.entry.run) {
+            let from = plan.from.entry(bundle.entry.run).or_insert(bundle.entry.first);
+            *from = bundle.entry.first.min(*from);
+        }
         for span in &bundle.spans {
             let begin = plan.begins.entry((bundle.entry.run, span.source.clone())).or_insert(span.first);
             *begin = span.first.min(*begin);
         }
     }
+    let stays: HashSet<RunId> = stay.iter().map(|b| b.entry.run).collect();
+    plan.gone = go.iter().map(|b| b.entry.run).filter(|run| !stays.contains(run)).collect();
     // Where two runs claim one time, the later one may begin within what the earlier one keeps.
     let last_gone = go.iter().map(|b| b.entry.last).max().unwrap_or_default();
     plan.before =
@@ -238,7 +249,11 @@ fn clip_table(
 impl Plan {
     /// Returns what stays of a row.
     fn clip(&self, row: Row) -> Option<Row> {
-        let begin = self.begins.get(&(row.run, row.fact.source()))?;
-        row.life.clipped(*begin).map(|life| Row { life, ..row })
+        if self.gone.contains(&row.run) {
+            return None;
+        }
+        let Some(from) = self.from.get(&row.run) else { return Some(row) };
+        let begin = self.begins.get(&(row.run, row.fact.source())).copied();
+        row.life.clipped(*from, begin).map(|life| Row { life, ..row })
     }
 }

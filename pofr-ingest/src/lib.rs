@@ -19,6 +19,7 @@ pub mod levels;
 pub mod merge;
 pub mod place;
 pub mod prune;
+pub mod rebuild;
 pub mod service;
 pub mod track;
 pub mod verify;

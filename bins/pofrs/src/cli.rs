@@ -51,7 +51,7 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take the bundles that wait in a directory into a client's record
+    /// Take bundles in: all that clients have sent, or a directory of them
     Ingest(commands::ingest::IngestArgs),
     /// List the clients and what is recorded of them
     Clients(commands::clients::ClientsArgs),
@@ -65,6 +65,12 @@ pub(crate) enum Command {
     Archive(commands::merge::ArchiveArgs),
     /// Merge a client's archives into a period (level 3)
     Period(commands::merge::PeriodArgs),
+    /// Make a client's record anew from kept bundles
+    Rebuild(commands::rebuild::RebuildArgs),
+    /// Forget what a client recorded before a time, for good
+    Forget(commands::forget::ForgetArgs),
+    /// Forbid forgetting (a legal hold), or allow it again
+    Hold(commands::hold::HoldArgs),
     /// Print what a bundle holds, one JSON object a line
     Cat(commands::cat::CatArgs),
     /// Record this machine for some seconds, store it, and look around in the record

@@ -4,10 +4,13 @@ pub(crate) mod at;
 pub(crate) mod cat;
 pub(crate) mod clients;
 pub(crate) mod demo;
+pub(crate) mod forget;
 pub(crate) mod gaps;
+pub(crate) mod hold;
 pub(crate) mod ingest;
 pub(crate) mod manual;
 pub(crate) mod merge;
+pub(crate) mod rebuild;
 pub(crate) mod sql;
 
 use crate::{
@@ -27,6 +30,9 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Sql(args) => sql::run(&args, &global, out),
         Command::Archive(args) => merge::archive(&args, &global, out),
         Command::Period(args) => merge::period(&args, &global, out),
+        Command::Rebuild(args) => rebuild::run(&args, &global, out),
+        Command::Forget(args) => forget::run(&args, &global, out),
+        Command::Hold(args) => hold::run(&args, &global, out),
         Command::Cat(args) => cat::run(&args, out),
         Command::Demo(args) => demo::run(&args, &global, out),
         Command::DemoActor(args) => demo::act(&args),

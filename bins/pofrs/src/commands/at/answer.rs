@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) rows: Vec<(Standing, Row)>,
     /// The runs whose record has this moment.
     pub(crate) covered: BTreeSet<RunId>,
+    /// The time before which everything has been forgotten, where the moment lies before it.
+    pub(crate) forgotten: Option<WallMicros>,
     /// For each run and source that may tell: the nearest stamps.
     pub(crate) record: Vec<RecordAt>,
 }
@@ -57,7 +59,7 @@ impl Answer {
         let maybe = state.maybe.into_iter().map(|row| (Standing::Maybe, row));
         let rows: Vec<(Standing, Row)> = certain.chain(maybe).collect();
         let covered = state.record.iter().filter(|r| r.covered).map(|r| r.run).collect();
-        Ok(Self { at, kind, rows, covered, record: state.record })
+        Ok(Self { at, kind, rows, covered, forgotten: state.forgotten, record: state.record })
     }
 
     /// Drops the rows whose facts do not satisfy `wanted`.
@@ -103,13 +105,17 @@ impl Answer {
         #[derive(Serialize)]
         struct Nothing<'a> {
             standing: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            forgotten_before: Option<WallMicros>,
             at: WallMicros,
             kind: FactKind,
             nearest: &'a [RecordAt],
         }
         if self.covered.is_empty() {
             let Self { at, kind, record, .. } = self;
-            json::line(out, &Nothing { standing: "no record", at: *at, kind: *kind, nearest: record })?;
+            let forgotten_before = self.forgotten;
+            let standing = if forgotten_before.is_some() { "forgotten" } else { "no record" };
+            json::line(out, &Nothing { standing, forgotten_before, at: *at, kind: *kind, nearest: record })?;
         }
         for (standing, row) in &self.rows {
             json::line(out, &Line { standing: *standing, row })?;
