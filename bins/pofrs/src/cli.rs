@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Ingest(commands::ingest::IngestArgs),
     /// List the clients and what is recorded of them
     Clients(commands::clients::ClientsArgs),
+    /// Show how clients are doing: lag, backlog, gaps, trouble
+    Status(commands::status::StatusArgs),
     /// Show a machine as it was at a moment
     At(commands::at::AtArgs),
     /// Show where a record is incomplete, and why

@@ -6,6 +6,7 @@
 //! any number may read.
 
 mod action;
+pub mod chain;
 mod change;
 mod error;
 mod ledger;
@@ -92,6 +93,13 @@ pub trait ClientReader: Send {
     /// # Errors
     /// Where the database fails.
     fn ledger(&mut self) -> Result<Ledger, StoreError>;
+
+    /// Reads the end of the ledger as one consistent state: of the bundles those that were received from `since` on, or if there are
+    /// none those received last; they come without their spans.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn recent(&mut self, since: WallMicros) -> Result<Ledger, StoreError>;
 
     /// Returns the rows of `kind` that hold at `t`, over all levels and runs, each fact once per run.
     ///

@@ -19,9 +19,9 @@ use std::collections::HashMap;
 
 #[derive(Queryable, Insertable, Selectable)]
 #[diesel(table_name = pofr_bundles)]
-struct BundleRow {
+pub(super) struct BundleRow {
     cid: Option<String>,
-    sha256: String,
+    pub(super) sha256: String,
     name: String,
     format: String,
     seq: i64,
@@ -36,7 +36,7 @@ struct BundleRow {
     left_out: i64,
     complete: i64,
     received: i64,
-    triad: i64,
+    pub(super) triad: i64,
 }
 
 #[derive(Queryable, Insertable, Selectable)]
@@ -55,8 +55,8 @@ struct SpanRow {
 
 #[derive(Queryable, Insertable, Selectable)]
 #[diesel(table_name = pofr_gaps)]
-struct GapRow {
-    bundle: String,
+pub(super) struct GapRow {
+    pub(super) bundle: String,
     position: i64,
     source: Option<String>,
     severity: String,
@@ -69,7 +69,7 @@ struct GapRow {
 const FORMATS: [(BundleFormat, &str); 2] = [(BundleFormat::V1, "v1"), (BundleFormat::V2, "v2")];
 const SEVERITIES: [(Severity, &str); 2] = [(Severity::Blind, "blind"), (Severity::Thin, "thin")];
 
-fn corrupt(table: &str, bundle: &str, what: &str) -> StoreError {
+pub(super) fn corrupt(table: &str, bundle: &str, what: &str) -> StoreError {
     StoreError::Corrupt { table: table.into(), detail: format!("{what} of bundle {bundle} makes no sense") }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn span_of(source: String, first: i64, last: i64, left: i64, right: i
     })
 }
 
-fn gap_of(row: GapRow) -> Option<Gap> {
+pub(super) fn gap_of(row: GapRow) -> Option<Gap> {
     Some(Gap {
         source: match row.source {
             Some(name) => Some(Source::parse(&name)?),
@@ -143,7 +143,7 @@ fn gap_of(row: GapRow) -> Option<Gap> {
     })
 }
 
-fn entry_of(row: BundleRow, names: &Names) -> Option<BundleEntry> {
+pub(super) fn entry_of(row: BundleRow, names: &Names) -> Option<BundleEntry> {
     Some(BundleEntry {
         cid: match row.cid {
             Some(text) => Some(Cid::parse(&text)?),

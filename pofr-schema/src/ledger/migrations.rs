@@ -41,10 +41,11 @@ const V1: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS pofr_views (name $ascii(64) NOT NULL PRIMARY KEY, body $text NOT NULL)$table",
 ];
 
-/// What version 2 adds: the account of what was done.
+/// What version 2 adds: the account of what was done, and a quick way to the bundles that came last.
 const V2: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS pofr_actions (id $big NOT NULL PRIMARY KEY, at $big NOT NULL, action $ascii(16) NOT NULL,
      before_stamp $big NULL, bundles $big NOT NULL, row_count $big NOT NULL, who $text NOT NULL, why $text NOT NULL)$table",
+    "CREATE INDEX IF NOT EXISTS pofr_bundles_received ON pofr_bundles (received)",
 ];
 
 const LOOKUP_V1: &str = "CREATE TABLE IF NOT EXISTS lhlt.lhlttable (hostid $auto, uuid $varchar(36) NOT NULL,

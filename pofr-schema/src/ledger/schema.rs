@@ -151,4 +151,11 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(pofr_bundles, pofr_spans, pofr_triads, pofr_runs, pofr_boots);
+diesel::allow_tables_to_appear_in_same_query!(
+    pofr_bundles,
+    pofr_gaps,
+    pofr_spans,
+    pofr_triads,
+    pofr_runs,
+    pofr_boots
+);

@@ -62,6 +62,10 @@ macro_rules! read_alike {
                 self.session.consistent("read the ledger", read::ledger)
             }
 
+            fn recent(&mut self, since: WallMicros) -> Result<Ledger, StoreError> {
+                self.session.consistent("read the ledger", |db, names| read::recent(db, names, since))
+            }
+
             fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError> {
                 self.session
                     .consistent("read the state at a moment", |db, names| query::state_at(db, names, kind, t))

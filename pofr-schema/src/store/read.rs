@@ -3,7 +3,7 @@
 use super::place::Place;
 use crate::{
     db::{Cell, Db, Doing as _, Record, Statement},
-    ledger::{Names, generation, load_actions, load_bundles, load_triads},
+    ledger::{Names, generation, load_actions, load_bundles, load_triads, recent_bundles},
     tables::{LIFE, LIVE, read_life, read_row},
 };
 use pofr_core::{
@@ -24,6 +24,16 @@ pub(crate) fn ledger(db: &mut Db, names: &Names) -> Result<Ledger, StoreError> {
     Ok(Ledger {
         generation: generation(db)?,
         bundles: load_bundles(db, names)?,
+        triads: load_triads(db)?.iter().map(crate::ledger::TriadRow::triad).collect::<Result<_, _>>()?,
+        actions: load_actions(db)?,
+    })
+}
+
+/// Reads the end of the ledger.
+pub(crate) fn recent(db: &mut Db, names: &Names, since: WallMicros) -> Result<Ledger, StoreError> {
+    Ok(Ledger {
+        generation: generation(db)?,
+        bundles: recent_bundles(db, names, since)?,
         triads: load_triads(db)?.iter().map(crate::ledger::TriadRow::triad).collect::<Result<_, _>>()?,
         actions: load_actions(db)?,
     })

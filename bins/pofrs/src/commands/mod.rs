@@ -12,6 +12,7 @@ pub(crate) mod manual;
 pub(crate) mod merge;
 pub(crate) mod rebuild;
 pub(crate) mod sql;
+pub(crate) mod status;
 
 use crate::{
     cli::{Cli, Command},
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Ingest(args) => ingest::run(&args, &global, out),
         Command::Clients(args) => clients::run(&args, &global, out),
+        Command::Status(args) => status::run(&args, &global, out),
         Command::At(args) => at::run(&args, &global, out),
         Command::Gaps(args) => gaps::run(&args, &global, out),
         Command::Sql(args) => sql::run(&args, &global, out),

@@ -3,18 +3,25 @@
 use super::{IngestArgs, directory::Line, end_on_signal, show::Show};
 use crate::{
     cli::Global,
+    commands::status::{Hook, Looker, SILENCE, Watchman},
     exit::Exit,
     output::{json, number, when},
     record, who,
 };
 use anyhow::{Context as _, bail};
 use pofr_ingest::{
-    Options,
+    Options, Stop,
     ingest::server_clock,
     service::{Service, Until},
 };
 use pofr_schema::Access;
-use std::io::Write;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+/// How long forks and losses are told of, µs.
+const DAY: i64 = 86_400_000_000;
 
 /// Runs the service.
 pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -47,7 +54,15 @@ pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> an
     let show = Show::new(args.watch);
     show.say(&format!("taking in what comes to {}", root.display()));
     let until = if args.watch { Until::Stopped } else { Until::Empty };
-    service.run(until, &stop, &show);
+    let hook = Hook::new(config.status.hook.clone()).filter(|_| args.watch);
+    std::thread::scope(|scope| {
+        if let Some(hook) = hook {
+            let (service, stop, show) = (&service, &stop, &show);
+            let silence = config.status.silence.map_or(SILENCE, |s| s.0);
+            scope.spawn(move || watch_over(service, Watchman::new(hook), silence, stop, show));
+        }
+        service.run(until, &stop, &show);
+    });
     let told = stop.is_told();
     let done = show.finish();
     if args.watch {
@@ -76,4 +91,26 @@ pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> an
         _ if done.reports.values().any(|r| !r.quarantined.is_empty()) => Exit::Quarantined,
         _ => Exit::Done,
     })
+}
+
+/// Looks once a minute for trouble, and has the hook told.
+fn watch_over(service: &Service<'_>, mut watchman: Watchman, silence: i64, stop: &Stop, show: &Show) {
+    const EVERY: Duration = Duration::from_secs(60);
+    let mut next = Instant::now();
+    while !stop.is_told() {
+        if Instant::now() >= next {
+            next = Instant::now() + EVERY;
+            let now = server_clock();
+            let layout = service.layout.clone();
+            let looker = Looker { layout, silence, since: now.plus(-DAY), now };
+            match watchman.round(service.store, &looker) {
+                Ok(0) => {}
+                Ok(new) => {
+                    show.say(&format!("the hook was told of {}", number::counted(new as u64, "trouble")))
+                }
+                Err(error) => show.warn(&format!("{error:#}")),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }

@@ -97,7 +97,7 @@ impl Show {
     }
 
     /// Writes a line that stays, whoever listens.
-    fn warn(&self, line: &str) {
+    pub(super) fn warn(&self, line: &str) {
         match &self.bar {
             Some(_) => self.say(line),
             None => {
