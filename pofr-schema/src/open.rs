@@ -2,6 +2,7 @@
 
 use crate::{
     db::Pools,
+    login::PasswordError,
     store::SqlStore,
     url::{Location, UrlError},
 };
@@ -37,6 +38,9 @@ pub enum OpenError {
         /// Why.
         cause: io::Error,
     },
+    /// The password cannot be had.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The database does not answer, or is not ours.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,7 +53,7 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`]: a bad URL, a kind of database that this program was built without, or a database that does not answer.
 pub fn open(url: &str, access: Access) -> Result<Box<dyn Store>, OpenError> {
-    let location = Location::parse(url)?;
+    let location = Location::parse(url)?.logged_in(access)?;
     match &location {
         Location::Sqlite(dir) => {
             let opened = match access {

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Forget(commands::forget::ForgetArgs),
     /// Forbid forgetting (a legal hold), or allow it again
     Hold(commands::hold::HoldArgs),
+    /// Make databases, users and their rights on MariaDB
+    InitDb(commands::init_db::InitDbArgs),
     /// Print what a bundle holds, one JSON object a line
     Cat(commands::cat::CatArgs),
     /// Record this machine for some seconds, store it, and look around in the record

@@ -112,12 +112,19 @@ fn a_half_added_client_is_added_again(place: &Place) {
 #[test]
 fn a_server_that_does_not_answer_is_named() {
     let began = std::time::Instant::now();
-    let url = "mysql://nobody:secret@localhost/?unix_socket=%2Fnonexistent%2Fsocket";
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "secret").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let option = format!("password_file={}", file.display());
+    let url = &format!("mysql://nobody@localhost/?unix_socket=%2Fnonexistent%2Fsocket&{option}");
     let error = open(url, Access::Write).map(drop).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/socket") && !error.contains("secret"), "{error}");
-    let server = Place::mariadb().url.replace("root@", "nobody@");
+    let server = Place::mariadb().url.replace("root@", "nobody@") + "&" + &option;
     let error = open(&server, Access::Read).map(drop).unwrap_err().to_string();
-    assert!(error.contains("nobody"), "{error}");
+    assert!(error.contains("nobody") && error.contains("password: YES"), "{error}");
+    assert!(error.contains("hint: ") && !error.contains("secret"), "{error}");
     assert!(began.elapsed() < std::time::Duration::from_secs(10), "it must not try for long");
 }
 

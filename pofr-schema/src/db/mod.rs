@@ -5,6 +5,7 @@
 
 mod cell;
 mod connect;
+mod hint;
 #[cfg(feature = "mariadb")]
 mod mariadb;
 mod row;
@@ -224,7 +225,7 @@ pub(crate) fn failure(
     action: impl std::fmt::Display,
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> StoreError {
-    StoreError::Database { action: action.to_string(), cause: cause.into() }
+    StoreError::Database { action: action.to_string(), cause: hint::with_hint(cause.into()) }
 }
 
 /// Tells whether a read met a table that was renamed or dropped underneath it: then the list of tables is to be read again.

@@ -8,6 +8,7 @@ pub(crate) mod forget;
 pub(crate) mod gaps;
 pub(crate) mod hold;
 pub(crate) mod ingest;
+pub(crate) mod init_db;
 pub(crate) mod manual;
 pub(crate) mod merge;
 pub(crate) mod rebuild;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Rebuild(args) => rebuild::run(&args, &global, out),
         Command::Forget(args) => forget::run(&args, &global, out),
         Command::Hold(args) => hold::run(&args, &global, out),
+        Command::InitDb(args) => init_db::run(&args, &global, out),
         Command::Cat(args) => cat::run(&args, out),
         Command::Demo(args) => demo::run(&args, &global, out),
         Command::DemoActor(args) => demo::act(&args),
