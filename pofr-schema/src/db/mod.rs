@@ -160,6 +160,20 @@ impl Db {
         self.within(begin, action, body)
     }
 
+    /// Runs `body`, one statement that names merged views, in a transaction. What it sees is the state of when its tables were
+    /// opened, not of an earlier moment: at that, those that its views name might not have had all their rows yet.
+    pub(crate) fn read<T>(
+        &mut self,
+        action: &str,
+        body: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begin = match self.dialect() {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Mariadb => "START TRANSACTION READ ONLY",
+        };
+        self.within(begin, action, body)
+    }
+
     fn within<T>(
         &mut self,
         begin: &str,
