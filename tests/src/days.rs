@@ -19,8 +19,8 @@ use std::{
 };
 
 const BOOT: BootId = BootId([9; 16]);
-/// 2026-11-23T00:10:00Z, µs.
-const START: i64 = 1_795_392_600_000_000;
+/// 2026-11-20T00:10:00Z, µs: over for days, whenever this is run.
+const START: i64 = 1_795_133_400_000_000;
 /// Between two samples, µs.
 const STEP: i64 = 300_000_000;
 /// Samples in a bundle.

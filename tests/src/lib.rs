@@ -9,4 +9,5 @@ pub mod oracle;
 pub mod programs;
 pub mod record;
 pub mod stores;
+pub mod tmpfs;
 pub mod world;

@@ -7,7 +7,7 @@ use super::{
 use crate::{Access, db::fuse, open};
 use pofr_core::{
     identity::Cid,
-    store::{ClientEntry, StoreError},
+    store::{Change, ClientEntry, StoreError},
 };
 
 on_every_store!(
@@ -17,6 +17,8 @@ on_every_store!(
     one_writes_any_number_read,
     reading_makes_nothing,
     a_newer_schema_is_refused,
+    an_older_schema_is_brought_up_by_who_writes,
+    a_lost_database_is_made_again,
     a_half_added_client_is_added_again,
 );
 
@@ -83,6 +85,53 @@ fn a_newer_schema_is_refused(place: &Place) {
     for error in [store.read(&cid).map(drop).unwrap_err(), store.write(&cid).map(drop).unwrap_err()] {
         assert!(matches!(error, StoreError::SchemaVersion { found: 99, .. }), "{error}");
     }
+}
+
+fn an_older_schema_is_brought_up_by_who_writes(place: &Place) {
+    let (store, cid, mut writer) = place.writer();
+    let triad = super::samples::open_slice(&mut *writer, 0);
+    let bundles = vec![super::samples::bundle(triad, 1, 0, 10)];
+    writer.commit(&Change { bundles, make_live: vec![triad], ..Change::default() }).unwrap();
+    let before = writer.ledger().unwrap();
+    assert_eq!((before.bundles.len(), before.triads.len()), (1, 1));
+    drop(writer);
+    // As version 1 had it.
+    let pools = crate::db::Pools::new(crate::Location::parse(&place.url).unwrap());
+    let mut db = pools.get(&cid.database(), crate::db::Rights::Write).unwrap();
+    db.batch("DROP TABLE pofr_actions").unwrap();
+    crate::ledger::set(&mut db, "schema", 1).unwrap();
+    drop(db);
+    let error = store.read(&cid).map(drop).unwrap_err();
+    assert!(matches!(error, StoreError::SchemaVersion { found: 1, .. }), "{error}");
+    assert!(error.to_string().contains("hint: any command that writes"), "{error}");
+    let mut writer = store.write(&cid).unwrap();
+    let after = writer.ledger().unwrap();
+    assert_eq!((after.bundles, after.triads), (before.bundles, before.triads), "nothing is lost");
+    drop(writer);
+    assert_eq!(store.read(&cid).unwrap().ledger().unwrap().actions, []);
+}
+
+fn a_lost_database_is_made_again(place: &Place) {
+    let (store, cid, writer) = place.writer();
+    drop(writer);
+    store.restore_client(&cid).unwrap();
+    drop(store);
+    match place.url.strip_prefix("sqlite:") {
+        Some(dir) => {
+            std::fs::remove_file(std::path::Path::new(dir).join(cid.database() + ".sqlite")).unwrap();
+        }
+        None => {
+            let pools = crate::db::Pools::new(crate::Location::parse(&place.url).unwrap());
+            let mut db = pools.get("", crate::db::Rights::Create).unwrap();
+            db.execute(crate::db::Statement::new("DROP DATABASE ").name(cid.database())).unwrap();
+        }
+    }
+    let store = place.store();
+    assert!(store.write(&cid).is_err());
+    store.restore_client(&cid).unwrap();
+    assert_eq!(store.write(&cid).unwrap().ledger().unwrap().bundles, []);
+    let unknown = Cid::parse("never-heard-of").unwrap();
+    assert!(matches!(store.restore_client(&unknown), Err(StoreError::NoClient(_))));
 }
 
 fn a_half_added_client_is_added_again(place: &Place) {

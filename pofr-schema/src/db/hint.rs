@@ -3,7 +3,8 @@
 use std::{error::Error, fmt};
 
 /// Signs in a database's message, and what to do about it. The first that fits counts.
-const HINTS: [(&[&str], &str); 5] = [
+const HINTS: [(&[&str], &str); 6] = [
+    (&["Unknown database"], "nothing is stored there yet; pofrs init-db, as root, prepares the server"),
     (
         &["disk is full", "disk I/O error", "No space left", "Errcode: 28", "error 28", "' is full"],
         "make room and say it again: what is not stored waits where it is",

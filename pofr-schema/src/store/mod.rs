@@ -70,15 +70,20 @@ impl SqlStore {
     }
 
     /// Makes a client's database with its tables where they are missing.
-    fn make(&self, lookup: &mut Db, database: &str) -> Result<(), StoreError> {
+    fn make(&self, lookup: &mut Db, cid: &Cid) -> Result<(), StoreError> {
+        let database = &cid.database();
         if lookup.dialect() == Dialect::Mariadb {
             refuse_foreign(lookup, database)?;
             create_database(lookup, database)?;
         }
         let mut db = self.pools.get(database, Rights::Create)?;
-        ledger::migrate(&mut db, database)?;
-        // The views of a new client, which are empty.
-        recover::recover(&mut db).map(drop)
+        let lock = lock::take(&mut db, cid, self.pools.file(database).as_deref(), database)?;
+        let made = ledger::migrate(&mut db, database).and_then(|()| {
+            // The views of a new client, which are empty.
+            recover::recover(&mut db).map(drop)
+        });
+        lock.release(&mut db);
+        made
     }
 
     /// Connects to a client's database, and checks that this program knows its schema.
@@ -143,7 +148,7 @@ impl Store for SqlStore {
             return Err(StoreError::ClientExists(client.cid.clone()));
         }
         // The row comes last: a database without a row is nobody's, and is taken over when the client is added again.
-        self.make(&mut lookup, &database)?;
+        self.make(&mut lookup, &client.cid)?;
         lookup.write(&action, |db| {
             if ledger::clients(db)?.iter().any(same) {
                 return Err(StoreError::ClientExists(client.cid.clone()));
@@ -161,7 +166,7 @@ impl Store for SqlStore {
             Some(file) => file.exists(),
             None => database_exists(&mut lookup, &database)?,
         };
-        if there { Ok(()) } else { self.make(&mut lookup, &database) }
+        if there { Ok(()) } else { self.make(&mut lookup, cid) }
     }
 
     fn write(&self, cid: &Cid) -> Result<Box<dyn ClientStore>, StoreError> {
