@@ -29,7 +29,7 @@ pub enum OpenError {
     #[error(
         "cannot open {0}: this program was built without MariaDB\nhint: build it with --features mariadb (Debian: libmariadb-dev)"
     )]
-    NoMariadb(Location),
+    NoMariadb(Box<Location>),
     /// The directory cannot be made, or is not there.
     #[error("cannot open directory {path}: {cause}")]
     Directory {
@@ -62,7 +62,9 @@ pub fn open(url: &str, access: Access) -> Result<Box<dyn Store>, OpenError> {
             };
             opened.map_err(|cause| OpenError::Directory { path: dir.clone(), cause })?;
         }
-        Location::Mariadb(_) if cfg!(not(feature = "mariadb")) => return Err(OpenError::NoMariadb(location)),
+        Location::Mariadb(_) if cfg!(not(feature = "mariadb")) => {
+            return Err(OpenError::NoMariadb(Box::new(location)));
+        }
         Location::Mariadb(_) => {}
     }
     Ok(Box::new(SqlStore::open(Pools::new(location), access)?))

@@ -33,7 +33,7 @@ pub struct Wanted {
 /// [`OpenError`]: the server does not answer, or does not let this user do it.
 pub fn init(admin: Server, wanted: &Wanted, dry_run: bool) -> Result<Vec<String>, OpenError> {
     if cfg!(not(feature = "mariadb")) {
-        return Err(OpenError::NoMariadb(Location::Mariadb(admin)));
+        return Err(OpenError::NoMariadb(Box::new(Location::Mariadb(admin))));
     }
     let pools = Pools::new(Location::Mariadb(admin));
     let mut db = pools.get("", Rights::Create)?;

@@ -106,7 +106,7 @@ fn watch_over(service: &Service<'_>, mut watchman: Watchman, silence: i64, stop:
             match watchman.round(service.store, &looker) {
                 Ok(0) => {}
                 Ok(new) => {
-                    show.say(&format!("the hook was told of {}", number::counted(new as u64, "trouble")))
+                    show.say(&format!("the hook was told of {}", number::counted(new as u64, "trouble")));
                 }
                 Err(error) => show.warn(&format!("{error:#}")),
             }
