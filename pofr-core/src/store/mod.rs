@@ -1,19 +1,22 @@
 //! The store's traits: what the server asks of a database, and in what words.
 //!
-//! Reading and planning are apart from writing: a caller reads the [`Ledger`] and the rows at the
-//! edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
+//! Reading and planning are apart from writing: a caller reads what the ledger has next to new bundles
+//! ([`Vicinity`]) and the rows at the edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
 //! A store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives);
 //! any number may read.
 
 mod change;
 mod error;
 mod ledger;
+mod vicinity;
 
 pub use change::{Change, Edge, EdgeRow, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
 pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
 };
+
+pub use vicinity::{RunOrder, Vicinity};
 
 use crate::{
     fact::FactKind,
@@ -113,7 +116,7 @@ pub trait ClientReader: Send {
 }
 
 /// Writing one client's record.
-pub trait ClientStore: ClientReader {
+pub trait ClientStore: ClientReader + Vicinity {
     /// Makes the tables of a new triad, empty and not yet counting. An open slice's name ends in sixteen nines.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ impl Db {
 
     /// Runs a statement that answers with one number, if any.
     pub(crate) fn number(&mut self, statement: Statement<'_>) -> Result<Option<i64>, Error> {
-        Ok(self.query(statement)?.into_iter().next().and_then(|row| row.0.into_iter().next()?.int()))
+        Ok(self.query(statement)?.first().and_then(Record::first_int))
     }
 
     /// Runs `body` in a transaction that may write: all of it or nothing.

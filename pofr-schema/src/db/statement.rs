@@ -73,6 +73,12 @@ impl<'a> Statement<'a> {
         self
     }
 
+    /// Adds another statement.
+    pub(crate) fn append(mut self, other: Self) -> Self {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// Keeps the statement prepared; only for one that is run again and again, see [`super::Db::forget_statements`].
     pub(crate) fn cached(mut self) -> Self {
         self.cached = true;

@@ -23,6 +23,8 @@ const V1: &[&str] = &[
      samples $big NOT NULL, left_out $big NOT NULL, complete $big NOT NULL, received $big NOT NULL,
      triad $big NOT NULL)$table",
     "CREATE INDEX IF NOT EXISTS pofr_bundles_triad ON pofr_bundles (triad)",
+    "CREATE INDEX IF NOT EXISTS pofr_bundles_seq ON pofr_bundles (run, seq)",
+    "CREATE INDEX IF NOT EXISTS pofr_bundles_first ON pofr_bundles (run, first_stamp)",
     "CREATE TABLE IF NOT EXISTS pofr_spans (bundle $ascii(64) NOT NULL, position $big NOT NULL, triad $big NOT NULL,
      run $big NOT NULL, source $ascii(64) NOT NULL, first_stamp $big NOT NULL, last_stamp $big NOT NULL,
      joins_left $big NOT NULL, joins_right $big NOT NULL, PRIMARY KEY (bundle, position))$table",

@@ -12,6 +12,7 @@ mod names;
 mod schema;
 mod spans;
 mod triads;
+pub(crate) mod vicinity;
 mod views;
 
 pub(crate) use bundles::{insert_bundles, load_bundles};
@@ -22,6 +23,6 @@ pub(crate) use meta::{bump_generation, generation, get, set};
 pub(crate) use migrations::template;
 pub(crate) use migrations::{VERSION, migrate, migrate_lookup, version};
 pub(crate) use names::Names;
-pub(crate) use spans::{Ends, custom_sources, spans_around, triad_ends};
-pub(crate) use triads::{TriadRow, find_triad, insert_triad, load_triads};
+pub(crate) use spans::{Ends, custom_sources, spans_around, spans_within, triad_ends};
+pub(crate) use triads::{TriadRow, find_triad, insert_triad, load_triads, open_triad, taken_endings};
 pub(crate) use views::{forget_view, load_views, record_view};

@@ -3,21 +3,23 @@
 use super::{commit, lock::Lock, order::Orders, read, recover, triads};
 use crate::{
     db::{Db, Dialect, is_vanished},
-    ledger::{Names, load_halves},
+    ledger::{Names, TriadRow, find_triad, load_halves, load_triads, open_triad, spans_within, vicinity},
     query,
 };
 use pofr_core::{
+    coverage::PlacedSpan,
+    digest::Sha256,
     fact::FactKind,
     identity::{Cid, RunId},
     lifetime::Row,
     source::Source,
     store::{
-        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, StateAt,
-        StoreError, TableRef, TriadId,
+        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, RunOrder,
+        StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
     },
     time::{WallMicros, ZoneOffset},
 };
-use std::{ops::ControlFlow, path::PathBuf, time::Duration};
+use std::{collections::HashSet, ops::ControlFlow, path::PathBuf, time::Duration};
 
 /// How often a read begins again because tables changed underneath it.
 const ATTEMPTS: u32 = 50;
@@ -191,6 +193,9 @@ impl ClientStore for Writer {
         if self.unfinished {
             self.catch_up();
         }
+        for id in change.make_live.iter().chain(change.replace.iter().map(|r| &r.new)) {
+            triads::create_missing_indexes(&mut self.session.db, *id)?;
+        }
         let sqlite = self.session.db.dialect() == Dialect::Sqlite;
         let changed = self.transact("commit a change", |db, names, orders| {
             let changed = commit::apply(db, names, orders, change)?;
@@ -206,6 +211,58 @@ impl ClientStore for Writer {
             self.session.db.forget_statements();
         }
         Ok(())
+    }
+}
+
+/// Only the one writer asks these, so there is nothing that could change in between.
+impl Vicinity for Writer {
+    fn stored(&mut self, bundles: &[Sha256]) -> Result<HashSet<Sha256>, StoreError> {
+        vicinity::stored(&mut self.session.db, bundles)
+    }
+
+    fn owner(&mut self) -> Result<Option<Cid>, StoreError> {
+        vicinity::owner(&mut self.session.db)
+    }
+
+    fn open_slice(&mut self) -> Result<Option<Triad>, StoreError> {
+        open_triad(&mut self.session.db)?.map(|triad| triad.triad()).transpose()
+    }
+
+    fn last_stamp(&mut self) -> Result<Option<WallMicros>, StoreError> {
+        vicinity::last_stamp(&mut self.session.db)
+    }
+
+    fn near(&mut self, bundle: &StoredBundle) -> Result<Vec<StoredBundle>, StoreError> {
+        vicinity::near(&mut self.session.db, &self.names, bundle)
+    }
+
+    fn beside(&mut self, run: RunId, t: WallMicros) -> Result<Vec<(WallMicros, WallMicros)>, StoreError> {
+        vicinity::beside(&mut self.session.db, &self.names, run, t)
+    }
+
+    fn runs(&mut self) -> Result<Vec<RunOrder>, StoreError> {
+        vicinity::runs(&mut self.session.db, &self.names)
+    }
+
+    fn ends(&mut self, run: RunId) -> Result<Vec<StoredBundle>, StoreError> {
+        vicinity::ends(&mut self.session.db, &self.names, run)
+    }
+
+    fn spans_within(
+        &mut self,
+        source: &Source,
+        from: WallMicros,
+        to: WallMicros,
+    ) -> Result<Vec<PlacedSpan>, StoreError> {
+        spans_within(&mut self.session.db, &self.names, source, (from, to))
+    }
+
+    fn triads(&mut self) -> Result<Vec<Triad>, StoreError> {
+        load_triads(&mut self.session.db)?.iter().map(TriadRow::triad).collect()
+    }
+
+    fn triad(&mut self, id: TriadId) -> Result<Option<Triad>, StoreError> {
+        find_triad(&mut self.session.db, id)?.map(|triad| triad.triad()).transpose()
     }
 }
 

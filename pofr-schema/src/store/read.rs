@@ -8,6 +8,7 @@ use crate::{
 };
 use pofr_core::{
     digest::KeyDigest,
+    fact::Known,
     identity::RunId,
     lifetime::Row,
     source::Source,
@@ -39,7 +40,7 @@ pub(crate) fn select_rows(place: &Place) -> Statement<'_> {
 }
 
 /// Reads what [`select_rows`] selected.
-pub(crate) fn decode(names: &Names, place: &Place, record: Record) -> Result<(RowId, Row), StoreError> {
+pub(crate) fn decode(names: &Names, place: &Place, record: &Record) -> Result<(RowId, Row), StoreError> {
     read_row(place.spec, &place.name, record, &names.context, &names.run_names, |run| place.row_end(run))
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn page(
         .sql(" LIMIT ")
         .int(i64::from(limit));
     let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
-    records.into_iter().map(|record| decode(names, &place, record)).collect()
+    records.iter().map(|record| decode(names, &place, record)).collect()
 }
 
 /// Reads the rows with these keys, in this order.
@@ -81,7 +82,7 @@ pub(crate) fn rows(
             .sql(" IN ")
             .tuple(some.iter().map(|id| Cell::int(id.0)));
         let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
-        for record in records {
+        for record in &records {
             let (id, row) = decode(names, &place, record)?;
             found.insert(id, row);
         }
@@ -127,12 +128,12 @@ pub(crate) fn select_edge<'a>(
         Edge::EndingAt(stamp) if end == Some(stamp) => vec![stamp, WallMicros(LIVE)],
         Edge::EndingAt(stamp) | Edge::BeginningAt(stamp) => vec![stamp],
     };
-    let statement = Statement::new("SELECT ")
-        .name(spec.id)
-        .sql(",")
-        .name(spec.digest)
-        .sql(",")
-        .names(LIFE)
+    let mut statement =
+        Statement::new("SELECT ").name(spec.id).sql(",").name(spec.digest).sql(",").names(LIFE).sql(", 0");
+    for (bit, column) in spec.known.iter().enumerate() {
+        statement = statement.sql(format!(" + {} * (", 1 << bit)).name(*column).sql(" IS NOT NULL)");
+    }
+    let statement = statement
         .sql(" FROM ")
         .name(&place.name)
         .sql(match edge {
@@ -171,6 +172,7 @@ pub(crate) fn edge_rows(
                 id: RowId(values.int(place.spec.id)?),
                 digest: values.parsed(place.spec.digest, KeyDigest::parse)?,
                 life: read_life(&mut values, end)?,
+                known: Known(values.int("known")?),
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
