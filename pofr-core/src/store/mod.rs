@@ -148,17 +148,11 @@ pub trait ClientStore: ClientReader + Vicinity {
         edge: Edge,
     ) -> Result<Vec<EdgeRow>, StoreError>;
 
-    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    /// Opens a way to read rows beside this writer, on a connection of its own, so that one thread can read while another writes.
     ///
     /// # Errors
     /// Where the database fails.
-    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
-
-    /// Reads the rows with these primary keys, in the order given.
-    ///
-    /// # Errors
-    /// Where the database fails, or a row is not there.
-    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
+    fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError>;
 
     /// Returns the half snapshots that wait for their other half.
     ///
@@ -171,4 +165,25 @@ pub trait ClientStore: ClientReader + Vicinity {
     /// # Errors
     /// Where the database refuses; then nothing has changed.
     fn commit(&mut self, change: &Change) -> Result<(), StoreError>;
+}
+
+/// Reading the rows of triads that count, as long as the writer leaves those triads alone.
+pub trait RowReader: Send {
+    /// Reads up to `limit` rows with a primary key above `after`, in the order of the primary key.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn page(&mut self, table: TableRef, after: RowId, limit: u32) -> Result<Vec<(RowId, Row)>, StoreError>;
+
+    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
+
+    /// Reads the rows with these primary keys, in the order given.
+    ///
+    /// # Errors
+    /// Where the database fails, or a row is not there.
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
 }

@@ -14,7 +14,7 @@ mod statement;
 pub(crate) use cell::Cell;
 pub(crate) use connect::{LOOKUP, Pools, Rights};
 pub(crate) use row::{NamedRecord, Record, Value, Values};
-pub(crate) use statement::Statement;
+pub(crate) use statement::{Insert, Statement};
 
 use diesel::{
     RunQueryDsl as _,
@@ -104,6 +104,11 @@ impl Db {
     /// Runs a statement; returns how many rows it changed.
     pub(crate) fn execute(&mut self, statement: Statement<'_>) -> Result<usize, Error> {
         on_link!(self, conn => statement.execute(conn))
+    }
+
+    /// Adds rows.
+    pub(crate) fn insert(&mut self, insert: Insert<'_>) -> Result<usize, Error> {
+        on_link!(self, conn => insert.execute(conn))
     }
 
     /// Runs a statement and returns all of its rows.

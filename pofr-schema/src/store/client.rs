@@ -1,8 +1,8 @@
 //! One client's record: the reader, the writer, and what both do alike.
 
-use super::{commit, lock::Lock, order::Orders, read, recover, triads};
+use super::{commit, lock::Lock, order::Orders, place::Place, read, recover, triads};
 use crate::{
-    db::{Db, Dialect, is_vanished},
+    db::{Db, Dialect, Pools, Rights, is_vanished},
     ledger::{Names, TriadRow, find_triad, load_halves, load_triads, open_triad, spans_within, vicinity},
     query,
 };
@@ -14,12 +14,18 @@ use pofr_core::{
     lifetime::Row,
     source::Source,
     store::{
-        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, RunOrder,
-        StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
+        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, RowReader,
+        RunOrder, StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
     },
     time::{WallMicros, ZoneOffset},
 };
-use std::{collections::HashSet, ops::ControlFlow, path::PathBuf, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// How often a read begins again because tables changed underneath it.
 const ATTEMPTS: u32 = 50;
@@ -75,8 +81,10 @@ macro_rules! read_alike {
                 after: RowId,
                 limit: u32,
             ) -> Result<Vec<(RowId, Row)>, StoreError> {
-                self.session
-                    .consistent("read a page of rows", |db, names| read::page(db, names, table, after, limit))
+                self.session.consistent("read a page of rows", |db, names| {
+                    let place = Place::find(db, names, table)?;
+                    read::page(db, names, &place, after, limit)
+                })
             }
 
             fn sql(
@@ -108,15 +116,17 @@ pub(super) struct Writer {
     orders: Orders,
     /// Whether views and names still lag behind the ledger (MariaDB alone).
     unfinished: bool,
+    /// Where more connections come from.
+    pools: Arc<Pools>,
 }
 read_alike!(Writer);
 
 impl Writer {
     /// Makes a writer of a session whose lock is held: recovers first.
-    pub(super) fn new(mut session: Session, lock: Lock) -> Result<Self, StoreError> {
+    pub(super) fn new(mut session: Session, lock: Lock, pools: Arc<Pools>) -> Result<Self, StoreError> {
         let finished = recover::recover(&mut session.db)?;
         let names = Names::load(&mut session.db, &session.cid)?;
-        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished })
+        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished, pools })
     }
 
     /// Runs a change of the tables in one transaction, and takes back in memory what a failure took back on disk.
@@ -177,12 +187,9 @@ impl ClientStore for Writer {
         read::edge_rows(&mut self.session.db, &self.names, table, run, source, edge)
     }
 
-    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError> {
-        read::sorted_ids(&mut self.session.db, &self.names, table)
-    }
-
-    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
-        read::rows(&mut self.session.db, &self.names, table, ids)
+    fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError> {
+        let db = self.pools.get(&self.session.cid.database(), Rights::Read)?;
+        Ok(Box::new(Rows { db, names: self.names.clone(), places: HashMap::new() }))
     }
 
     fn pending_halves(&mut self) -> Result<Vec<PendingHalf>, StoreError> {
@@ -211,6 +218,42 @@ impl ClientStore for Writer {
             self.session.db.forget_statements();
         }
         Ok(())
+    }
+}
+
+/// Reads rows while the writer, which holds the lock, leaves their triads alone: so names and tables are looked up once.
+struct Rows {
+    db: Db,
+    names: Names,
+    places: HashMap<TableRef, Place>,
+}
+
+impl Rows {
+    /// Returns a table's place; the first look for it asks the ledger.
+    fn place(&mut self, table: TableRef) -> Result<(&mut Db, &Names, &Place), StoreError> {
+        let Self { db, names, places } = self;
+        let place = match places.entry(table) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Place::find(db, names, table)?),
+        };
+        Ok((db, names, place))
+    }
+}
+
+impl RowReader for Rows {
+    fn page(&mut self, table: TableRef, after: RowId, limit: u32) -> Result<Vec<(RowId, Row)>, StoreError> {
+        let (db, names, place) = self.place(table)?;
+        read::page(db, names, place, after, limit)
+    }
+
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError> {
+        let (db, _, place) = self.place(table)?;
+        read::sorted_ids(db, place)
+    }
+
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
+        let (db, names, place) = self.place(table)?;
+        read::rows(db, names, place, ids)
     }
 }
 

@@ -48,12 +48,11 @@ pub(crate) fn decode(names: &Names, place: &Place, record: &Record) -> Result<(R
 pub(crate) fn page(
     db: &mut Db,
     names: &Names,
-    table: TableRef,
+    place: &Place,
     after: RowId,
     limit: u32,
 ) -> Result<Vec<(RowId, Row)>, StoreError> {
-    let place = Place::find(db, names, table)?;
-    let statement = select_rows(&place)
+    let statement = select_rows(place)
         .sql(" WHERE ")
         .name(place.spec.id)
         .sql(" > ")
@@ -63,27 +62,21 @@ pub(crate) fn page(
         .sql(" LIMIT ")
         .int(i64::from(limit));
     let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
-    records.iter().map(|record| decode(names, &place, record)).collect()
+    records.iter().map(|record| decode(names, place, record)).collect()
 }
 
 /// Reads the rows with these keys, in this order.
-pub(crate) fn rows(
-    db: &mut Db,
-    names: &Names,
-    table: TableRef,
-    ids: &[RowId],
-) -> Result<Vec<Row>, StoreError> {
-    let place = Place::find(db, names, table)?;
+pub(crate) fn rows(db: &mut Db, names: &Names, place: &Place, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
     let mut found: HashMap<RowId, Row> = HashMap::with_capacity(ids.len());
     for some in ids.chunks(KEYS) {
-        let statement = select_rows(&place)
+        let statement = select_rows(place)
             .sql(" WHERE ")
             .name(place.spec.id)
             .sql(" IN ")
             .tuple(some.iter().map(|id| Cell::int(id.0)));
         let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
         for record in &records {
-            let (id, row) = decode(names, &place, record)?;
+            let (id, row) = decode(names, place, record)?;
             found.insert(id, row);
         }
     }
@@ -99,8 +92,7 @@ pub(crate) fn rows(
 }
 
 /// Returns all keys in the order of [`pofr_core::merge::order`].
-pub(crate) fn sorted_ids(db: &mut Db, names: &Names, table: TableRef) -> Result<Vec<RowId>, StoreError> {
-    let place = Place::find(db, names, table)?;
+pub(crate) fn sorted_ids(db: &mut Db, place: &Place) -> Result<Vec<RowId>, StoreError> {
     let spec = place.spec;
     // Runs are ordered by their ids, not by the numbers that they happen to have here.
     let statement = Statement::new("SELECT t.")
