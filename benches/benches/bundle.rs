@@ -2,8 +2,7 @@
 
 use divan::{Bencher, counter::ItemsCount};
 use pofr_benches::{Machine, RUN, header};
-use pofr_core::{lifetime::Tracker, time::ZoneOffset, wire::v2};
-use std::collections::BTreeMap;
+use pofr_core::{collector::Closing, lifetime::Tracker, time::ZoneOffset, wire::v2};
 
 fn main() {
     divan::main();
@@ -29,13 +28,13 @@ fn encode(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn seal(bencher: Bencher<'_, '_>) {
     let frames = Machine::B.frames(1, 0, SAMPLES);
-    bencher.counter(ItemsCount::new(SAMPLES)).bench(|| v2::seal(&frames, true, &BTreeMap::new()));
+    bencher.counter(ItemsCount::new(SAMPLES)).bench(|| v2::seal(&frames, true, &Closing::default()));
 }
 
 #[divan::bench]
 fn open_and_track(bencher: Bencher<'_, '_>) {
     let frames = Machine::B.frames(1, 0, SAMPLES);
-    let sealed = v2::seal(&frames, true, &BTreeMap::new()).expect("good frames");
+    let sealed = v2::seal(&frames, true, &Closing::default()).expect("good frames");
     bencher.counter(ItemsCount::new(SAMPLES)).bench(|| {
         let bundle = v2::open(&sealed.tar, v2::Limits::default()).expect("a good bundle");
         let mut tracker = Tracker::new(RUN, ZoneOffset::UTC);

@@ -18,6 +18,6 @@ fn observe_processes(bencher: Bencher<'_, '_>) {
         .with_inputs(|| facts[next.replace(next.get() + 1) % 2].clone())
         .bench_local_values(|facts| {
             n.set(n.get() + 1);
-            differ.observe(&Source::Process, stamp(n.get()), 0, facts)
+            differ.observe(&Source::Process, stamp(n.get()), 0, facts.into())
         });
 }

@@ -4,6 +4,7 @@
 use divan::{Bencher, counter::ItemsCount};
 use pofr_benches::{Machine, v1};
 use pofr_core::{
+    collector::Closing,
     identity::Cid,
     time::WallMicros,
     wire::{v1 as wire_v1, v2},
@@ -12,7 +13,6 @@ use pofr_ingest::{
     track::{track_v1, track_v2, v1_run},
     verify::{Contents, verify},
 };
-use std::collections::BTreeMap;
 
 fn main() {
     divan::main();
@@ -25,7 +25,7 @@ const SECONDS: u32 = 45;
 #[divan::bench]
 fn v2_to_rows(bencher: Bencher<'_, '_>) {
     let frames = Machine::OFFICE.frames(1, 0, SAMPLES);
-    let sealed = v2::seal(&frames, true, &BTreeMap::new()).expect("good frames");
+    let sealed = v2::seal(&frames, true, &Closing::default()).expect("good frames");
     bencher.counter(ItemsCount::new(SECONDS)).bench(|| {
         let verified = verify(&sealed.name, &sealed.tar, v2::Limits::default()).expect("a good bundle");
         let Contents::V2(bundle) = verified.contents else { panic!("a v2 bundle") };

@@ -3,6 +3,7 @@
 use divan::{Bencher, counter::ItemsCount};
 use pofr_benches::Machine;
 use pofr_core::{
+    collector::Closing,
     identity::Cid,
     store::{ClientEntry, Store},
     time::WallMicros,
@@ -10,7 +11,7 @@ use pofr_core::{
 };
 use pofr_ingest::{Inbox, Options, ingest};
 use pofr_schema::Access;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 fn main() {
     divan::main();
@@ -22,7 +23,7 @@ const SAMPLES: u32 = 150;
 fn fill_inbox(dir: &Path) {
     for i in 0..BUNDLES {
         let frames = Machine::B.frames(u64::from(i) + 1, i * SAMPLES, SAMPLES);
-        let sealed = v2::seal(&frames, true, &BTreeMap::new()).expect("good frames");
+        let sealed = v2::seal(&frames, true, &Closing::default()).expect("good frames");
         fs::write(dir.join(sealed.name), sealed.tar).expect("a writable directory");
     }
 }

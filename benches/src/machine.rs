@@ -117,8 +117,8 @@ impl Machine {
     #[must_use]
     pub fn records(&self, from: u32, samples: u32) -> Vec<Record> {
         let mut differ = Differ::default();
-        let mut observe = |source: &Source, n: u32, facts| -> Sample {
-            differ.observe(source, stamp(n), 1000, facts).expect("stamps rise")
+        let mut observe = |source: &Source, n: u32, facts: Vec<Fact>| -> Sample {
+            differ.observe(source, stamp(n), 1000, facts.into()).expect("stamps rise")
         };
         (from..from + samples)
             .flat_map(|n| {

@@ -4,8 +4,8 @@
 //! breaks is dropped, and every bundle from then on says so at its head in a thin gap: the samples go on without it.
 
 use pofr_core::{
-    EventSource,
-    collector::Notice,
+    EventSource, Source,
+    collector::{CollectError, Notice, Observation},
     gap::{Gap, Severity},
     time::WallMicros,
 };
@@ -31,10 +31,24 @@ impl EventSources {
 
     /// Takes all that is waiting, from all sources.
     pub(crate) fn drain(&mut self, now: WallMicros, out: &mut Vec<Notice>) {
+        self.each(now, out, |source, out| source.drain(out));
+    }
+
+    /// Takes from all sources what must be told before what was read.
+    pub(crate) fn settle(&mut self, now: WallMicros, of: &Source, seen: &Observation, out: &mut Vec<Notice>) {
+        self.each(now, out, |source, out| source.settle(of, seen, out));
+    }
+
+    fn each(
+        &mut self,
+        now: WallMicros,
+        out: &mut Vec<Notice>,
+        ask: impl Fn(&mut dyn EventSource, &mut Vec<Notice>) -> Result<(), CollectError>,
+    ) {
         let (broken, losses) = (&mut self.broken, &mut self.losses);
         self.working.retain_mut(|source| {
             let before = out.len();
-            let result = source.drain(out);
+            let result = ask(source.as_mut(), out);
             for notice in &out[before..] {
                 if let Notice::Lost(gap) = notice {
                     // A loss that cannot be counted is one at least.
@@ -52,6 +66,12 @@ impl EventSources {
     /// Returns what the head of a bundle must say of sources that broke before it.
     pub(crate) fn standing_gaps(&self, now: WallMicros) -> impl Iterator<Item = Gap> {
         self.broken.iter().map(move |(name, why)| standing(name, why, now))
+    }
+
+    /// Returns how the sources work that do not work as usual, by name.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = (String, String)> {
+        let working = self.working.iter().filter_map(|s| Some((s.name().to_owned(), s.note()?)));
+        working.chain(self.broken.iter().cloned()).map(|(name, note)| (name, crate::recorder::reason(note)))
     }
 
     /// Returns what was lost since this was last asked, by the sources' names.

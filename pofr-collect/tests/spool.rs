@@ -4,6 +4,7 @@
 use pofr_collect::{HostView, Spool, SpoolError, SpoolSettings};
 use pofr_core::{
     Sink as _, Source,
+    collector::Closing,
     collector::Opening,
     fact::{Custom, Fact},
     gap::{Gap, Severity},
@@ -66,7 +67,7 @@ fn sample(stamp: i64, bytes: usize) -> Record {
 fn bundle(spool: &mut Spool, stamp: i64, bytes: usize) -> Vec<Gap> {
     let gaps = spool.begin(&opening(stamp)).unwrap();
     spool.accept(&sample(stamp, bytes)).unwrap();
-    spool.finish(&BTreeMap::new()).unwrap();
+    spool.finish(&Closing::default()).unwrap();
     gaps
 }
 
@@ -214,7 +215,7 @@ fn a_kill_while_sealing_leaves_the_bundle_once() {
     spool.idle(u64::MAX).unwrap();
     let open_dir = dir.path().join("spool/.open");
     let frames = std::fs::read(open_dir.join("2.frames")).unwrap();
-    spool.finish(&BTreeMap::new()).unwrap();
+    spool.finish(&Closing::default()).unwrap();
     kill(spool);
     let sealed = tars(dir.path()).pop().unwrap();
     let tar = std::fs::read(&sealed).unwrap();

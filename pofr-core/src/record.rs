@@ -61,11 +61,15 @@ pub struct Added {
     pub fact: Fact,
     /// Whether the reading before could not tell: then nobody knows that it was not there.
     pub unsure: bool,
+    /// The last stamp at which it is known not to have been there, where that is not the sample before: what it is about
+    /// had not been read again since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<WallMicros>,
 }
 
 impl From<Fact> for Added {
     fn from(fact: Fact) -> Self {
-        Self { fact, unsure: false }
+        Self { fact, unsure: false, since: None }
     }
 }
 

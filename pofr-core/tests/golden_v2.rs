@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 use pofr_core::{
+    collector::Closing,
     digest::{KeyDigest, Sha256},
     fact::{Custom, Device, Fact, Group, Host, Interface, Module, Route, Totals, User},
     gap::{Gap, Severity},
@@ -155,7 +156,8 @@ fn made() -> v2::Sealed {
         encoder.push(&record);
         frames.extend(encoder.flush().unwrap());
     }
-    v2::seal(&frames, false, &BTreeMap::from([("endpoint".to_owned(), 3)])).unwrap()
+    let closing = Closing { losses: BTreeMap::from([("endpoint".to_owned(), 3)]), ..Closing::default() };
+    v2::seal(&frames, false, &closing).unwrap()
 }
 
 fn read(tar: &[u8]) -> String {

@@ -116,7 +116,7 @@ pub fn track_v1(
         for step in steps {
             tracker.apply(match step {
                 Step::Observe { source, stamp, facts } => {
-                    Record::Sample(differ.observe(&source, stamp, 0, facts)?)
+                    Record::Sample(differ.observe(&source, stamp, 0, facts.into())?)
                 }
                 Step::Blind(gap) => differ.blind(gap),
             })?;

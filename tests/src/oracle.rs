@@ -5,9 +5,10 @@ use crate::world::{
     ENDPOINTS, Happened, PROCESSES, RunLog, Seen, Step, What, endpoint, facts, file, process,
 };
 use pofr_core::{
+    digest::KeyDigest,
     fact::{Fact, Files},
     identity::{BootId, BundleSeq, RunId},
-    lifetime::Lifetime,
+    lifetime::{Lifetime, Row},
     source::Source,
     time::WallMicros,
 };
@@ -25,6 +26,27 @@ pub fn lifetimes(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<(RunId, Fac
             );
         }
     }
+    all
+}
+
+fn keyed(run: RunId, digest: KeyDigest, life: Lifetime) -> String {
+    format!("{run} {digest} {life:?}")
+}
+
+/// Returns what the record must come to, as sorted lines.
+#[must_use]
+pub fn expected(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<String> {
+    let lifetimes = lifetimes(logs, lost).into_iter();
+    let mut all: Vec<String> = lifetimes.map(|(run, fact, life)| keyed(run, fact.digest(), life)).collect();
+    all.sort();
+    all
+}
+
+/// Returns what a record came to, as lines to compare with [`expected`].
+#[must_use]
+pub fn came_to(rows: &[Row]) -> Vec<String> {
+    let mut all: Vec<String> = rows.iter().map(|r| keyed(r.run, r.digest, r.life)).collect();
+    all.sort();
     all
 }
 

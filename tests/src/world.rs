@@ -1,12 +1,12 @@
 //! Random machines: what their recorder sees, tick by tick, and the bundles that come of it.
 
 use pofr_core::{
-    collector::Notice,
+    collector::{Closing, Extent, Notice, Observation, Reread},
     coverage::{PlacedSpan, Succession},
     diff::Differ,
     fact::{
-        Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile,
-        Process, ProcessDetails, ProcessKey, SocketId, TcpState, Transport,
+        ByKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids,
+        OpenFile, Process, ProcessDetails, ProcessKey, SocketId, Subject, TcpState, Transport,
     },
     gap::{Gap, Severity},
     identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId, StartTicks},
@@ -18,7 +18,7 @@ use pofr_core::{
     wire::v2,
 };
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// How many processes there can be; each has two programs and two files.
 pub const PROCESSES: u32 = 4;
@@ -254,6 +254,7 @@ fn play_run(
 ) -> RunLog {
     let mut log = RunLog { run: id, boot, happened: Vec::new() };
     let mut differ = Differ::default();
+    let mut shown: BTreeMap<Source, Vec<Fact>> = BTreeMap::new();
     let mut records: Vec<Record> = Vec::new();
     let (mut empty, mut last_tick) = (true, WallMicros(*now));
     *seq += 1;
@@ -262,8 +263,21 @@ fn play_run(
         let at = WallMicros(*now);
         let step = reboot(step, boot);
         if let Step::Tick { processes, endpoints } = &step {
-            let processes = processes.as_ref().map(|p| facts(boot, p));
-            let endpoints = endpoints.as_ref().map(|p| p.iter().copied().map(endpoint).collect::<Vec<_>>());
+            let mut seen = |source, facts: Option<Vec<Fact>>| {
+                let before = match &facts {
+                    Some(facts) => shown.insert(source, facts.clone()),
+                    // A sampler that failed begins anew.
+                    None => shown.remove(&source),
+                };
+                // Every third reading is a whole one, as are those after a failure.
+                facts.map(|facts| match before.filter(|_| *now / 100_000 % 3 != 0) {
+                    Some(before) => reread(&before, facts),
+                    None => facts.into(),
+                })
+            };
+            let processes = seen(Source::Process, processes.as_ref().map(|p| facts(boot, p)));
+            let endpoints =
+                seen(Source::Endpoint, endpoints.as_ref().map(|p| p.iter().copied().map(endpoint).collect()));
             let sound = processes.as_ref().is_some_and(|f| !differ.would_lose(&Source::Process, f))
                 && endpoints.is_some();
             if *wants_bundle && !empty && sound {
@@ -271,9 +285,9 @@ fn play_run(
                 differ.begin_bundle();
                 *seq += 1;
             }
-            for (source, facts) in [(Source::Process, processes), (Source::Endpoint, endpoints)] {
-                records.push(match facts {
-                    Some(facts) => Record::Sample(differ.observe(&source, at, 10, facts).unwrap()),
+            for (source, seen) in [(Source::Process, processes), (Source::Endpoint, endpoints)] {
+                records.push(match seen {
+                    Some(seen) => Record::Sample(differ.observe(&source, at, 10, seen).unwrap()),
                     None => differ.blind(blind(source, last_tick, at)),
                 });
             }
@@ -292,6 +306,22 @@ fn play_run(
     }
     out.push(close(id, boot, *seq, records));
     log
+}
+
+/// Tells a reading as a sampler does that knows what has not changed: only of the subjects that have, and of the first.
+fn reread(before: &[Fact], after: Vec<Fact>) -> Observation {
+    let subjects: BTreeSet<Subject> = before.iter().chain(&after).map(Fact::subject).collect();
+    let of = |facts: &[Fact], subject| -> HashSet<ByKey> {
+        facts.iter().filter(|f| f.subject() == subject).cloned().map(ByKey).collect()
+    };
+    let first = subjects.first().copied();
+    let changed = |subject: &Subject| of(before, *subject) != of(&after, *subject);
+    let read: Vec<Subject> = subjects.into_iter().filter(|s| Some(*s) == first || changed(s)).collect();
+    Observation {
+        facts: after.into_iter().filter(|fact| read.contains(&fact.subject())).collect(),
+        extent: Extent::Subjects(read.into_iter().map(Reread::from).collect()),
+        ..Observation::default()
+    }
 }
 
 fn blind(source: Source, from: WallMicros, to: WallMicros) -> Gap {
@@ -343,7 +373,7 @@ fn close(run: RunId, boot: BootId, seq: u64, records: Vec<Record>) -> Bundle {
         }
     }
     frames.extend(encoder.flush().unwrap());
-    let sealed = v2::seal(&frames, true, &BTreeMap::new()).unwrap();
+    let sealed = v2::seal(&frames, true, &Closing::default()).unwrap();
     let opened = v2::open(&sealed.tar, v2::Limits::default()).unwrap();
     let mut tracker = Tracker::new(run, ZoneOffset::UTC);
     let mut back = Vec::new();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 use pofr_core::{
+    collector::Closing,
     digest::Sha256,
     fact::{Custom, Fact},
     gap::{Gap, Severity},
@@ -65,13 +66,13 @@ fn frames(header: &v2::Header, records: &[Record]) -> Vec<u8> {
 }
 
 fn seal(header: &v2::Header, records: &[Record]) -> Vec<u8> {
-    v2::seal(&frames(header, records), true, &BTreeMap::new()).unwrap().tar
+    v2::seal(&frames(header, records), true, &Closing::default()).unwrap().tar
 }
 
 /// The members of a good bundle.
 fn members(header: &v2::Header, records: &[Record]) -> (serde_json::Value, Vec<u8>) {
     let frames = frames(header, records);
-    let manifest = v2::seal(&frames, true, &BTreeMap::new()).unwrap().manifest;
+    let manifest = v2::seal(&frames, true, &Closing::default()).unwrap().manifest;
     (serde_json::to_value(manifest).unwrap(), frames)
 }
 

@@ -7,8 +7,8 @@ use pofr_core::{
     coverage::Coverage,
     digest::KeyDigest,
     fact::FactKind,
-    identity::{BundleSeq, Cid, RunId},
-    lifetime::{Lifetime, Row},
+    identity::{BundleSeq, Cid},
+    lifetime::Row,
     merge as stitching,
     source::Source,
     store::{ClientEntry, ClientReader, Ledger, RowId, Store, TableRef},
@@ -17,7 +17,7 @@ use pofr_core::{
 use pofr_ingest::{Inbox, Options, ingest, merge};
 use pofr_schema::Access;
 use pofr_tests::{
-    oracle,
+    oracle::{came_to, expected},
     world::{Bundle, Run, RunLog, Step, endpoint, facts, history, play},
 };
 use proptest::{prelude::*, sample::Index};
@@ -75,23 +75,6 @@ fn everything(reader: &mut dyn ClientReader) -> (Ledger, Vec<Row>) {
         }
     }
     (ledger, rows)
-}
-
-fn keyed(run: RunId, digest: KeyDigest, life: Lifetime) -> String {
-    format!("{run} {digest} {life:?}")
-}
-
-fn expected(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<String> {
-    let lifetimes = oracle::lifetimes(logs, lost).into_iter();
-    let mut all: Vec<String> = lifetimes.map(|(run, fact, life)| keyed(run, fact.digest(), life)).collect();
-    all.sort();
-    all
-}
-
-fn shown(rows: &[Row]) -> Vec<String> {
-    let mut all: Vec<String> = rows.iter().map(|r| keyed(r.run, r.digest, r.life)).collect();
-    all.sort();
-    all
 }
 
 /// What every reader must see, whatever has been merged so far: each snapshot, exactly.
@@ -203,7 +186,7 @@ fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Co
     // Stitching what is there, in whatever triads, gives one pass …
     let (ledger, rows) = everything(place.read().as_mut());
     let coverage = Coverage::new(&ledger.spans());
-    assert_eq!(shown(&stitching::stitch(rows, &coverage)), expected(&logs, &lost));
+    assert_eq!(came_to(&stitching::stitch(rows, &coverage)), expected(&logs, &lost));
     check_replay(place.read().as_mut(), &logs, &there);
 
     // … and once everything is one period, so do the tables themselves.
@@ -211,7 +194,7 @@ fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Co
     chore(place, &Chore::Period);
     let (ledger, rows) = everything(place.read().as_mut());
     assert!(ledger.live().count() <= 1);
-    assert_eq!(shown(&rows), expected(&logs, &lost));
+    assert_eq!(came_to(&rows), expected(&logs, &lost));
     check_replay(place.read().as_mut(), &logs, &there);
 
     // Doing it all again changes nothing.

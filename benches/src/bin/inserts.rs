@@ -14,6 +14,7 @@ use diesel::{
 };
 use pofr_benches::{Machine, synth};
 use pofr_core::{
+    collector::Closing,
     fact::FactKind,
     identity::Cid,
     lifetime::Row,
@@ -24,7 +25,7 @@ use pofr_core::{
 use pofr_ingest::{Inbox, Options, ingest};
 use pofr_schema::Access;
 use pofr_tests::mariadb::PrivateMariadb;
-use std::{collections::BTreeMap, fs, ops::ControlFlow, time::Instant};
+use std::{fs, ops::ControlFlow, time::Instant};
 
 /// Measures rows a second into InnoDB
 #[derive(Parser)]
@@ -214,7 +215,7 @@ fn ingested(args: &Args, server: &PrivateMariadb, store: &dyn Store) -> anyhow::
     let dir = tempfile::tempdir()?;
     for i in 0..args.bundles {
         let frames = Machine::OFFICE.frames(u64::from(i) + 1, i * SAMPLES, SAMPLES);
-        let sealed = v2::seal(&frames, true, &BTreeMap::new())?;
+        let sealed = v2::seal(&frames, true, &Closing::default())?;
         fs::write(dir.path().join(sealed.name), sealed.tar)?;
     }
     let inbox = Inbox::new(dir.path(), 1 << 30);

@@ -2,7 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use pofr_collect::recorder::Observer;
-use pofr_core::{Source, diff::Snapshot, fact::Fact, time::WallMicros};
+use pofr_core::{
+    Source,
+    diff::{Shown, Snapshot},
+    time::WallMicros,
+};
 use std::{
     fs::File,
     io::{IsTerminal as _, Write as _},
@@ -73,13 +77,13 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 impl Observer for Watch {
-    fn saw(&mut self, source: &Source, stamp: WallMicros, facts: &[Fact]) {
+    fn saw(&mut self, source: &Source, stamp: WallMicros, shown: Shown<'_>) {
         if *source == Source::Process {
             self.bar.set_position(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
-            self.bar.set_message(format!("{} processes and files", facts.len()));
+            self.bar.set_message(format!("{} processes and files", shown.count()));
         }
         if self.snapshots.is_some() {
-            self.write(&Snapshot { source: source.clone(), stamp, facts: facts.to_vec() });
+            self.write(&Snapshot { source: source.clone(), stamp, facts: shown.facts().cloned().collect() });
         }
     }
 }

@@ -80,7 +80,7 @@ fn twenty_kills_lose_a_second_each_at_most_and_every_loss_is_a_gap() {
     let bundles = bundles(dir.path());
     let (kept, gaps) = stamps_and_gaps(&bundles);
     let blind: Vec<_> = gaps.iter().filter(|g| g.severity == Severity::Blind && g.source.is_none()).collect();
-    let (mut taken, mut lost_ever) = (0, 0);
+    let (mut taken, mut lost_ever, mut longest) = (0, 0, 0);
     for session in 0..=KILLS {
         let taken_here = snapshots(dir.path(), session);
         taken += taken_here.len();
@@ -90,6 +90,7 @@ fn twenty_kills_lose_a_second_each_at_most_and_every_loss_is_a_gap() {
         let allowed = 1_000_000 + pauses.max().unwrap_or(0);
         for stamp in taken_here.difference(&kept) {
             lost_ever += 1;
+            longest = longest.max(last - stamp);
             assert!(
                 last - stamp <= allowed,
                 "session {session}: {} µs before its end are lost",
@@ -104,7 +105,10 @@ fn twenty_kills_lose_a_second_each_at_most_and_every_loss_is_a_gap() {
         assert!(session < KILLS || taken_here.is_subset(&kept), "nothing is lost by an end in order");
     }
     assert!(kept.len() > KILLS && taken >= kept.len(), "{} of {taken} snapshots kept", kept.len());
-    println!("{taken} snapshots taken, {lost_ever} lost in {KILLS} kills, {} bundles", bundles.len());
+    println!(
+        "{taken} snapshots taken, {lost_ever} lost in {KILLS} kills, at most the last {longest} µs; {} bundles",
+        bundles.len()
+    );
 
     // The numbers have no holes but those that a later bundle names, and each bundle names the one before.
     let seqs: BTreeSet<u64> = bundles.iter().map(|bundle| bundle.manifest.seq).collect();

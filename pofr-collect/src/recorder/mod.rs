@@ -25,8 +25,7 @@ pub use summary::Summary;
 use crate::{HostView, Registry, RegistryError, events::EventSources};
 use pofr_core::{
     Sink, Source,
-    diff::DiffError,
-    fact::Fact,
+    diff::{DiffError, Shown},
     gap::{Gap, Severity},
     identity::RunId,
     time::WallMicros,
@@ -92,15 +91,15 @@ impl Default for Settings {
     }
 }
 
-/// Sees every reading as the sampler made it, before it becomes records.
+/// Sees every reading as the sampler believed it, what it did not read again included.
 pub trait Observer: Send {
     /// Sees what `source` showed in the tick of `stamp`.
-    fn saw(&mut self, source: &Source, stamp: WallMicros, facts: &[Fact]);
+    fn saw(&mut self, source: &Source, stamp: WallMicros, shown: Shown<'_>);
 }
 
-impl<F: FnMut(&Source, WallMicros, &[Fact]) + Send> Observer for F {
-    fn saw(&mut self, source: &Source, stamp: WallMicros, facts: &[Fact]) {
-        self(source, stamp, facts);
+impl<F: FnMut(&Source, WallMicros, Shown<'_>) + Send> Observer for F {
+    fn saw(&mut self, source: &Source, stamp: WallMicros, shown: Shown<'_>) {
+        self(source, stamp, shown);
     }
 }
 

@@ -3,19 +3,20 @@
 use super::{
     RecordError, Recorder, STEP_MICROS,
     schedule::{Late, Schedule},
-    slot::Answer,
+    slot::{Answer, Slot},
     stop::Stop,
     wait::Woken,
 };
 use pofr_core::{
     Sink,
-    collector::{Notice, Observation, Opening},
+    collector::{Audit, Closing, Notice, Opening},
     diff::{DiffError, Differ},
     gap::{Gap, Severity},
     identity::RunId,
     record::Record,
     time::WallMicros,
 };
+use std::collections::BTreeMap;
 
 /// Why a run ended.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(super) struct Run<'a, S: Sink> {
     opened: Option<i64>,
     /// Whether the bundle must be closed as soon as possible, whatever its age.
     overfull: bool,
+    /// What the samplers' audits found in this bundle.
+    audits: BTreeMap<String, Audit>,
     /// At how many ticks in a row a bundle was due to end and could not.
     postponed: u32,
 }
@@ -56,7 +59,7 @@ type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
 
 impl<'a, S: Sink> Run<'a, S> {
     pub(super) fn new(recorder: &'a mut Recorder<S>, id: RunId, before: Option<Gap>) -> Self {
-        recorder.slots.iter_mut().for_each(super::Slot::restart);
+        recorder.slots.iter_mut().for_each(Slot::restart);
         Self {
             recorder,
             id,
@@ -66,6 +69,7 @@ impl<'a, S: Sink> Run<'a, S> {
             last: None,
             opened: None,
             overfull: false,
+            audits: BTreeMap::new(),
             postponed: 0,
         }
     }
@@ -121,6 +125,10 @@ impl<'a, S: Sink> Run<'a, S> {
             || self.recorder.sink.is_full()
             || age.is_some_and(|age| age.unsigned_abs() >= self.recorder.settings.bundle_micros);
         let answers = self.ask(boot_micros, roll || age.is_none());
+        self.settle(stamp, &answers, &mut notices);
+        if self.opened.is_some() {
+            self.write_notices(std::mem::take(&mut notices))?;
+        }
         if age.is_none() {
             self.begin(stamp, boot_micros)?;
         } else if roll {
@@ -157,13 +165,23 @@ impl<'a, S: Sink> Run<'a, S> {
             .collect()
     }
 
+    /// Takes what event sources have to tell before these answers are written.
+    fn settle(&mut self, stamp: WallMicros, answers: &[(usize, Answer)], out: &mut Vec<Notice>) {
+        for (index, answer) in answers {
+            if let Ok(seen) = &answer.result {
+                let source = &self.recorder.slots[*index].source;
+                self.recorder.events.settle(stamp, source, seen, out);
+            }
+        }
+    }
+
     /// Tells whether a bundle may begin with these answers: nothing would be forgotten that the old one knew, and no source
     /// has just failed, which belongs into the old one.
     fn can_roll(&self, answers: &[(usize, Answer)]) -> bool {
         answers.iter().all(|(index, answer)| {
             let slot = &self.recorder.slots[*index];
             match &answer.result {
-                Ok(seen) => !self.differ.would_lose(&slot.source, &seen.facts),
+                Ok(seen) => !self.differ.would_lose(&slot.source, seen),
                 Err(_) => slot.is_blind(),
             }
         })
@@ -173,7 +191,7 @@ impl<'a, S: Sink> Run<'a, S> {
     fn cut(&mut self, stamp: WallMicros, answers: &[(usize, Answer)]) -> Outcome<(), S> {
         for (index, answer) in answers {
             let source = &self.recorder.slots[*index].source;
-            if answer.result.as_ref().is_ok_and(|seen| self.differ.would_lose(source, &seen.facts)) {
+            if answer.result.as_ref().is_ok_and(|seen| self.differ.would_lose(source, seen)) {
                 self.write_gap(Gap {
                     source: Some(source.clone()),
                     severity: Severity::Blind,
@@ -221,8 +239,13 @@ impl<'a, S: Sink> Run<'a, S> {
         for gap in gaps {
             self.write_gap(gap)?;
         }
-        let losses = self.recorder.events.take_losses();
-        self.recorder.sink.finish(&losses).map_err(RecordError::Sink)?;
+        let slots = &self.recorder.slots;
+        let closing = Closing {
+            losses: self.recorder.events.take_losses(),
+            audits: std::mem::take(&mut self.audits),
+            notes: slots.iter().filter_map(Slot::note).chain(self.recorder.events.notes()).collect(),
+        };
+        self.recorder.sink.finish(&closing).map_err(RecordError::Sink)?;
         self.recorder.summary.bundles += 1;
         Ok(())
     }
@@ -230,7 +253,7 @@ impl<'a, S: Sink> Run<'a, S> {
     fn write_answer(&mut self, index: usize, stamp: WallMicros, answer: Answer) -> Outcome<(), S> {
         let slot = &mut self.recorder.slots[index];
         let source = slot.source.clone();
-        let Observation { facts, gaps } = match answer.result {
+        let mut seen = match answer.result {
             Ok(seen) => seen,
             Err(error) => {
                 let gap = slot.fail(stamp, &error);
@@ -240,18 +263,25 @@ impl<'a, S: Sink> Run<'a, S> {
         if let Some(gap) = slot.succeed(stamp) {
             self.write_gap(gap)?;
         }
-        for gap in gaps {
+        for gap in std::mem::take(&mut seen.gaps) {
             self.write_gap(gap)?;
         }
-        if let Some(observer) = &mut self.recorder.observer {
-            observer.saw(&source, stamp, &facts);
+        if seen.audit != Audit::default() {
+            *self.audits.entry(source.name().to_owned()).or_default() += seen.audit;
         }
-        self.recorder.summary.saw(&source, &facts);
-        match self.differ.observe(&source, stamp, answer.span_micros, facts) {
-            Ok(sample) => self.write(&Record::Sample(sample)),
-            // The numbers are used up: this reading is lost, the next begins a bundle.
-            Err(error @ DiffError::TooManyFacts) => {
-                self.overfull = true;
+        match self.differ.observe(&source, stamp, answer.span_micros, seen) {
+            Ok(sample) => {
+                let shown = self.differ.shown(&source);
+                if let Some(observer) = &mut self.recorder.observer {
+                    observer.saw(&source, stamp, shown);
+                }
+                self.recorder.summary.saw(&source, shown);
+                self.write(&Record::Sample(sample))
+            }
+            // This reading is lost. Where the numbers are used up, the next begins a bundle.
+            Err(error @ (DiffError::TooManyFacts | DiffError::NothingBefore { .. })) => {
+                self.overfull |= matches!(error, DiffError::TooManyFacts);
+                self.recorder.slots[index].lose();
                 let gap = self.recorder.slots[index].fail(
                     stamp,
                     &pofr_core::collector::CollectError::Malformed {

@@ -44,6 +44,7 @@ impl Slot {
     /// Begins anew on another clock.
     pub(super) fn restart(&mut self) {
         (self.due, self.last, self.blind) = (i64::MIN, None, None);
+        self.sampler.restart();
     }
 
     /// Tells whether to ask in the tick at `boot_micros`; a sampler that failed is asked in every tick.
@@ -64,6 +65,16 @@ impl Slot {
         self.due = boot_micros.saturating_add(every);
         let span_micros = u32::try_from(clock.boot_micros() - boot_micros).unwrap_or(u32::MAX);
         Answer { result, span_micros }
+    }
+
+    /// Lets the next reading be a whole one, since this one was lost.
+    pub(super) fn lose(&mut self) {
+        self.sampler.restart();
+    }
+
+    /// Says how the sampler works, where that is not as usual.
+    pub(super) fn note(&self) -> Option<(String, String)> {
+        Some((self.source.name().to_owned(), super::reason(self.sampler.note()?)))
     }
 
     /// Takes note that the reading of `stamp` succeeded; returns the last piece of the gap before it, if there was one.

@@ -1,10 +1,6 @@
 //! What a recording came to.
 
-use pofr_core::{
-    Source,
-    fact::{Fact, Files},
-    time::WallMicros,
-};
+use pofr_core::{Source, diff::Shown, time::WallMicros};
 use std::collections::BTreeMap;
 
 /// Counts of one recording.
@@ -33,13 +29,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn saw(&mut self, source: &Source, facts: &[Fact]) {
+    pub(super) fn saw(&mut self, source: &Source, shown: Shown<'_>) {
         self.samples += 1;
-        self.facts += facts.len() as u64;
-        self.last.insert(source.clone(), facts.len() as u64);
+        let facts = shown.count() as u64;
+        self.facts += facts;
+        self.last.insert(source.clone(), facts);
         if *source == Source::Process {
-            let denied = |f: &&Fact| matches!(f, Fact::Process(p) if p.key.files == Files::Denied);
-            self.denied = facts.iter().filter(denied).count() as u64;
+            self.denied = shown.veiled() as u64;
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{HostView, client_id};
 use open_bundle::{FlushError, OpenBundle};
 use pofr_core::{
     Sink,
-    collector::Opening,
+    collector::{Closing, Opening},
     gap::{Gap, Severity},
     identity::{BundleSeq, Cid},
     record::Record,
@@ -32,7 +32,6 @@ use pofr_core::{
 };
 use state::{Held, Missing, State};
 use std::{
-    collections::BTreeMap,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -191,11 +190,11 @@ impl Spool {
     }
 
     /// Seals the open bundle.
-    fn close(&mut self, complete: bool, losses: &BTreeMap<String, u64>) -> Result<(), SpoolError> {
+    fn close(&mut self, complete: bool, closing: &Closing) -> Result<(), SpoolError> {
         self.flush()?;
         let Some(open) = self.open.take() else { return Err(SpoolError::NotOpen) };
         let frames = std::fs::read(&open.path).map_err(|cause| SpoolError::io("read", &open.path, cause))?;
-        let sealed = seal(&frames, complete, losses)?;
+        let sealed = seal(&frames, complete, closing)?;
         self.publish(&open.header, &sealed)?;
         durable::remove(&open.path).map_err(|cause| SpoolError::io("remove", &open.path, cause))
     }
@@ -287,7 +286,7 @@ impl Sink for Spool {
     fn begin(&mut self, opening: &Opening) -> Result<Vec<Gap>, SpoolError> {
         if self.open.is_some() {
             // The recorder that wrote it ended with an error; another goes on with this spool.
-            self.close(false, &BTreeMap::new())?;
+            self.close(false, &Closing::default())?;
             self.before = self.state.last_stamp.map(WallMicros);
         }
         self.state.assigned += 1;
@@ -330,7 +329,7 @@ impl Sink for Spool {
         open_bytes(self.open.as_ref()) >= BUNDLE_BYTES
     }
 
-    fn finish(&mut self, losses: &BTreeMap<String, u64>) -> Result<(), SpoolError> {
-        self.close(true, losses)
+    fn finish(&mut self, closing: &Closing) -> Result<(), SpoolError> {
+        self.close(true, closing)
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{Spool, SpoolError, durable, state::Why};
 use pofr_core::{
+    collector::Closing,
     digest::Sha256,
     wire::v2::{salvage, seal},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 impl Spool {
     /// Brings the spool to order: completes a bundle that was being sealed, seals what is there of an open one, and
@@ -59,7 +60,7 @@ impl Spool {
             return Ok(());
         };
         tracing::warn!("bundle {seq} was left open: {good} of {} bytes are whole", frames.len());
-        let sealed = seal(&frames[..good], false, &BTreeMap::new())?;
+        let sealed = seal(&frames[..good], false, &Closing::default())?;
         self.publish(&header, &sealed)
     }
 

@@ -4,7 +4,8 @@
 use pofr_collect::{HostView, Recorder, Registry, Settings, Stop};
 use pofr_core::{
     Sink, Source,
-    collector::Opening,
+    collector::{Closing, Opening},
+    diff,
     fact::Fact,
     gap::{Gap, Severity},
     record::{Event, FactId, Record},
@@ -51,8 +52,8 @@ impl Sink for Memory {
         Ok(())
     }
 
-    fn finish(&mut self, losses: &BTreeMap<String, u64>) -> Result<(), Infallible> {
-        self.0.lock().unwrap().last_mut().expect("a bundle was begun").losses = Some(losses.clone());
+    fn finish(&mut self, closing: &Closing) -> Result<(), Infallible> {
+        self.0.lock().unwrap().last_mut().expect("a bundle was begun").losses = Some(closing.losses.clone());
         Ok(())
     }
 }
@@ -132,8 +133,8 @@ pub(crate) fn settings(interval_micros: u64, bundle_micros: u64) -> Settings {
 pub(crate) fn record(view: HostView, registry: Registry, settings: Settings, millis: u64) -> (Memory, Shown) {
     let (memory, seen) = (Memory::default(), Arc::new(Mutex::new(Shown::new())));
     let seen_here = seen.clone();
-    let observer = move |source: &Source, stamp: WallMicros, facts: &[Fact]| {
-        seen_here.lock().unwrap().insert((source.clone(), stamp), texts(facts));
+    let observer = move |source: &Source, stamp: WallMicros, all: diff::Shown<'_>| {
+        seen_here.lock().unwrap().insert((source.clone(), stamp), texts(all.facts()));
     };
     let mut recorder = Recorder::new(view, registry, settings, memory.clone()).unwrap().observed_by(observer);
     recorder.run(&Stop::new().unwrap(), Some(Duration::from_millis(millis))).unwrap();

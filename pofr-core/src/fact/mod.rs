@@ -14,6 +14,7 @@ mod interface;
 mod module;
 mod process;
 mod route;
+mod subject;
 
 pub use account::{Group, User};
 pub use custom::Custom;
@@ -25,6 +26,7 @@ pub use interface::Interface;
 pub use module::Module;
 pub use process::{Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, Totals};
 pub use route::Route;
+pub use subject::Subject;
 
 use crate::{digest::KeyDigest, source::Source};
 use serde::Serialize;
@@ -164,6 +166,24 @@ impl Fact {
         }
     }
 
+    /// Hashes the key.
+    fn hash_key<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Process(f) => f.key.hash(state),
+            Self::File(f) => f.key.hash(state),
+            Self::Endpoint(f) => f.key.hash(state),
+            Self::Host(f) => f.hash(state),
+            Self::User(f) => f.hash(state),
+            Self::Group(f) => f.hash(state),
+            Self::Interface(f) => f.hash(state),
+            Self::Route(f) => f.hash(state),
+            Self::Device(f) => f.hash(state),
+            Self::Module(f) => f.hash(state),
+            Self::Custom(f) => f.hash(state),
+        }
+    }
+
     /// Tells whether both are the same fact: equal keys, whatever the details.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
@@ -267,19 +287,22 @@ impl PartialEq for ByKey {
 impl Eq for ByKey {}
 impl Hash for ByKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        std::mem::discriminant(&self.0).hash(state);
-        match &self.0 {
-            Fact::Process(f) => f.key.hash(state),
-            Fact::File(f) => f.key.hash(state),
-            Fact::Endpoint(f) => f.key.hash(state),
-            Fact::Host(f) => f.hash(state),
-            Fact::User(f) => f.hash(state),
-            Fact::Group(f) => f.hash(state),
-            Fact::Interface(f) => f.hash(state),
-            Fact::Route(f) => f.hash(state),
-            Fact::Device(f) => f.hash(state),
-            Fact::Module(f) => f.hash(state),
-            Fact::Custom(f) => f.hash(state),
-        }
+        self.0.hash_key(state);
+    }
+}
+
+/// A fact lent that hashes and compares by its key alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByKeyRef<'a>(pub(crate) &'a Fact);
+
+impl PartialEq for ByKeyRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same(other.0)
+    }
+}
+impl Eq for ByKeyRef<'_> {}
+impl Hash for ByKeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash_key(state);
     }
 }

@@ -157,13 +157,18 @@ impl Tracker {
             }
         }
         let first_new = self.next;
-        for Added { fact, unsure } in added {
+        for Added { fact, unsure, since } in added {
             if fact.source() != source {
                 return Err(StreamError::WrongSource { sample: source, fact: fact.source() });
             }
+            if let Some(since) = since
+                && sane(since)? >= stamp
+            {
+                return Err(StreamError::Time(since));
+            }
             let life = Lifetime {
                 first_seen: Some(stamp),
-                appeared_after: if unsure { None } else { before },
+                appeared_after: if unsure { None } else { since.or(before) },
                 cut_left: keyframe,
                 ..Lifetime::default()
             };

@@ -3,35 +3,17 @@
 use pofr_core::{
     coverage::{Border, Coverage, Neighbour, PlacedSpan},
     digest::KeyDigest,
-    identity::{BundleSeq, RunId},
+    identity::BundleSeq,
     lifetime::{Lifetime, Row, Standing},
     merge::{self, Merge, Stitcher},
     source::Source,
 };
 use pofr_tests::{
-    oracle,
-    world::{Bundle, RunLog, Step, endpoint, facts, history, play},
+    oracle::{came_to, expected},
+    world::{Bundle, Step, endpoint, facts, history, play},
 };
 use proptest::{prelude::*, sample::Index};
 use std::collections::BTreeSet;
-
-fn keyed(run: RunId, digest: KeyDigest, life: Lifetime) -> String {
-    format!("{run} {digest} {life:?}")
-}
-
-/// What the oracle expects, in a form that can be compared.
-fn expected(logs: &[RunLog], lost: &BTreeSet<BundleSeq>) -> Vec<String> {
-    let lifetimes = oracle::lifetimes(logs, lost).into_iter();
-    let mut all: Vec<String> = lifetimes.map(|(run, fact, life)| keyed(run, fact.digest(), life)).collect();
-    all.sort();
-    all
-}
-
-fn shown(rows: &[Row]) -> Vec<String> {
-    let mut all: Vec<String> = rows.iter().map(|r| keyed(r.run, r.digest, r.life)).collect();
-    all.sort();
-    all
-}
 
 fn spans(bundles: &[Bundle]) -> Vec<PlacedSpan> {
     bundles.iter().flat_map(|b| b.spans.clone()).collect()
@@ -102,7 +84,7 @@ proptest! {
     fn one_go_equals_the_oracle(history in history(), lost in prop::collection::vec(any::<Index>(), 0..3)) {
         let (logs, bundles) = play(&history);
         let (there, lost) = survivors(&bundles, &lost);
-        prop_assert_eq!(shown(&one_go(&there)), expected(&logs, &lost));
+        prop_assert_eq!(came_to(&one_go(&there)), expected(&logs, &lost));
     }
 
     #[test]
@@ -132,7 +114,7 @@ proptest! {
             known.extend(bundle.spans.clone());
             merged = merge::stitch(merged, &Coverage::new(&known));
         }
-        prop_assert_eq!(shown(&merged), expected(&logs, &BTreeSet::new()));
+        prop_assert_eq!(came_to(&merged), expected(&logs, &BTreeSet::new()));
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn track(snapshots: impl IntoIterator<Item = Decoded>) -> (Tracked, Vec<Gap>) {
     for step in steps {
         let record = match step {
             Step::Observe { source, stamp, facts } => {
-                Record::Sample(differ.observe(&source, stamp, 0, facts).unwrap())
+                Record::Sample(differ.observe(&source, stamp, 0, facts.into()).unwrap())
             }
             Step::Blind(gap) => {
                 gaps.push(gap.clone());

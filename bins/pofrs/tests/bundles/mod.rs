@@ -1,6 +1,7 @@
 //! Bundles made by hand, for what no machine does on demand: lost ones, two runs at one time, hostile names.
 
 use pofr_core::{
+    collector::Closing,
     diff::Differ,
     digest::Sha256,
     fact::{Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey},
@@ -11,7 +12,7 @@ use pofr_core::{
     time::{WallMicros, ZoneOffset},
     wire::v2::{self, Encoder, Header},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 const BOOT: BootId = BootId([7; 16]);
 
@@ -33,11 +34,11 @@ pub(crate) fn write(dir: &Path, run: u8, seq: u64, stamps: &[i64], facts: &[Fact
     };
     let (mut encoder, mut differ) = (Encoder::new(&header), Differ::default());
     for stamp in stamps {
-        let sample = differ.observe(&Source::Process, WallMicros(*stamp), 0, facts.to_vec()).unwrap();
+        let sample = differ.observe(&Source::Process, WallMicros(*stamp), 0, facts.to_vec().into()).unwrap();
         encoder.push(&Record::Sample(sample));
     }
     let frames = encoder.flush().unwrap();
-    let sealed = v2::seal(&frames, true, &BTreeMap::new()).unwrap();
+    let sealed = v2::seal(&frames, true, &Closing::default()).unwrap();
     let path = dir.join(&sealed.name);
     std::fs::write(&path, &sealed.tar).unwrap();
     path

@@ -2,6 +2,7 @@
 
 use super::{Decoder, Header, Manifest, WireError, frames::stamp, manifest::Counts};
 use crate::{
+    collector::Closing,
     digest::Sha256,
     record::Record,
     time::{WallMicros, ZoneOffset},
@@ -44,8 +45,8 @@ pub struct Sealed {
 ///
 /// # Errors
 /// [`WireError`] where `frames` is not a whole stream.
-pub fn seal(frames: &[u8], complete: bool, losses: &BTreeMap<String, u64>) -> Result<Sealed, WireError> {
-    seal_signed(frames, complete, losses, |_| None)
+pub fn seal(frames: &[u8], complete: bool, closing: &Closing) -> Result<Sealed, WireError> {
+    seal_signed(frames, complete, closing, |_| None)
 }
 
 /// Makes the bundle of a whole stream of frames; `sign` gets the manifest's bytes and returns its SSHSIG.
@@ -55,7 +56,7 @@ pub fn seal(frames: &[u8], complete: bool, losses: &BTreeMap<String, u64>) -> Re
 pub fn seal_signed(
     frames: &[u8],
     complete: bool,
-    losses: &BTreeMap<String, u64>,
+    closing: &Closing,
     sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
 ) -> Result<Sealed, WireError> {
     let mut decoder = Decoder::new(frames, u64::MAX)?;
@@ -72,7 +73,7 @@ pub fn seal_signed(
         }
     }
     let header = decoder.header();
-    let manifest = Manifest::new(header, &counts, Sha256::of(frames), complete, losses);
+    let manifest = Manifest::new(header, &counts, Sha256::of(frames), complete, closing);
     let mut json = serde_json::to_vec_pretty(&manifest).map_err(|e| WireError::malformed(MANIFEST, e))?;
     json.push(b'\n');
     let named = counts.last.unwrap_or(header.opened_wall);

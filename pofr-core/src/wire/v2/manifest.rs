@@ -2,6 +2,7 @@
 
 use super::{Header, WireError};
 use crate::{
+    collector::{Audit, Closing},
     digest::Sha256,
     identity::{BootId, BundleSeq, Cid, RunId},
     time::{WallMicros, ZoneOffset},
@@ -38,8 +39,14 @@ pub struct Manifest {
     pub interval_micros: u64,
     /// The sources sampled, each with the number of its samples.
     pub sources: BTreeMap<String, u64>,
-    /// What each source knows that it lost.
+    /// What each event source knows that it lost.
     pub losses: BTreeMap<String, u64>,
+    /// What the samplers found that skip what seems unchanged and read it now and then all the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub audits: BTreeMap<String, Audit>,
+    /// How samplers and event sources worked that did not work as usual.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
     /// The recorder's own processes, left out of the record.
     pub recorder_pids: Vec<u32>,
     /// Bundles of this client known to be lost before they could be sent.
@@ -98,7 +105,7 @@ impl Manifest {
         counts: &Counts,
         records_sha256: Sha256,
         complete: bool,
-        losses: &BTreeMap<String, u64>,
+        closing: &Closing,
     ) -> Self {
         let to_boottime =
             |t: WallMicros| header.opened_boot_micros.saturating_add(t.since(header.opened_wall));
@@ -120,7 +127,9 @@ impl Manifest {
                 .map(|s| (s.name().to_owned(), 0))
                 .chain(counts.samples.iter().map(|(name, n)| (name.clone(), *n)))
                 .collect(),
-            losses: losses.clone(),
+            losses: closing.losses.clone(),
+            audits: closing.audits.clone(),
+            notes: closing.notes.clone(),
             recorder_pids: header.recorder_pids.iter().map(|p| p.0).collect(),
             missing: header.missing.iter().map(|s| s.0).collect(),
             records: counts.records,

@@ -81,6 +81,18 @@ pub(super) struct SampleMessage {
     /// Positions in `added` of the facts that are `unsure`.
     #[prost(uint32, repeated, tag = "9")]
     pub(super) unsure: Vec<u32>,
+    #[prost(message, repeated, tag = "10")]
+    pub(super) since: Vec<SinceMessage>,
+}
+
+/// When a fact added was last known not to be there, where that is not the sample before.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SinceMessage {
+    /// The position in `added`.
+    #[prost(uint32, tag = "1")]
+    pub(super) position: u32,
+    #[prost(int64, tag = "2")]
+    pub(super) at: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -4,7 +4,7 @@ use super::{
     Header, WireError, fact,
     message::{
         BeganMessage, EndedMessage, FORMAT_VERSION, FactMessage, GapMessage, HeaderMessage, LearnedMessage,
-        PassedMessage, RecordKind, RecordMessage, SampleMessage,
+        PassedMessage, RecordKind, RecordMessage, SampleMessage, SinceMessage,
     },
 };
 use crate::{
@@ -81,6 +81,10 @@ pub(super) fn encode(record: &Record) -> RecordMessage {
             learned: sample.learned.iter().map(encode_learned).collect(),
             added: sample.added.iter().map(|a| fact::encode(&a.fact)).collect(),
             unsure: (0u32..).zip(&sample.added).filter(|(_, a)| a.unsure).map(|(i, _)| i).collect(),
+            since: (0u32..)
+                .zip(&sample.added)
+                .filter_map(|(position, a)| Some(SinceMessage { position, at: a.since?.0 }))
+                .collect(),
         }),
         Record::Event(Event::Began { fact, at }) => {
             RecordKind::Began(BeganMessage { fact: Some(fact::encode(fact)), at: at.0 })
@@ -104,6 +108,13 @@ pub(super) fn encode(record: &Record) -> RecordMessage {
     RecordMessage { kind: Some(kind) }
 }
 
+/// Finds a fact that a sample adds by its position.
+fn at(added: &mut [Added], position: u32) -> Result<&mut Added, String> {
+    let length = added.len();
+    let position = usize::try_from(position).unwrap_or(usize::MAX);
+    added.get_mut(position).ok_or_else(|| format!("fact {position} of a sample that adds {length}"))
+}
+
 fn encode_learned(learned: &Learned) -> LearnedMessage {
     LearnedMessage { id: learned.id.0, fact: Some(fact::encode(&learned.fact)) }
 }
@@ -125,11 +136,10 @@ pub(super) fn decode(message: RecordMessage, boot: BootId) -> Result<Record, Str
                 .map(|m| Ok(Added::from(fact::decode(m, boot)?)))
                 .collect::<Result<Vec<_>, String>>()?;
             for position in m.unsure {
-                let at = usize::try_from(position).unwrap_or(usize::MAX);
-                added
-                    .get_mut(at)
-                    .ok_or_else(|| format!("unsure of fact {position} of {}", m.span_micros))?
-                    .unsure = true;
+                at(&mut added, position)?.unsure = true;
+            }
+            for since in m.since {
+                at(&mut added, since.position)?.since = Some(WallMicros(since.at));
             }
             Record::Sample(Sample {
                 source: Source::parse(&m.source).ok_or_else(|| format!("{:?} names no source", m.source))?,

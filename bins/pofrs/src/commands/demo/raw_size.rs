@@ -141,7 +141,7 @@ fn length(value: &impl serde::Serialize) -> anyhow::Result<u64> {
 mod tests {
     use super::*;
     use pofr_collect::{HostView, Recorder, Registry, Settings, Spool, SpoolSettings, Stop};
-    use pofr_core::time::WallMicros;
+    use pofr_core::{diff::Shown, time::WallMicros};
     use std::{
         sync::{Arc, Mutex},
         time::Duration,
@@ -155,8 +155,9 @@ mod tests {
         let settings = Settings { interval_micros: 20_000, bundle_micros: 200_000, exclude_self: true };
         let written = Arc::new(Mutex::new((0_u64, 0_u64)));
         let tally = written.clone();
-        let observer = move |source: &Source, stamp: WallMicros, facts: &[Fact]| {
-            let snapshot = Snapshot { source: source.clone(), stamp, facts: facts.to_vec() };
+        let observer = move |source: &Source, stamp: WallMicros, shown: Shown<'_>| {
+            let facts = shown.facts().cloned().collect();
+            let snapshot = Snapshot { source: source.clone(), stamp, facts };
             let mut tally = tally.lock().unwrap();
             tally.0 += serde_json::to_vec(&snapshot).unwrap().len() as u64 + 1;
             tally.1 += 1;
