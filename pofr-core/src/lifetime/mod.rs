@@ -9,6 +9,7 @@
 //! An exact time needs no bound: with `began` there is no need of `appeared_after`, which tells only
 //! what the samples know; with `ended` there is no `gone_by`.
 
+mod holders;
 mod stream_error;
 mod track;
 

@@ -16,6 +16,7 @@ use crate::{
     source::Source,
     time::{WallMicros, ZoneOffset},
 };
+use prost::Message as _;
 
 /// A gap's reason is for a person; more than this is an attack on the reader.
 const MAX_REASON: usize = 1000;
@@ -79,7 +80,7 @@ pub(super) fn encode(record: &Record) -> RecordMessage {
             removed: sample.removed.iter().map(|id| id.0).collect(),
             lost: sample.lost.iter().map(|id| id.0).collect(),
             learned: sample.learned.iter().map(encode_learned).collect(),
-            added: sample.added.iter().map(|a| fact::encode(&a.fact)).collect(),
+            added: sample.added.iter().map(|a| fact::encode(&a.fact).encode_to_vec().into()).collect(),
             unsure: (0u32..).zip(&sample.added).filter(|(_, a)| a.unsure).map(|(i, _)| i).collect(),
             since: (0u32..)
                 .zip(&sample.added)
@@ -133,7 +134,7 @@ pub(super) fn decode(message: RecordMessage, boot: BootId) -> Result<Record, Str
             let mut added = m
                 .added
                 .into_iter()
-                .map(|m| Ok(Added::from(fact::decode(m, boot)?)))
+                .map(|bytes| Ok(Added::from(fact::decode_bytes(bytes, boot)?)))
                 .collect::<Result<Vec<_>, String>>()?;
             for position in m.unsure {
                 at(&mut added, position)?.unsure = true;
