@@ -123,7 +123,7 @@ impl KeyEncoder {
     #[must_use]
     pub fn new(tag: &str) -> Self {
         // Hashing one buffer is faster than many pieces; most keys fit this.
-        Self(Vec::with_capacity(512)).bytes(tag.as_bytes())
+        Self(Vec::with_capacity(256)).bytes(tag.as_bytes())
     }
 
     /// Adds a whole number.

@@ -63,6 +63,11 @@ pub struct Tracker {
 /// 4000-01-01: later times are nonsense, and would overflow a database's calendar.
 const LATEST: WallMicros = WallMicros(64_060_588_800_000_000);
 
+/// Numbers facts, and rows; the last number stands for all that are too large.
+fn number(place: usize) -> FactId {
+    FactId(u32::try_from(place).unwrap_or(u32::MAX))
+}
+
 fn sane(t: WallMicros) -> Result<WallMicros, StreamError> {
     if (WallMicros(0)..LATEST).contains(&t) { Ok(t) } else { Err(StreamError::Time(t)) }
 }
@@ -123,10 +128,10 @@ impl Tracker {
         }
         let before = line.span.map(|(_, last)| last);
         for id in removed {
-            self.close(&source, id, "removal", |life| life.gone_by = Some(stamp))?;
+            self.close(&source, before, id, "removal", |life| life.gone_by = Some(stamp))?;
         }
         for id in lost {
-            self.close(&source, id, "loss", |_| ())?;
+            self.close(&source, before, id, "loss", |_| ())?;
         }
         for learned in learned {
             self.learn(learned.id, &learned.fact)?;
@@ -158,8 +163,10 @@ impl Tracker {
                 cut_left: keyframe,
                 ..Lifetime::default()
             };
-            self.begin(fact, life)?;
+            self.begin(&source, fact, life)?;
         }
+        let begun = (first_new..self.live.len()).map(number);
+        self.line(&source).begun.extend(begun);
         self.describe(first_new);
         self.out.samples += 1;
         Ok(())
@@ -176,14 +183,17 @@ impl Tracker {
                 let life =
                     Lifetime { began: Some(sane(at)?), appeared_after: Some(last), ..Lifetime::default() };
                 let first_new = self.live.len();
-                let id = self.begin(fact, life)?;
-                self.line(&source).unseen.push(id);
+                let id = self.begin(&source, fact, life)?;
+                let line = self.line(&source);
+                line.begun.push(id);
+                line.unseen.push(id);
                 self.describe(first_new);
             }
             Event::Ended { id, at } => {
                 sane(at)?;
                 let source = self.row(id).ok_or(StreamError::NotLive { what: "end", id })?.fact.source();
-                self.close(&source, id, "end", |life| life.ended = Some(at))?;
+                let last = self.line(&source).span.map(|(_, last)| last);
+                self.close(&source, last, id, "end", |life| life.ended = Some(at))?;
             }
             Event::Passed { mut fact, began, ended } => {
                 let life = Lifetime {
@@ -244,21 +254,23 @@ impl Tracker {
         self.out.rows.get_mut(place as usize)
     }
 
-    fn begin(&mut self, fact: Fact, life: Lifetime) -> Result<FactId, StreamError> {
-        let number = |n: usize| u32::try_from(n).map_err(|_| StreamError::TooManyFacts);
-        let (id, place) = (FactId(number(self.live.len())?), number(self.out.rows.len())?);
-        let source = fact.source();
+    /// Begins a fact's row. That it began in its source's span is for the caller to note.
+    fn begin(&mut self, source: &Source, fact: Fact, life: Lifetime) -> Result<FactId, StreamError> {
+        let (id, place) = (number(self.live.len()), number(self.out.rows.len()));
+        // The last number stands for all those that are too large.
+        if id.0.max(place.0) == u32::MAX {
+            return Err(StreamError::TooManyFacts);
+        }
         let digest = fact.digest();
         if !self.digests.insert(digest) {
-            return Err(StreamError::Twice { source_name: source });
+            return Err(StreamError::Twice { source_name: source.clone() });
         }
         match &fact {
             Fact::Process(p) => self.holders.add_process(p.key.entity, id),
             Fact::File(f) => self.holders.add_file(f.key.entity, id),
             _ => {}
         }
-        self.line(&source).begun.push(id);
-        self.live.push(Some(place));
+        self.live.push(Some(place.0));
         self.out.rows.push(Row { run: self.run, zone: self.zone, digest, life, fact });
         Ok(id)
     }
@@ -266,13 +278,19 @@ impl Tracker {
     /// Fills in what facts know of each other, for those numbered from `first_new` on: a file its holder's
     /// names and ids, a process the digest over its files.
     fn describe(&mut self, first_new: usize) {
-        for number in first_new..self.live.len() {
-            let id = FactId(u32::try_from(number).unwrap_or(u32::MAX));
+        // A process's files stand one after the other, as a rule.
+        let mut holder: Option<(Entity, FileDetails)> = None;
+        for id in (first_new..self.live.len()).map(number) {
             match self.row(id).map(|row| &row.fact) {
                 Some(Fact::File(file)) => {
-                    let known = self.holder_of(file.key.entity);
+                    let entity = file.key.entity;
+                    let known = match holder.take() {
+                        Some((of, known)) if of == entity => known,
+                        _ => self.holder_of(entity),
+                    };
+                    let (_, known) = holder.insert((entity, known));
                     if let Some(Row { fact: Fact::File(file), .. }) = self.row_mut(id) {
-                        file.details.learn(&known);
+                        file.details.learn(known);
                     }
                 }
                 Some(Fact::Process(process)) => {
@@ -301,15 +319,15 @@ impl Tracker {
         }
     }
 
-    /// Takes a fact out of the live ones, which finishes its row; `last_seen` is the source's last stamp.
+    /// Takes a fact out of the live ones, which finishes its row; `last` is the source's last stamp, and becomes `last_seen`.
     fn close(
         &mut self,
         source: &Source,
+        last: Option<WallMicros>,
         id: FactId,
         what: &'static str,
         how: impl FnOnce(&mut Lifetime),
     ) -> Result<(), StreamError> {
-        let last = self.line(source).span.map(|(_, last)| last);
         let row = self.row_mut(id).filter(|row| row.fact.source() == *source);
         let Some(row) = row else { return Err(StreamError::NotLive { what, id }) };
         if row.life.first_seen.is_some() {
@@ -338,13 +356,15 @@ impl Tracker {
         line.unseen.clear();
         let begun = std::mem::take(&mut line.begun);
         let joins_right = at_end && !line.blind;
-        if let Some((first, last)) = line.span {
+        let span = line.span;
+        if let Some((first, last)) = span {
             let joins_left = line.joins_left;
             self.out.spans.push(Span { source: source.clone(), first, last, joins_left, joins_right });
         }
         for id in begun {
             // Those that have ended are no longer live, and refused.
-            let _ = self.close(source, id, "cut", |life| life.cut_right = true);
+            let last = span.map(|(_, last)| last);
+            let _ = self.close(source, last, id, "cut", |life| life.cut_right = true);
         }
         self.line(source).span = None;
     }

@@ -3,7 +3,7 @@
 //! MariaDB commits at each DDL statement, so a step may be cut off anywhere: every statement is harmless when
 //! repeated, and the version is written last.
 
-use super::meta;
+use super::{meta, upgrade};
 use crate::{
     db::{Db, Dialect, Doing as _, LOOKUP, Statement},
     tables::{create_table, create_urlinfo, spec},
@@ -11,10 +11,10 @@ use crate::{
 use pofr_core::{fact::FactKind, store::StoreError};
 
 /// The version of the schema that this program knows.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
-/// The tables of version 1; `$words` differ between the databases, see [`in_dialect`].
-const V1: &[&str] = &[
+/// The static tables, which each version only adds to; `$words` differ between the databases, see [`in_dialect`].
+const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS pofr_runs (id $big NOT NULL PRIMARY KEY, run $ascii(32) NOT NULL UNIQUE)$table",
     "CREATE TABLE IF NOT EXISTS pofr_boots (id $big NOT NULL PRIMARY KEY, boot $ascii(32) NOT NULL UNIQUE)$table",
     "CREATE TABLE IF NOT EXISTS pofr_bundles (cid $ascii(59) NULL, sha256 $ascii(64) NOT NULL PRIMARY KEY,
@@ -90,7 +90,8 @@ pub(crate) fn version(db: &mut Db, database: &str) -> Result<Option<i64>, StoreE
 pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     let dialect = db.dialect();
     let action = format!("make the tables of database {database}");
-    if version(db, database)? == Some(VERSION) {
+    let found = version(db, database)?;
+    if found == Some(VERSION) {
         return Ok(());
     }
     if dialect == Dialect::Sqlite {
@@ -98,7 +99,7 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     }
     let meta = "CREATE TABLE IF NOT EXISTS pofr_meta (name $ascii(32) NOT NULL PRIMARY KEY, value $big NOT NULL)$table";
     db.batch(&in_dialect(meta, dialect)).doing(&action)?;
-    for sql in V1 {
+    for sql in TABLES {
         db.batch(&in_dialect(sql, dialect)).doing(&action)?;
     }
     for kind in FactKind::ALL {
@@ -110,6 +111,9 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     }
     for statement in create_urlinfo(dialect) {
         db.execute(statement).doing(&action)?;
+    }
+    if found == Some(1) {
+        upgrade::from_1(db)?;
     }
     meta::set(db, "schema", VERSION)
 }

@@ -12,6 +12,7 @@ mod names;
 mod schema;
 mod spans;
 mod triads;
+mod upgrade;
 pub(crate) mod vicinity;
 mod views;
 

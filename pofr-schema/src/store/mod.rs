@@ -12,7 +12,7 @@ mod triads;
 mod update;
 mod views;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, current_name, exists};
 
 use crate::{
     db::{Cell, Db, Dialect, Doing as _, LOOKUP, Pools, Rights, Statement, failure},

@@ -57,6 +57,39 @@ pub(crate) fn create_indexes(
     }
 }
 
+/// Returns the statements that give a table of version 1 the columns `earliest` and `term`, unless it `has` them, and their index for that
+/// on `reach`.
+pub(crate) fn add_term(
+    spec: &Spec,
+    name: &str,
+    stem: &str,
+    dialect: Dialect,
+    has: bool,
+) -> Vec<Statement<'static>> {
+    let alter = || Statement::new("ALTER TABLE ").name(name.to_owned());
+    let columns = spec.all_columns().filter(|c| ["earliest", "term"].contains(&c.name));
+    let [_, index, _] = &INDEXES;
+    match dialect {
+        Dialect::Sqlite => {
+            let columns = columns.filter(|_| !has);
+            let mut statements: Vec<Statement<'static>> = columns
+                .map(|c| alter().sql(" ADD COLUMN ").name(c.name).sql(definition(&c, dialect)))
+                .collect();
+            statements.push(Statement::new("DROP INDEX IF EXISTS ").name(format!("{stem}_reach")));
+            statements.push(sqlite_index(index, name, stem));
+            statements
+        }
+        Dialect::Mariadb => {
+            let mut statement = alter().sql(" DROP INDEX IF EXISTS ").name("reach");
+            for c in columns {
+                statement =
+                    statement.sql(", ADD COLUMN IF NOT EXISTS ").name(c.name).sql(definition(&c, dialect));
+            }
+            vec![statement, mariadb_index(alter().sql(" ADD INDEX IF NOT EXISTS "), index)]
+        }
+    }
+}
+
 fn indexes(spec: &Spec) -> Vec<super::Index> {
     INDEXES.iter().chain(spec.indexes).copied().collect()
 }

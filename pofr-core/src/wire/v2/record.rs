@@ -131,11 +131,11 @@ pub(super) fn decode(message: RecordMessage, boot: BootId) -> Result<Record, Str
     let kind = message.kind.ok_or("a record of a kind that this program does not know")?;
     Ok(match kind {
         RecordKind::Sample(m) => {
-            let mut added = m
-                .added
-                .into_iter()
-                .map(|bytes| Ok(Added::from(fact::decode_bytes(bytes, boot)?)))
-                .collect::<Result<Vec<_>, String>>()?;
+            // Made at its size: facts are large, and a vector that grows moves them.
+            let mut added: Vec<Added> = Vec::with_capacity(m.added.len());
+            for bytes in m.added {
+                added.push(fact::decode_bytes(bytes, boot)?.into());
+            }
             for position in m.unsure {
                 at(&mut added, position)?.unsure = true;
             }
