@@ -76,7 +76,7 @@ fn edges_and_moments_have_indexes(place: &Place) {
     for (statement, index) in [
         (edge(Edge::EndingAt(at(2500))), "edge"),
         (edge(Edge::BeginningAt(at(2500))), "first"),
-        (query::reaching(&live, at(2500)), "term"),
+        (query::reaching(&live, at(2500), db.dialect()), "term"),
         (query::cut_at(&live, run, at(2500)), "edge"),
         (query::ended_within(&live, run, at(2500), at(2501)), "term"),
     ] {

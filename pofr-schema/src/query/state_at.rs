@@ -22,7 +22,7 @@
 //! answers.
 
 use crate::{
-    db::{Db, Doing as _, Record, Statement},
+    db::{Db, Dialect, Doing as _, Record, Statement},
     ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
     store::{Place, read},
     tables::{TERMS, spec},
@@ -150,14 +150,14 @@ fn standing(life: &Lifetime, t: WallMicros, around: Option<&Around>) -> (Standin
 /// Neither bound alone narrows this down in a table of months. But a row of term n takes no longer than [`TERMS`] says, so
 /// only those can hold that begin within as long before `t`: a short stretch of the index for each term. What tells whether a
 /// row of it does stands in the index, too, so that no other row is read.
-pub(crate) fn reaching(place: &Place, t: WallMicros) -> Statement<'_> {
-    let mut keys = Statement::new("SELECT ").name(place.spec.id).sql(" FROM (");
+pub(crate) fn reaching(place: &Place, t: WallMicros, dialect: Dialect) -> Statement<'_> {
+    let mut keys = Statement::new("");
     for term in 0..=TERMS.len() {
         let from = TERMS.get(term).map(|longest| t.0.saturating_sub(*longest));
         keys = keys
             .sql(if term > 0 { " UNION ALL SELECT " } else { "SELECT " })
             .name(place.spec.id)
-            .sql(" FROM ")
+            .sql(" AS wanted FROM ")
             .name(&place.name)
             .sql(format!(" WHERE term = {term} AND earliest BETWEEN "))
             .int(from.unwrap_or(i64::MIN))
@@ -166,7 +166,22 @@ pub(crate) fn reaching(place: &Place, t: WallMicros) -> Statement<'_> {
             .sql(" AND reach >= ")
             .int(t.0);
     }
-    read::select_rows(place).sql(" WHERE ").name(place.spec.id).sql(" IN (").append(keys).sql(") k)")
+    // The keys first, whatever the database thinks of it.
+    let then = match dialect {
+        Dialect::Sqlite => ") k CROSS JOIN ",
+        Dialect::Mariadb => ") k STRAIGHT_JOIN ",
+    };
+    Statement::new("SELECT ")
+        .name(place.spec.id)
+        .sql(",")
+        .names(place.spec.stored())
+        .sql(" FROM (")
+        .append(keys)
+        .sql(then)
+        .name(&place.name)
+        .sql(" ON ")
+        .name(place.spec.id)
+        .sql(" = wanted")
 }
 
 /// Selects the rows that are cut at the left stamp of a border.
@@ -225,7 +240,8 @@ impl Found {
             }
             Ok(())
         };
-        take(db.query(reaching(place, t)).doing(action())?)?;
+        let dialect = db.dialect();
+        take(db.query(reaching(place, t, dialect)).doing(action())?)?;
         for ((run, _), around) in lines {
             let (Some((left, _)), Some(number)) = (around.border, names.runs.get(run)) else { continue };
             take(db.query(cut_at(place, *number, left)).doing(action())?)?;
