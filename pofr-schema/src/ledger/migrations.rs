@@ -102,6 +102,9 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     for sql in TABLES {
         db.batch(&in_dialect(sql, dialect)).doing(&action)?;
     }
+    if found == Some(1) {
+        upgrade::from_1(db)?;
+    }
     for kind in FactKind::ALL {
         let spec = spec(kind);
         let name = template(spec.table, kind);
@@ -111,9 +114,6 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     }
     for statement in create_urlinfo(dialect) {
         db.execute(statement).doing(&action)?;
-    }
-    if found == Some(1) {
-        upgrade::from_1(db)?;
     }
     meta::set(db, "schema", VERSION)
 }

@@ -91,13 +91,16 @@ pub(crate) fn spans_within(
     Ok(found)
 }
 
+/// A run's number, and the first stamps of its spans on both sides of a time.
+type Nearest = (i64, Option<i64>, Option<i64>);
+
 /// Returns, for each run, the first stamps of the spans of `source` next to a time: the last at or before its begin, and
 /// the first after its end.
 fn nearest(
     db: &mut Db,
     source: &Source,
     (from, to): (WallMicros, WallMicros),
-) -> Result<Vec<(i64, Option<i64>, Option<i64>)>, StoreError> {
+) -> Result<Vec<Nearest>, StoreError> {
     let one = |function: &'static str, sign: &'static str| {
         format!(
             "(SELECT {function}(s.first_stamp) FROM pofr_spans s WHERE s.run = r.id AND s.first_stamp {sign} "

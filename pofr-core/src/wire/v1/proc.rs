@@ -106,7 +106,7 @@ impl ProcHalf {
                 Told::PidOnly => half.pid_only += 1,
                 Told::Process { seen, certain } => {
                     half.undecidable += u64::from(!certain);
-                    half.processes.push(seen);
+                    half.processes.push(*seen);
                 }
             }
             line += lines(bytes);
@@ -141,7 +141,7 @@ pub(super) enum Told {
     /// A process.
     Process {
         /// The process with its files.
-        seen: SeenProcess,
+        seen: Box<SeenProcess>,
         /// Whether the end of its name could be told for certain.
         certain: bool,
     },
@@ -157,7 +157,7 @@ pub(super) fn read_record(bytes: &[u8]) -> Result<(Recorder, Told), &'static str
     let Some((ppid, ids)) = record.ids()? else { return Ok((record.recorder, Told::PidOnly)) };
     let parts = border::split(record.body).ok_or("no ### between name and command line")?;
     let seen = describe(&record, ppid, ids, &parts);
-    Ok((record.recorder, Told::Process { seen, certain: parts.certain }))
+    Ok((record.recorder, Told::Process { seen: Box::new(seen), certain: parts.certain }))
 }
 
 /// Returns how many lines a record takes.

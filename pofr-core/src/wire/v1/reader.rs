@@ -62,7 +62,7 @@ impl Reader {
         let told = || processes.iter().flat_map(|_| self.records.values());
         let holders = Holders::of_processes(
             told().filter_map(|known| match &known.told {
-                Told::Process { seen, .. } => Some(seen),
+                Told::Process { seen, .. } => Some(&**seen),
                 _ => None,
             }),
             told()
