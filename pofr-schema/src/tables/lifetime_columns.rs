@@ -190,12 +190,12 @@ const EARLIEST: Column = Column {
     doc: "the earliest known time, bounds included, µs. Every row that may hold at t has earliest <= t",
 };
 
-/// The longest that rows of each term but the last take from `earliest` to `reach`, µs: 1 s, and 16 times longer each.
-pub(crate) const TERMS: [i64; 7] = {
-    let mut terms = [1_000_000; 7];
+/// The longest that rows of each term but the last take from `earliest` to `reach`, µs: 1 s, and 4 times longer each.
+pub(crate) const TERMS: [i64; 13] = {
+    let mut terms = [1_000_000; 13];
     let mut n = 1;
     while n < terms.len() {
-        terms[n] = terms[n - 1] * 16;
+        terms[n] = terms[n - 1] * 4;
         n += 1;
     }
     terms
@@ -204,12 +204,15 @@ pub(crate) const TERMS: [i64; 7] = {
 const TERM: Column = Column::virt(
     "term",
     Type::Big,
-    "CASE WHEN reach - earliest <= 1000000 THEN 0 WHEN reach - earliest <= 16000000 THEN 1 \
-     WHEN reach - earliest <= 256000000 THEN 2 WHEN reach - earliest <= 4096000000 THEN 3 \
-     WHEN reach - earliest <= 65536000000 THEN 4 WHEN reach - earliest <= 1048576000000 THEN 5 \
-     WHEN reach - earliest <= 16777216000000 THEN 6 ELSE 7 END",
-    "how long from earliest to reach, in classes: 0 up to 1 s, 1 up to 16 s, 2 up to 4.3 min, 3 up to 68 min, 4 up to 18 h, 5 up to \
-     12 d, 6 up to 194 d, 7 longer or going on. So the state at t is a short stretch of the index on term, earliest, reach for each",
+    "CASE WHEN reach - earliest <= 1000000 THEN 0 WHEN reach - earliest <= 4000000 THEN 1 \
+     WHEN reach - earliest <= 16000000 THEN 2 WHEN reach - earliest <= 64000000 THEN 3 \
+     WHEN reach - earliest <= 256000000 THEN 4 WHEN reach - earliest <= 1024000000 THEN 5 \
+     WHEN reach - earliest <= 4096000000 THEN 6 WHEN reach - earliest <= 16384000000 THEN 7 \
+     WHEN reach - earliest <= 65536000000 THEN 8 WHEN reach - earliest <= 262144000000 THEN 9 \
+     WHEN reach - earliest <= 1048576000000 THEN 10 WHEN reach - earliest <= 4194304000000 THEN 11 \
+     WHEN reach - earliest <= 16777216000000 THEN 12 ELSE 13 END",
+    "how long from earliest to reach, in classes: 0 up to 1 s, each further one four times longer, 12 up to 194 d, 13 longer or going on. \
+     So the state at t is a short stretch of the index on term, earliest, reach for each",
 );
 
 const MODIFIED: [Column; 7] = {
