@@ -13,14 +13,14 @@ use crate::{
     inbox::{Candidate, Inbox, InboxError},
     place::{self, Target},
     stop::Stop,
-    track::TrackedBundle,
+    track::{TrackedBundle, v1_run},
     verify::Rejected,
 };
 use jobs::{Job, Tracked};
 use pofr_core::{
     digest::Sha256,
     identity::Cid,
-    store::{Change, ClientStore, Ledger, Level, StoreError, Triad, TriadState},
+    store::{Change, ClientStore, Level, RunOrder, StoreError, StoredBundle, Triad, TriadState},
     time::WallMicros,
     wire::{name::BundleName, v2},
 };
@@ -150,19 +150,11 @@ pub fn ingest(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Report, IngestError> {
-    let ledger = store.ledger()?;
-    let mut run = Ingest {
-        store,
-        inbox,
-        options,
-        ledger,
-        report: Report::default(),
-        done: 0,
-        total: 0,
-        forgotten: None,
-        progress,
-    };
-    run.forgotten = run.store.forgotten_before()?;
+    let (owner, runs) = (store.owner()?, store.runs()?);
+    let forgotten = store.forgotten_before()?;
+    let report = Report::default();
+    let mut run =
+        Ingest { store, inbox, options, owner, runs, report, done: 0, total: 0, forgotten, progress };
     run.all(cid)?;
     run.report.left += (run.total - run.done) as u64;
     run.report.halves_waiting = run.store.pending_halves()?.len() as u64;
@@ -173,7 +165,10 @@ struct Ingest<'a> {
     store: &'a mut dyn ClientStore,
     inbox: &'a Inbox,
     options: &'a Options,
-    ledger: Ledger,
+    /// The client that stored bundles name.
+    owner: Option<Cid>,
+    /// All stored runs.
+    runs: Vec<RunOrder>,
     report: Report,
     done: usize,
     total: usize,
@@ -184,10 +179,15 @@ struct Ingest<'a> {
 
 impl Ingest<'_> {
     fn all(&mut self, cid: &Cid) -> Result<(), IngestError> {
-        let known: HashSet<Sha256> = self.ledger.bundles.iter().map(|b| b.entry.sha256).collect();
         let mut candidates = self.inbox.candidates()?;
         self.report.left = candidates.len().saturating_sub(self.options.most) as u64;
         candidates.truncate(self.options.most);
+        let named: Vec<Sha256> = candidates
+            .iter()
+            .filter_map(|c| c.name().parse::<BundleName>().ok())
+            .map(|name| name.sha256)
+            .collect();
+        let known = self.store.stored(&named)?;
         self.total = candidates.len();
         let surveyed = survey::survey(self.inbox, candidates, &known, self.options);
         let mut good = Vec::new();
@@ -204,7 +204,11 @@ impl Ingest<'_> {
         }
         let pending = self.store.pending_halves()?;
         let now = (self.options.now)();
-        let jobs = jobs::make(cid, good, pending, &self.ledger, self.options, now);
+        let mut beside = Vec::new();
+        for stamp in survey::single_stamps(&good) {
+            beside.extend(self.store.beside(v1_run(cid), stamp)?);
+        }
+        let jobs = jobs::make(cid, good, pending, &beside, self.options, now);
         let (inbox, options) = (self.inbox, self.options);
         jobs::run(inbox, options, jobs, &mut |job, tracked| self.commit(job, tracked))
     }
@@ -212,15 +216,12 @@ impl Ingest<'_> {
     /// Commits what a job came to.
     fn commit(&mut self, job: &Job, tracked: Tracked) -> Result<(), IngestError> {
         let mut good: Vec<(Option<Candidate>, TrackedBundle)> = Vec::new();
+        let mut near: Vec<StoredBundle> = Vec::new();
         for (candidate, bundle) in tracked.bundles {
-            let checked = bundle.and_then(|bundle| {
-                place::check(&self.ledger, &bundle.stored)?;
-                let among = Ledger {
-                    bundles: good.iter().map(|(_, b)| b.stored.clone()).collect(),
-                    ..Ledger::default()
-                };
-                place::check(&among, &bundle.stored).map(|()| bundle)
-            });
+            let checked = match bundle {
+                Ok(bundle) => self.check(bundle, &good, &mut near)?,
+                Err(rejected) => Err(rejected),
+            };
             match checked {
                 Ok(bundle) => good.push((candidate, bundle)),
                 Err(rejected) => {
@@ -244,13 +245,13 @@ impl Ingest<'_> {
         let samples: Vec<u64> = bundles.iter().map(|b| b.stored.entry.samples).collect();
         let span = span(&bundles);
         let mut change =
-            if bundles.is_empty() { Change::default() } else { self.place(bundles, job.newest)? };
+            if bundles.is_empty() { Change::default() } else { self.place(near, bundles, job.newest)? };
         change.bundles.extend(late.iter().map(|(_, bundle)| forget::tombstone(&bundle.stored)));
         change.keep_halves = tracked.keep_halves;
         change.drop_halves.clone_from(&job.drop_halves);
         let rows: u64 = change.insert.iter().map(|(_, rows)| rows.len() as u64).sum();
         self.store.commit(&change)?;
-        self.ledger = self.store.ledger()?;
+        self.remember(&change.bundles);
         self.report.rows += rows;
         self.report.span = match (self.report.span, span) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
@@ -266,32 +267,68 @@ impl Ingest<'_> {
         Ok(())
     }
 
+    /// Checks that a bundle fits what is stored and what is about to be; adds what is stored next to it to `near`.
+    fn check(
+        &mut self,
+        bundle: TrackedBundle,
+        good: &[(Option<Candidate>, TrackedBundle)],
+        near: &mut Vec<StoredBundle>,
+    ) -> Result<Checked<TrackedBundle>, IngestError> {
+        let here = self.store.near(&bundle.stored)?;
+        let among: Vec<StoredBundle> = good.iter().map(|(_, b)| b.stored.clone()).collect();
+        let owner = self.owner.as_ref().or_else(|| among.iter().find_map(|b| b.entry.cid.as_ref()));
+        let checked = place::check(owner, &here, &bundle.stored)
+            .and_then(|()| place::check(owner, &among, &bundle.stored));
+        for neighbour in here {
+            if near.iter().all(|known| known.entry.sha256 != neighbour.entry.sha256) {
+                near.push(neighbour);
+            }
+        }
+        Ok(checked.map(|()| bundle))
+    }
+
+    /// Keeps in mind what these bundles, which are stored now, add to what was read at the start.
+    fn remember(&mut self, bundles: &[StoredBundle]) {
+        for StoredBundle { entry, .. } in bundles {
+            self.owner = self.owner.take().or_else(|| entry.cid.clone());
+            match self.runs.iter_mut().find(|r| r.run == entry.run) {
+                Some(run) => run.first = run.first.min(entry.seq),
+                None => self.runs.push(RunOrder { run: entry.run, boot: entry.boot, first: entry.seq }),
+            }
+        }
+    }
+
     /// Finds or makes the slice for these bundles, and plans how they go in.
-    fn place(&mut self, bundles: Vec<TrackedBundle>, newest: bool) -> Result<Change, IngestError> {
-        let open = self.ledger.live().find(|t| t.open).cloned();
-        let mut seal = None;
-        if let Some(open) = open {
-            let follows = bundles.len() == 1 && place::follows(&self.ledger, &open, &bundles[0].stored);
-            if follows && !self.is_full(&open, &bundles[0]) {
-                return Ok(place::plan(self.store, &self.ledger, bundles, Target::Extend(open.id))?);
+    fn place(
+        &mut self,
+        near: Vec<StoredBundle>,
+        bundles: Vec<TrackedBundle>,
+        newest: bool,
+    ) -> Result<Change, IngestError> {
+        let mut open = self.store.open_slice()?;
+        if let Some(slice) = &open {
+            let follows = bundles.len() == 1 && place::follows(&near, slice, &bundles[0].stored);
+            if follows && !self.is_full(slice, &bundles[0]) {
+                let target = Target::Extend(slice.id);
+                return Ok(place::plan(self.store, near, &self.runs, bundles, target)?);
             }
             // A bundle that belongs elsewhere in time leaves the open slice open.
             let last = span(&bundles).map(|(_, last)| last);
-            seal = (follows || last > Some(open.to)).then_some(open.id);
-        }
-        if let Some(id) = seal {
-            self.store.commit(&Change { seal: vec![id], ..Change::default() })?;
-            self.ledger = self.store.ledger()?;
+            if follows || last > Some(slice.to) {
+                self.store.commit(&Change { seal: vec![slice.id], ..Change::default() })?;
+                open = None;
+            }
         }
         let (from, to) = span(&bundles).unwrap_or_default();
         let zone = bundles
             .iter()
             .min_by_key(|b| b.stored.entry.first)
             .map_or_else(Default::default, |b| b.stored.entry.zone);
-        let is_last = self.ledger.bundles.iter().all(|b| b.entry.last < from);
-        let stays_open = newest && is_last && !self.ledger.live().any(|t| t.open);
+        let is_last = self.store.last_stamp()?.is_none_or(|last| last < from);
+        let stays_open = newest && is_last && open.is_none();
         let id = self.store.create_triad(Level::Slice, stays_open, from, to, zone)?;
-        Ok(place::plan(self.store, &self.ledger, bundles, Target::New(id))?)
+        let target = Target::New { id, open: stays_open };
+        Ok(place::plan(self.store, near, &self.runs, bundles, target)?)
     }
 
     fn is_full(&self, open: &Triad, next: &TrackedBundle) -> bool {

@@ -5,7 +5,7 @@
 //! the server's files. All of it can be said again at any time.
 
 use crate::{
-    db::{Cell, Db, Doing as _, LOOKUP, Pools, Rights, Statement, Value, failure},
+    db::{Cell, Db, Doing as _, LOOKUP, Pools, Rights, Statement, failure},
     ledger,
     login::{READER, WRITER},
     open::OpenError,
@@ -104,16 +104,13 @@ fn statements(
 fn hash(db: &mut Db, password: &str) -> Result<String, StoreError> {
     const ACTION: &str = "hash a password";
     let statement = Statement::new("SELECT PASSWORD(").bind(Cell::text(password)).sql(")");
-    let value =
-        db.query(statement).doing(ACTION)?.into_iter().next().and_then(|row| row.0.into_iter().next());
     let is_hash = |text: &str| {
         text.strip_prefix('*')
             .is_some_and(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     };
-    match value {
-        Some(Value::Text(text)) if is_hash(&text) => Ok(text),
-        _ => Err(failure(ACTION, "the server's answer is none")),
-    }
+    let records = db.query(statement).doing(ACTION)?;
+    let record = records.into_iter().next().ok_or_else(|| failure(ACTION, "the server says nothing"))?;
+    record.reader("of the server's answers").parsed("a hash", |text| is_hash(text).then(|| text.to_owned()))
 }
 
 fn hide(sql: &str, secret: Option<&str>) -> String {

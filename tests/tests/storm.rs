@@ -20,6 +20,7 @@ use pofr_tests::{
 };
 use std::{
     fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -108,7 +109,9 @@ fn storm(
             std::thread::sleep(Duration::from_millis(50));
         }
         assert!(Command::new("kill").arg(service.id().to_string()).status().unwrap().success());
-        assert!(service.wait().unwrap().success(), "{}", site.log());
+        let status = service.wait().unwrap();
+        // One that was started a moment ago may not have come to handle signals yet.
+        assert!(status.success() || status.signal() == Some(15), "{status}: {}", site.log());
         clients.push(client);
     }
     clients

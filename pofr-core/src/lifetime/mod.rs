@@ -10,6 +10,7 @@
 //! what the samples know; with `ended` there is no `gone_by`.
 
 mod clip;
+mod holders;
 mod stream_error;
 mod track;
 

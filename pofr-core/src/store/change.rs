@@ -3,7 +3,7 @@
 use super::{Action, StoredBundle, TriadId};
 use crate::{
     digest::{KeyDigest, Sha256},
-    fact::{Fact, FactKind},
+    fact::{Fact, FactKind, Known},
     lifetime::{Lifetime, Row},
     time::{WallMicros, ZoneOffset},
 };
@@ -30,6 +30,8 @@ pub struct EdgeRow {
     pub digest: KeyDigest,
     /// Its lifetime, with `last_seen` filled in where an open slice leaves it to the ledger.
     pub life: Lifetime,
+    /// Which of its details are known.
+    pub known: Known,
 }
 
 /// Which rows to fetch at an edge.

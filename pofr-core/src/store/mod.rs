@@ -1,7 +1,7 @@
 //! The store's traits: what the server asks of a database, and in what words.
 //!
-//! Reading and planning are apart from writing: a caller reads the [`Ledger`] and the rows at the
-//! edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
+//! Reading and planning are apart from writing: a caller reads what the ledger has next to new bundles
+//! ([`Vicinity`]) and the rows at the edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
 //! A store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives);
 //! any number may read.
 
@@ -10,6 +10,7 @@ pub mod chain;
 mod change;
 mod error;
 mod ledger;
+mod vicinity;
 
 pub use action::{Action, ActionKind};
 pub use change::{Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
@@ -17,6 +18,8 @@ pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
 };
+
+pub use vicinity::{RunOrder, Vicinity};
 
 use crate::{
     fact::FactKind,
@@ -137,7 +140,7 @@ pub trait ClientReader: Send {
 }
 
 /// Writing one client's record.
-pub trait ClientStore: ClientReader {
+pub trait ClientStore: ClientReader + Vicinity {
     /// Makes the tables of a new triad, empty and not yet counting. An open slice's name ends in sixteen nines.
     ///
     /// # Errors
@@ -169,17 +172,11 @@ pub trait ClientStore: ClientReader {
         edge: Edge,
     ) -> Result<Vec<EdgeRow>, StoreError>;
 
-    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    /// Opens a way to read rows beside this writer, on a connection of its own, so that one thread can read while another writes.
     ///
     /// # Errors
     /// Where the database fails.
-    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
-
-    /// Reads the rows with these primary keys, in the order given.
-    ///
-    /// # Errors
-    /// Where the database fails, or a row is not there.
-    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
+    fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError>;
 
     /// Returns the half snapshots that wait for their other half.
     ///
@@ -192,4 +189,25 @@ pub trait ClientStore: ClientReader {
     /// # Errors
     /// Where the database refuses; then nothing has changed.
     fn commit(&mut self, change: &Change) -> Result<(), StoreError>;
+}
+
+/// Reading the rows of triads that count, as long as the writer leaves those triads alone.
+pub trait RowReader: Send {
+    /// Reads up to `limit` rows with a primary key above `after`, in the order of the primary key.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn page(&mut self, table: TableRef, after: RowId, limit: u32) -> Result<Vec<(RowId, Row)>, StoreError>;
+
+    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
+
+    /// Reads the rows with these primary keys, in the order given.
+    ///
+    /// # Errors
+    /// Where the database fails, or a row is not there.
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
 }

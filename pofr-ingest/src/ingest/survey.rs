@@ -16,7 +16,7 @@ use pofr_core::{
     },
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     io::ErrorKind,
 };
 
@@ -122,6 +122,17 @@ fn look(inbox: &Inbox, candidate: &Candidate, known: &HashSet<Sha256>, options: 
             Found::Good(Surveyed { candidate: candidate.clone(), name: verified.name, kind })
         }
     }
+}
+
+/// Returns the stamps of halves without their other half.
+pub(super) fn single_stamps(good: &[Surveyed]) -> BTreeSet<WallMicros> {
+    let mut stamps = BTreeSet::new();
+    for surveyed in good {
+        if let Kind::V1(v1) = &surveyed.kind {
+            stamps.extend(v1.single.iter().map(|half| half.stamp));
+        }
+    }
+    stamps
 }
 
 impl V1Stamps {

@@ -15,7 +15,7 @@ mod statement;
 pub(crate) use cell::Cell;
 pub(crate) use connect::{LOOKUP, Pools, Rights};
 pub(crate) use row::{NamedRecord, Record, Value, Values};
-pub(crate) use statement::Statement;
+pub(crate) use statement::{Insert, Statement};
 
 use diesel::{
     RunQueryDsl as _,
@@ -107,6 +107,11 @@ impl Db {
         on_link!(self, conn => statement.execute(conn))
     }
 
+    /// Adds rows.
+    pub(crate) fn insert(&mut self, insert: Insert<'_>) -> Result<usize, Error> {
+        on_link!(self, conn => insert.execute(conn))
+    }
+
     /// Runs a statement and returns all of its rows.
     pub(crate) fn query(&mut self, statement: Statement<'_>) -> Result<Vec<Record>, Error> {
         on_link!(self, conn => statement.load::<Record>(conn))
@@ -130,7 +135,7 @@ impl Db {
 
     /// Runs a statement that answers with one number, if any.
     pub(crate) fn number(&mut self, statement: Statement<'_>) -> Result<Option<i64>, Error> {
-        Ok(self.query(statement)?.into_iter().next().and_then(|row| row.0.into_iter().next()?.int()))
+        Ok(self.query(statement)?.first().and_then(Record::first_int))
     }
 
     /// Runs `body` in a transaction that may write: all of it or nothing.

@@ -13,7 +13,7 @@ mod triads;
 mod update;
 mod views;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, current_name, exists};
 
 use crate::{
     db::{Cell, Db, Dialect, Doing as _, LOOKUP, Pools, Rights, Statement, failure},
@@ -25,13 +25,14 @@ use pofr_core::{
     identity::Cid,
     store::{ClientEntry, ClientReader, ClientStore, Store, StoreError},
 };
+use std::sync::Arc;
 
 /// Names that are databases of somebody else's, or ours for another purpose.
 const RESERVED: [&str; 6] = [LOOKUP, "mysql", "sys", "test", "main", "temp"];
 
 /// All clients' records in one place.
 pub(crate) struct SqlStore {
-    pools: Pools,
+    pools: Arc<Pools>,
     access: Access,
 }
 
@@ -49,7 +50,7 @@ impl SqlStore {
             };
             ledger::migrate_lookup(&mut db)?;
         }
-        let store = Self { pools, access };
+        let store = Self { pools: Arc::new(pools), access };
         store.clients()?;
         Ok(store)
     }
@@ -175,7 +176,7 @@ impl Store for SqlStore {
         let database = cid.database();
         let lock = lock::take(&mut session.db, cid, session.file.as_deref(), &database)?;
         ledger::migrate(&mut session.db, &database)?;
-        Ok(Box::new(Writer::new(session, lock)?))
+        Ok(Box::new(Writer::new(session, lock, Arc::clone(&self.pools))?))
     }
 
     fn read(&self, cid: &Cid) -> Result<Box<dyn ClientReader>, StoreError> {

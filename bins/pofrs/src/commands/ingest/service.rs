@@ -25,6 +25,8 @@ const DAY: i64 = 86_400_000_000;
 
 /// Runs the service.
 pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let stop = Stop::default();
+    end_on_signal(&stop)?;
     let config = record::config(global)?;
     let layout = record::layout(global)?;
     let root = layout.inbox_root();
@@ -39,9 +41,7 @@ pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> an
     let workers = args.workers.or(config.ingest.workers).map_or(processors, usize::from);
     let keep = args.keep_bundles.or(config.ingest.keep_bundles.map(|keep| keep.0)).unwrap_or_default();
     let store = record::open(global, Access::Write)?;
-    let options = Options { workers, ..Options::default() };
-    let stop = options.stop.clone();
-    end_on_signal(&stop)?;
+    let options = Options { workers, stop: stop.clone(), ..Options::default() };
     let service = Service {
         store: &*store,
         layout: layout.clone(),
