@@ -10,7 +10,7 @@
 
 use crate::merge::{self, Report};
 use pofr_core::{
-    store::{ClientStore, Ledger, Level, StoreError, Triad},
+    store::{ClientStore, Level, StoreError, Triad, TriadState},
     time::WallMicros,
 };
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub fn keep_up(
         reports.push(report);
     }
     let Some(calendar) = policy.period else { return Ok(reports) };
-    for range in due(&store.ledger()?, calendar) {
+    for range in due(&store.triads()?, calendar) {
         let report = merge::period(store, Some(range), &mut |done, all| progress(Level::Period, done, all))?;
         if report.inputs > 0 {
             reports.push(report);
@@ -74,9 +74,9 @@ pub fn keep_up(
 
 /// Returns the times of the archives that are to become one period each.
 #[must_use]
-pub fn due(ledger: &Ledger, calendar: Calendar) -> Vec<(WallMicros, WallMicros)> {
+pub fn due(triads: &[Triad], calendar: Calendar) -> Vec<(WallMicros, WallMicros)> {
     let mut by_number: BTreeMap<i64, Vec<&Triad>> = BTreeMap::new();
-    for triad in ledger.live() {
+    for triad in triads.iter().filter(|t| t.state == TriadState::Live) {
         by_number.entry(calendar.number(triad)).or_default().push(triad);
     }
     let latest = by_number.keys().next_back().copied();
@@ -99,10 +99,7 @@ pub fn due(ledger: &Ledger, calendar: Calendar) -> Vec<(WallMicros, WallMicros)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pofr_core::{
-        store::{TriadId, TriadState},
-        time::ZoneOffset,
-    };
+    use pofr_core::{store::TriadId, time::ZoneOffset};
 
     const HOUR: i64 = 3_600_000_000;
 
@@ -122,8 +119,7 @@ mod tests {
     }
 
     fn due_hours(triads: Vec<Triad>, calendar: Calendar) -> Vec<(i64, i64)> {
-        let ledger = Ledger { triads, ..Ledger::default() };
-        due(&ledger, calendar).into_iter().map(|(from, to)| (from.0 / HOUR, to.0 / HOUR)).collect()
+        due(&triads, calendar).into_iter().map(|(from, to)| (from.0 / HOUR, to.0 / HOUR)).collect()
     }
 
     #[test]

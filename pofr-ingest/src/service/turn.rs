@@ -49,8 +49,13 @@ pub(super) fn take(
 ) -> Result<Turn, TurnError> {
     let now = (options.now)();
     let inbox = service.layout.inbox(cid, options.limits.tar, service.keep != Keep::No);
-    add_client(service.store, cid, now)?;
-    let mut writer = service.store.write(cid)?;
+    let mut writer = match service.store.write(cid) {
+        Err(StoreError::NoClient(_)) => {
+            add_client(service.store, cid, now)?;
+            service.store.write(cid)?
+        }
+        other => other?,
+    };
     let mut turn = Turn {
         ingested: ingest::ingest(&mut *writer, cid, &inbox, options, &mut |_, _| taken())?,
         ..Turn::default()
