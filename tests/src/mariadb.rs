@@ -135,6 +135,18 @@ impl PrivateMariadb {
         Ok(())
     }
 
+    /// Starts it again if it has died by itself, as one may whose disk is full.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn revive(&mut self) -> io::Result<()> {
+        if self.answers() {
+            return Ok(());
+        }
+        self.kill_9()?;
+        self.restart()
+    }
+
     fn answers(&self) -> bool {
         let ping = Command::new("mariadb-admin")
             .args(["--no-defaults", "--user=root", "ping"])
