@@ -40,7 +40,7 @@ fn line(fact: &Fact) -> String {
 /// Does something between two snapshots, and returns the difference.
 fn run() -> Result<Delta, Box<dyn Error>> {
     let view = HostView::live()?;
-    let mut sampler = ProcessSampler::new(&Context::new(view.clone()));
+    let mut sampler = ProcessSampler::full_scan(&Context::new(view.clone()));
 
     let before = snapshot(&view, &mut sampler)?;
     let mut child = Command::new("sleep").arg("60").spawn()?;

@@ -6,9 +6,10 @@ use pofr_collect::{HostView, Recorder, Registry, Settings, Stop};
 use pofr_core::{
     Sink, Source,
     collector::Opening,
-    fact::Fact,
+    fact::{Fact, Process},
     gap::Gap,
-    record::{FactId, Record},
+    record::{Event, FactId, Record},
+    time::WallMicros,
 };
 use std::{collections::HashMap, convert::Infallible, error::Error, process::Command, time::Duration};
 
@@ -33,34 +34,52 @@ impl Sink for Printer {
     }
 
     fn accept(&mut self, record: &Record) -> Result<(), Infallible> {
-        let sample = match record {
-            Record::Sample(sample) => sample,
-            Record::Gap(gap) => {
-                println!("not known: {} ({:?})", gap.reason, gap.severity);
-                return Ok(());
-            }
-            // There are no event sources here.
-            Record::Event(_) => return Ok(()),
-        };
-        for id in &sample.removed {
-            if let Some(name) = self.live.remove(id) {
-                println!("{} - {name}", sample.stamp);
-                self.ended.push(name);
-            }
-        }
-        for added in &sample.added {
-            if let Fact::Process(process) = &added.fact {
-                let name = format!("{} {}", process.key.entity.pid(), process.key.comm);
-                // The first sample of a bundle shows everything anew.
-                if !sample.keyframe {
-                    println!("{} + {name}", sample.stamp);
-                    self.begun.push(name.clone());
+        match record {
+            Record::Sample(sample) => {
+                for id in &sample.removed {
+                    self.end(*id, sample.stamp);
                 }
-                self.live.insert(FactId(self.next), name);
+                for added in &sample.added {
+                    // The first sample of a bundle shows everything anew.
+                    self.begin_fact(&added.fact, (!sample.keyframe).then_some(sample.stamp));
+                }
             }
-            self.next += 1;
+            // What the kernel told between two samples, with exact times.
+            Record::Event(Event::Began { fact, at }) => self.begin_fact(fact, Some(*at)),
+            Record::Event(Event::Ended { id, at }) => self.end(*id, *at),
+            Record::Event(Event::Passed { fact: Fact::Process(process), ended, .. }) => {
+                println!("{ended} ± {}: came and went", name(process));
+            }
+            Record::Event(Event::Passed { .. } | Event::Learned(_)) => {}
+            Record::Gap(gap) => println!("not known: {} ({:?})", gap.reason, gap.severity),
         }
         Ok(())
+    }
+}
+
+fn name(process: &Process) -> String {
+    format!("{} {}", process.key.entity.pid(), process.key.comm)
+}
+
+impl Printer {
+    /// Gives a fact its number, and prints a process that is new.
+    fn begin_fact(&mut self, fact: &Fact, new: Option<WallMicros>) {
+        if let Fact::Process(process) = fact {
+            let name = name(process);
+            if let Some(at) = new {
+                println!("{at} + {name}");
+                self.begun.push(name.clone());
+            }
+            self.live.insert(FactId(self.next), name);
+        }
+        self.next += 1;
+    }
+
+    fn end(&mut self, id: FactId, at: WallMicros) {
+        if let Some(name) = self.live.remove(&id) {
+            println!("{at} - {name}");
+            self.ended.push(name);
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub struct HostView {
     pub sys_root: PathBuf,
     /// Where os-release(5), passwd(5), group(5), machine-id(5) and localtime(5) are.
     pub etc_root: PathBuf,
+    /// Where utmp(5) and what systemd-logind keeps of sessions are.
+    pub run_root: PathBuf,
     /// Bytes of a memory page.
     pub page_size: u64,
     /// The unit of start times: ticks in a second, `sysconf(_SC_CLK_TCK)`.
@@ -61,6 +63,8 @@ pub struct HostView {
     pub clock: RunClock,
     zone: TimeZone,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
+    /// Cookies of sockets that are left out, as of the last reading and the one before.
+    excluded_sockets: Arc<RwLock<[BTreeSet<u64>; 2]>>,
 }
 
 impl HostView {
@@ -74,7 +78,7 @@ impl HostView {
         Self::new(Path::new("/"), architecture, zone, true)
     }
 
-    /// Looks at a tree that has the `proc`, `sys` and `etc` of some machine below it, in the units of this machine.
+    /// Looks at a tree that has the `proc`, `sys`, `etc` and `run` of some machine below it, in the units of this machine.
     ///
     /// # Errors
     /// Where the tree has no `proc/sys/kernel/random/boot_id`.
@@ -97,6 +101,7 @@ impl HostView {
             proc_root,
             sys_root: root.join("sys"),
             etc_root: root.join("etc"),
+            run_root: root.join("run"),
             page_size: rustix::param::page_size() as u64,
             ticks_per_second: rustix::param::clock_ticks_per_second(),
             boot,
@@ -105,6 +110,7 @@ impl HostView {
             clock: RunClock::new(Arc::new(KernelClock)),
             zone,
             excluded: Arc::default(),
+            excluded_sockets: Arc::default(),
         })
     }
 
@@ -136,10 +142,40 @@ impl HostView {
         self.excluded.read().unwrap_or_else(PoisonError::into_inner).contains(&(pid, start))
     }
 
+    /// Tells whether the process that has the number now, or had it, is left out.
+    #[must_use]
+    pub fn excludes(&self, pid: Pid) -> bool {
+        let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
+        excluded.range((pid, StartTicks(0))..).next().is_some_and(|(excluded, _)| *excluded == pid)
+    }
+
+    /// Forgets a process that was left out and is gone.
+    pub fn release(&self, pid: Pid) {
+        self.excluded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(excluded, _)| *excluded != pid);
+    }
+
     /// Returns the processes that are left out.
     #[must_use]
     pub fn excluded(&self) -> Vec<Pid> {
         let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
         excluded.iter().map(|(pid, _)| *pid).collect()
+    }
+
+    /// Says which sockets, by their cookies, only processes hold that are left out. What the reading before the last one said is
+    /// forgotten: until then, their ends may still be announced.
+    pub fn exclude_sockets(&self, cookies: BTreeSet<u64>) {
+        let mut excluded = self.excluded_sockets.write().unwrap_or_else(PoisonError::into_inner);
+        excluded.swap(0, 1);
+        excluded[0] = cookies;
+    }
+
+    /// Tells whether the socket is left out.
+    #[must_use]
+    pub fn is_socket_excluded(&self, cookie: u64) -> bool {
+        let excluded = self.excluded_sockets.read().unwrap_or_else(PoisonError::into_inner);
+        excluded.iter().any(|cookies| cookies.contains(&cookie))
     }
 }

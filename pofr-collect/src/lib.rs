@@ -27,10 +27,13 @@ pub mod spool;
 
 mod client_id;
 mod host_view;
+mod netlink;
+mod priority;
 mod sys;
 
 pub use client_id::ClientIdError;
 pub use host_view::{HostView, HostViewError};
-pub use recorder::{RecordError, Recorder, Settings, Stop, Summary};
+pub use priority::RealTime;
+pub use recorder::{Budget, RecordError, Recorder, Settings, Stop, Summary};
 pub use registry::{Registry, RegistryError};
 pub use spool::{Spool, SpoolError, SpoolSettings};

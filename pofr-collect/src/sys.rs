@@ -1,6 +1,6 @@
 //! System calls: thin safe calls relative to open directories, into buffers that are used again and again.
 //!
-//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds none.
+//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds very little.
 
 use pofr_core::raw::{RawText, Reading};
 use rustix::{
@@ -10,7 +10,7 @@ use rustix::{
 use std::{
     ffi::CStr,
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
 /// A path that the kernel tells in a link is shorter than a page: `do_proc_readlink` in fs/proc/base.c.
@@ -91,11 +91,20 @@ impl ListingBuffer {
         dir: impl AsFd,
         mut each: impl FnMut(&CStr, u32) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
+        self.inodes(dir, |name, number, _| each(name, number))
+    }
+
+    /// The same, with the entry's inode number.
+    pub(crate) fn inodes(
+        &mut self,
+        dir: impl AsFd,
+        mut each: impl FnMut(&CStr, u32, u64) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let mut entries = RawDir::new(dir, &mut self.0);
         while let Some(entry) = entries.next() {
             let entry = entry?;
             if let Some(number) = parse(entry.file_name().to_bytes()) {
-                each(entry.file_name(), number)?;
+                each(entry.file_name(), number, entry.ino())?;
             }
         }
         Ok(())
@@ -141,6 +150,145 @@ pub(crate) fn open_place(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Er
     rustix::fs::openat(dir, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Most bytes of a handle: `MAX_HANDLE_SZ` in include/linux/exportfs.h.
+const HANDLE_BYTES: usize = 128;
+
+/// Opens the directory of which `handle` is the `struct file_handle`, in the filesystem of `mount`, as a place to start from
+/// (open_by_handle_at(2)). It takes CAP_DAC_READ_SEARCH.
+pub(crate) fn open_by_handle(mount: BorrowedFd<'_>, handle: &[u8]) -> Result<OwnedFd, Errno> {
+    // The structure begins with two 32-bit numbers, the first of which says how long the rest is.
+    let mut aligned = [0_u32; 2 + HANDLE_BYTES / 4];
+    let said = handle.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize);
+    if said.is_none_or(|said| said > HANDLE_BYTES || handle.len() != 8 + said) {
+        return Err(Errno::INVAL);
+    }
+    for (word, bytes) in aligned.iter_mut().zip(handle.chunks(4)) {
+        let mut whole = [0; 4];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = u32::from_ne_bytes(whole);
+    }
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    #[expect(unsafe_code, reason = "no crate of ours has this call")]
+    // SAFETY: the pointer is to a live buffer, aligned for the structure, that holds as many bytes after its head as the head says
+    // (checked above); the kernel reads no more than those.
+    let fd = unsafe { libc::open_by_handle_at(mount.as_raw_fd(), aligned.as_mut_ptr().cast(), flags) };
+    if fd < 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    #[expect(unsafe_code, reason = "the descriptor comes from a call that only libc has")]
+    // SAFETY: the kernel has just returned this descriptor to us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Returns the bytes of a filesystem's id (`f_fsid` of fstatfs(2)), as fanotify(7) names it.
+pub(crate) fn filesystem_id(dir: impl AsFd) -> Result<[u8; 8], Errno> {
+    let id = rustix::fs::fstatfs(dir)?.f_fsid;
+    #[expect(unsafe_code, reason = "the id is opaque to rustix")]
+    // SAFETY: `Fsid` is `repr(C)` and nothing but two ints, so that every one of its bytes is initialized; if it ever has another
+    // size, this does not compile.
+    Ok(unsafe { std::mem::transmute::<rustix::fs::Fsid, [u8; 8]>(id) })
+}
+
+/// Opens the directory of a process in `proc` as a place to start from.
+pub(crate) fn open_process(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Errno> {
+    use std::io::Write as _;
+    let mut name = [0; 11];
+    write!(&mut name[..], "{pid}").expect("ten digits and a NUL have room");
+    let name = CStr::from_bytes_until_nul(&name).expect("it ends with a NUL");
+    open_place(proc, name)
+}
+
+/// What two processes may share without being threads of one: `enum kcmp_type` in include/uapi/linux/kcmp.h.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shared {
+    /// Memory: what one writes over its arguments the other has.
+    Memory = 1,
+    /// The descriptor table.
+    Files = 2,
+    /// Root and working directory.
+    Directory = 3,
+}
+
+/// Tells whether two processes share a resource (kcmp(2)).
+///
+/// # Errors
+/// `ESRCH` where one of them is gone, `EPERM` where we may not trace both, `ENOSYS` where the kernel cannot tell.
+#[expect(unsafe_code, reason = "neither rustix nor nix has this call")]
+pub(crate) fn share(one: u32, other: u32, what: Shared) -> Result<bool, Errno> {
+    let (one, other) = (libc::c_long::from(one.cast_signed()), libc::c_long::from(other.cast_signed()));
+    // SAFETY: kcmp(2) with one of these types takes numbers only: no memory of ours is read or written.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, what as libc::c_long, 0_u64, 0_u64) };
+    match order {
+        0 => Ok(true),
+        1.. => Ok(false),
+        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
+    }
+}
+
+/// The lowest real-time priority: above everything that has none (sched(7)).
+const REAL_TIME: i32 = 1;
+
+/// Gives the calling thread real-time priority: it runs as soon as it has something to do, and no process that it makes does.
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_NICE or an RLIMIT_RTPRIO, or where the control group has no real-time share. A thread that has it may
+/// take it again.
+pub(crate) fn run_at_once() -> std::io::Result<()> {
+    schedule(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, REAL_TIME)
+}
+
+/// Gives the calling thread real-time priority, and all threads and processes that it makes.
+///
+/// # Errors
+/// As [`run_at_once`].
+pub(crate) fn run_at_once_with_heirs() -> std::io::Result<()> {
+    schedule(libc::SCHED_FIFO, REAL_TIME)
+}
+
+/// Takes the calling thread's real-time priority away.
+pub(crate) fn run_in_turn() -> std::io::Result<()> {
+    schedule(libc::SCHED_OTHER, 0)
+}
+
+#[expect(unsafe_code, reason = "neither rustix nor nix has this call")]
+fn schedule(policy: libc::c_int, priority: i32) -> std::io::Result<()> {
+    let priority = libc::sched_param { sched_priority: priority };
+    // SAFETY: `priority` lives through the call, which only reads it; thread 0 is the calling one.
+    let result = unsafe { libc::sched_setscheduler(0, policy, &priority) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// The name of the thread that listens.
+pub(crate) const LISTENER: &CStr = c"pofr-listener";
+
+/// Has the kernel tell of something on every CPU that the calling thread may run on: that the thread takes the name that it has.
+/// Where it is not let onto a CPU, that one speaks another time.
+pub(crate) fn speak_on_each_cpu() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_name};
+    let Ok(all) = sched_getaffinity(None) else { return };
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        if sched_setaffinity(None, &one).is_ok() {
+            let _ = set_name(LISTENER);
+        }
+    }
+    let _ = sched_setaffinity(None, &all);
+}
+
+/// Takes from the calling thread all capabilities but those for reading `/proc` (capabilities(7)); one that has none keeps none.
+pub(crate) fn keep_reading_only() -> Result<(), Errno> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let now = capabilities(None)?;
+    let reading = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
+    let sets = CapabilitySets {
+        effective: now.effective & reading,
+        permitted: now.permitted & reading,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets)
+}
+
 /// Returns random bytes (getrandom(2)).
 pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
@@ -161,6 +309,19 @@ mod tests {
         for bad in ["", "+1", "-1", "4294967296", "1a", "self"] {
             assert_eq!(parse::<u32>(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_process_shares_all_with_itself_and_no_memory_with_a_child() {
+        let own = std::process::id();
+        let mut child = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        for what in [Shared::Memory, Shared::Files, Shared::Directory] {
+            assert_eq!(share(own, own, what), Ok(true), "{what:?}");
+            assert_eq!(share(own, child.id(), what), Ok(false), "{what:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(share(own, child.id(), Shared::Files), Err(Errno::SRCH));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The process sampler on a real `/proc`: vanishing processes, denied ones, those left out; and on a captured tree.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
+mod state;
+
 use pofr_collect::{
     HostView, Registry,
     samplers::{Context, EndpointSampler, ProcessSampler},
@@ -12,6 +14,7 @@ use pofr_core::{
     identity::{Entity, Pid, StartTicks},
     raw::{RawText, Reading},
 };
+use state::State;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
@@ -55,10 +58,11 @@ fn processes_that_vanish_while_they_are_read_leave_whole_ones_behind() {
         }
         let mut sampler = ProcessSampler::new(&Context::new(HostView::live().unwrap()));
         let end = Instant::now() + Duration::from_secs(3);
-        let mut brief = BTreeSet::new();
+        let (mut brief, mut state) = (BTreeSet::new(), State::default());
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while Instant::now() < end {
-                let facts = sample(&mut sampler);
+                state.take(&mut sampler);
+                let facts = state.facts();
                 check_whole(&facts);
                 let seen = processes(&facts);
                 assert!(seen.contains_key(&steady.id()) && seen.contains_key(&std::process::id()));
@@ -108,8 +112,11 @@ fn the_recorder_is_left_out_by_number_and_start_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut samplers = (ProcessSampler::new(&context), EndpointSampler::new(&context));
+    let mut states = (State::default(), State::default());
     let mut look = || {
-        let facts = sample(&mut samplers.0);
+        states.0.take(&mut samplers.0);
+        states.1.take(&mut samplers.1);
+        let facts = states.0.facts();
         let files =
             facts.iter().filter(|f| matches!(f, Fact::File(f) if f.key.entity.pid().0 == std::process::id()));
         let (there, files) = (processes(&facts).contains_key(&std::process::id()), files.count() > 0);
@@ -117,7 +124,7 @@ fn the_recorder_is_left_out_by_number_and_start_time() {
         let ours = |holder: Option<Entity>| holder.is_none_or(|h| h.pid().0 == std::process::id());
         let of_port =
             |f: &Fact| matches!(f, Fact::Endpoint(e) if e.key.local.port() == port && ours(e.key.holder));
-        (there, files, sample(&mut samplers.1).iter().any(of_port))
+        (there, files, states.1.facts().iter().any(of_port))
     };
     assert_eq!(look(), (true, true, true));
     view.exclude(Pid(std::process::id()), StartTicks(1));
@@ -165,7 +172,10 @@ fn what_an_ordinary_user_may_not_read_is_denied_and_not_absent() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By a process of its own: what other tests start meanwhile would hold a file that this one has open to write, and nobody can
+    // execute that (ETXTBSY).
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"])
@@ -225,7 +235,7 @@ fn a_captured_tree_is_read_as_on_the_machine_that_it_came_from() {
     let mut view = HostView::of_tree(root.path()).unwrap();
     view.ticks_per_second = 250;
     let facts: Vec<Fact> =
-        Registry::built_in(&view).into_samplers().iter_mut().flat_map(|s| sample(s.as_mut())).collect();
+        Registry::samplers_only(&view).into_samplers().iter_mut().flat_map(|s| sample(s.as_mut())).collect();
     check_whole(&facts);
     let seen = processes(&facts);
     let Process { key, details } = seen[&812];

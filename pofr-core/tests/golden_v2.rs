@@ -7,7 +7,7 @@
 use pofr_core::{
     collector::Closing,
     digest::{KeyDigest, Sha256},
-    fact::{Custom, Device, Fact, Group, Host, Interface, Module, Route, Totals, User},
+    fact::{Custom, Device, DeviceKey, Fact, Group, Host, Interface, Module, Route, Totals, User},
     gap::{Gap, Severity},
     identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId},
     raw::{RawText, Reading},
@@ -89,7 +89,13 @@ fn records() -> Vec<Record> {
                 metric: 100,
             }),
         ),
-        (Source::Device, Fact::Device(Device { bus: text("usb"), serial: text("123"), ..Device::default() })),
+        (
+            Source::Device,
+            Fact::Device(Device {
+                key: DeviceKey { bus: text("usb"), serial: text("123"), ..DeviceKey::default() },
+                users: Some(text("")),
+            }),
+        ),
         (Source::Module, Fact::Module(Module { name: text("ext4"), size: 1, taint: text("") })),
         (
             Source::parse("acme.sensor").unwrap(),

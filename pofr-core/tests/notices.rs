@@ -5,7 +5,7 @@
 use pofr_core::{
     collector::{Extent, Notice, Observation, Reread},
     diff::{DiffError, Differ},
-    fact::{Endpoint, Fact, Process, Subject, Totals},
+    fact::{Endpoint, Fact, Process, Subject, TcpState, Totals},
     identity::{BootId, RunId},
     lifetime::{Row, Tracker},
     record::Record,
@@ -170,6 +170,17 @@ fn a_closed_socket_ends_for_all_its_holders() {
     assert_eq!(rows.iter().filter(|row| row.life.ended == Some(at(3))).count(), 2);
     let passed: Vec<_> = rows.iter().filter(|row| row.life.ended == Some(at(4))).collect();
     assert_eq!((passed.len(), passed[0].life.first_seen), (1, None));
+}
+
+#[test]
+fn a_connection_in_time_wait_outlives_its_socket() {
+    let Fact::Endpoint(mut left) = endpoint(1) else { unreachable!() };
+    let closed = left.clone();
+    left.key.state = TcpState::TimeWait;
+    let mut differ = Differ::default();
+    differ.observe(&Source::Endpoint, at(0), 1, vec![Fact::Endpoint(left)].into()).unwrap();
+    let records = differ.notice(Notice::Closed { endpoint: closed, at: at(3) }).unwrap();
+    assert_eq!(records, [], "neither an end nor another endpoint that passed");
 }
 
 #[test]

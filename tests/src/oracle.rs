@@ -180,6 +180,8 @@ fn one_fact(
                     Some(life) => done.push(Lifetime { ended: Some(*at), ..life }),
                     None => done.push(Lifetime { ended: Some(*at), ..Lifetime::default() }),
                 },
+                // What is live has not passed.
+                What::Passed if now.is_some() && begun => {}
                 What::Passed => {
                     done.push(Lifetime { began: Some(*at), ended: Some(at.plus(10)), ..Lifetime::default() });
                 }

@@ -7,7 +7,12 @@ use std::{path::PathBuf, time::Duration};
 
 /// The flight recorder for Linux machines: the client
 #[derive(Debug, Parser)]
-#[command(name = "pofrc", version, about, after_help = "See `pofrc record --help` for examples.")]
+#[command(
+    name = "pofrc",
+    version,
+    about,
+    after_help = "See `pofrc start --help` and `pofrc record --help` for examples."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,6 +21,14 @@ pub(crate) struct Cli {
 /// What to do
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Record this machine from now on, into the spool
+    Start(Start),
+    /// End the recording, and wait until its last bundle is sealed
+    Stop(Stop),
+    /// Tell how the recording goes
+    Status(Status),
+    /// Measure what recording costs on this machine, and which interval fits a budget
+    Tune(Tune),
     /// Record this machine into bundles, without any server
     Record(Record),
     /// Print the completions for a shell
@@ -29,6 +42,140 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+}
+
+/// By what a recorder is found
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Where {
+    /// The configuration [default: /etc/pofr/pofrc.toml for root, else ~/.config/pofr/pofrc.toml; it need not be there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where lock, pid, socket and log are [default: /run/pofr for root, else $XDG_RUNTIME_DIR/pofr]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+}
+
+const START_NOTES: &str = "\
+A recorder that runs is left alone, so cron may call this every five minutes:
+  */5 * * * * root pofrc start --detach
+
+The configuration has the long names of these options as its keys, such as
+  interval = \"300ms\"
+  max-cpu = \"2%\"
+  without = [\"route\"]
+The command line goes before it. It is read at the start only: SIGHUP, like
+SIGTERM and SIGINT, seals the bundle and ends the recording.
+
+Root keeps CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_NET_ADMIN; all else is
+given up for good. It stays user 0 unless --user is given; then run directory,
+spool and state become that user's.";
+
+/// Record this machine from now on, into the spool
+#[derive(Debug, Args)]
+#[command(after_help = format!("{START_NOTES}\n\n{}", exit::START))]
+pub(crate) struct Start {
+    /// Return as soon as it records; without this it stays in the foreground, as a service manager wants it
+    #[arg(long)]
+    pub(crate) detach: bool,
+
+    /// Set for the process that --detach starts
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+
+    #[command(flatten)]
+    pub(crate) place: Where,
+
+    /// The time between samples, from 100us to 1h [default: 300ms]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) interval: Option<Duration>,
+
+    /// The time that a bundle covers, from 100ms to 1d [default: 45s]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) bundle: Option<Duration>,
+
+    /// Where bundles wait [default: /dev/shm/pofr for root, else /dev/shm/pofr-UID/spool]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: Option<PathBuf>,
+
+    /// Drop the oldest bundles beyond so many bytes; the next bundle names them [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) spool_cap: Option<u64>,
+
+    /// Where numbers, client id and the head of the chain are kept [default: /var/lib/pofr for root, else ~/.local/state/pofr]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Take at most this share of one core: beyond it samples are taken less often, and a gap says so [default: 2%]
+    #[arg(long, value_name = "PERCENT", value_parser = units::share)]
+    pub(crate) max_cpu: Option<f64>,
+
+    /// Hold at most this memory: beyond it bundles end early and samplers begin anew, and a gap says so [default: any]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) max_mem: Option<u64>,
+
+    /// Leave a source out, such as route; may be given more than once
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) without: Vec<String>,
+
+    /// Also tell what is written, created, deleted and executed below this path; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    pub(crate) watch: Vec<PathBuf>,
+
+    /// Become this user of /etc/passwd, with the capabilities below [default: stay the one who starts it]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// Where a detached recorder writes what it has to say [default: pofrc.log in the run directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// End the recording, and wait until its last bundle is sealed
+#[derive(Debug, Args)]
+#[command(after_help = exit::STOP)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) place: Where,
+
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "30s")]
+    pub(crate) timeout: Duration,
+}
+
+/// Tell how the recording goes
+#[derive(Debug, Args)]
+#[command(after_help = exit::STATUS)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) place: Where,
+
+    /// As one JSON object; times are µs, sizes bytes, shares of one core
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measure what recording costs on this machine, and which interval fits a budget
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It records for that long, keeps nothing, and leaves out itself. What it says holds for the load of these seconds."
+)]
+pub(crate) struct Tune {
+    /// For how long to measure, from 1 to 3600 seconds
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+
+    /// The time between samples while it measures, from 100us to 1h
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "300ms")]
+    pub(crate) interval: Duration,
+
+    /// The share of one core that may be taken
+    #[arg(long, value_name = "PERCENT", value_parser = units::share, default_value = "2%")]
+    pub(crate) max_cpu: f64,
+
+    /// As one JSON object; times are µs, sizes bytes, shares of one core
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 const EXAMPLES: &str = "\

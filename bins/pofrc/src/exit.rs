@@ -15,6 +15,10 @@ pub(crate) enum Exit {
     InUse = 3,
     /// All is recorded, but the file of snapshots is not whole.
     NoSnapshots = 4,
+    /// No recorder runs.
+    NotRunning = 5,
+    /// The recorder did not answer, or did not end, in time.
+    NoAnswer = 6,
 }
 
 /// The exit codes for the help.
@@ -25,6 +29,43 @@ pub(crate) const HELP: &str = "Exit codes:
   3    another recorder uses the directory
   4    recorded, but the file of --snapshots is not whole
   130  ended at once by a second signal; the next start seals what there is";
+
+/// The exit codes of `pofrc start`.
+pub(crate) const START: &str = "Exit codes:
+  0    recorded until asked to end; with --detach: it records now; or a
+       recorder runs already
+  1    failed; what was recorded until then is kept
+  2    wrong command line
+  3    another recorder uses the spool or the state";
+
+/// The exit codes of `pofrc stop`.
+pub(crate) const STOP: &str = "Exit codes:
+  0    it has ended and its last bundle is sealed; or no recorder ran
+  1    failed, or it ended with an error
+  2    wrong command line
+  6    it has not ended in time; it still will";
+
+/// The exit codes of `pofrc status`.
+pub(crate) const STATUS: &str = "Exit codes:
+  0    a recorder runs
+  1    failed
+  2    wrong command line
+  5    no recorder runs
+  6    one runs, but does not answer";
+
+impl Exit {
+    /// Returns what an exit code of this program means.
+    pub(crate) const fn from_code(code: i32) -> Self {
+        match code {
+            0 => Self::Done,
+            3 => Self::InUse,
+            4 => Self::NoSnapshots,
+            5 => Self::NotRunning,
+            6 => Self::NoAnswer,
+            _ => Self::Failed,
+        }
+    }
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

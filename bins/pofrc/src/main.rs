@@ -2,19 +2,30 @@
 
 mod cli;
 mod commands;
+mod config;
+mod detach;
 mod exit;
+mod facilities;
+mod live;
+mod log;
 mod observer;
+mod places;
+mod plan;
+mod privileges;
+mod report;
+mod run_dir;
 mod signals;
+mod target;
 mod units;
+mod user;
 
 use clap::Parser as _;
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("POFR_LOG").unwrap_or_else(|_| "warn".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
-    log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
-    match commands::run(cli::Cli::parse()) {
+    let cli = cli::Cli::parse();
+    log::start(&cli.command);
+    match commands::run(cli) {
         Ok(exit) => exit.into(),
         Err(error) => exit::report(&error).into(),
     }

@@ -5,7 +5,12 @@
 mod bundles;
 
 use bundles::{file, process, write};
-use pofr_core::{identity::Cid, raw::RawText};
+use pofr_core::{
+    fact::{Custom, Device, DeviceKey, Fact, Group, Host, Interface, Module, Route, User},
+    identity::Cid,
+    raw::RawText,
+    source::Source,
+};
 use pofr_tests::stores::TestStore;
 use std::{
     path::Path,
@@ -169,6 +174,91 @@ fn hostile_names(site: &Site) {
     }
     let wide = site.ok(&["at", &at, "ps", "--wide", "--pid", "100"]);
     assert!(wide.contains(&"x".repeat(300)) && wide.contains("'with space' ''"), "{wide}");
+}
+
+/// One or two facts of every source that is neither processes nor endpoints.
+fn cold() -> Vec<Fact> {
+    let text = |text: &str| RawText::from(text);
+    let users = |users: &str| Some(text(users));
+    let device = |address: &str, product: &str, users| {
+        let key = DeviceKey {
+            bus: text("usb"),
+            address: text(address),
+            product: text(product),
+            ..DeviceKey::default()
+        };
+        Fact::Device(Device { key, users })
+    };
+    vec![
+        Fact::Host(Host {
+            hostname: text("web-1"),
+            os: text("Debian"),
+            kernel: text("6.1.0"),
+            ..Host::default()
+        }),
+        Fact::User(User {
+            name: text("ann"),
+            uid: 1000,
+            gid: 100,
+            home: text("/home/ann"),
+            ..User::default()
+        }),
+        Fact::Group(Group { name: text("wheel"), gid: 10, members: text("ann,bob") }),
+        Fact::Interface(Interface {
+            name: text("eth0"),
+            mac: text("02:fc:00:00:00:01"),
+            address: Some("192.0.2.2".parse().unwrap()),
+            prefix: 24,
+            up: true,
+        }),
+        Fact::Route(Route {
+            destination: "::".parse().unwrap(),
+            prefix: 0,
+            gateway: Some("fd00::1".parse().unwrap()),
+            interface: text("eth0"),
+            metric: 1024,
+        }),
+        device("1-1.4", "Cruzer Blade", users("ann,bob")),
+        device("1-1.5", "\u{1b}[31m", None),
+        Fact::Module(Module { name: text("nvidia"), size: 62_918_656, taint: text("POE") }),
+        Fact::Custom(Custom {
+            source: Source::parse("acme.sensor").unwrap(),
+            name: text("t0"),
+            attributes: [("celsius".to_owned(), text("21.5"))].into(),
+        }),
+    ]
+}
+
+#[test]
+fn what_hardly_ever_changes_is_shown_in_the_same_manner() {
+    let site = Site::new();
+    write(&site.inbox(), 1, 1, &stamps(T0), &cold());
+    site.ingest();
+    let at = format!("@{}", T0 + 200_000);
+    for (view, expected, kinds) in [
+        ("host", &["web-1", "Debian", "6.1.0"][..], &["host"][..]),
+        ("accounts", &["user  ann", "group wheel", "ann,bob", "/home/ann"], &["user", "group"]),
+        ("interfaces", &["eth0 up    02:fc:00:00:00:01 192.0.2.2/24"], &["interface"]),
+        ("routes", &["::/0 fd00::1 eth0        1024"], &["route"]),
+        ("devices", &["Cruzer Blade", "ann,bob", "\\x1b[31m"], &["device", "device"]),
+        ("modules", &["nvidia 62918656 POE"], &["module"]),
+        ("custom", &["acme.sensor t0   celsius=21.5"], &["custom"]),
+    ] {
+        let out = site.ok(&["at", &at, view]);
+        for text in expected {
+            assert!(out.contains(text), "{view}: {text} not in {out}");
+        }
+        assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+        let lines = json(&site.ok(&["at", &at, view, "--json"]));
+        let found: Vec<_> = lines.iter().map(|line| line["fact"]["kind"].as_str().unwrap()).collect();
+        assert_eq!(found, kinds, "{view}");
+        assert!(lines.iter().all(|line| line["standing"] == "certain"), "{lines:?}");
+    }
+    // At the next stamp there would be a sample; there is none.
+    let (code, out, _) = site.run(&["at", &format!("@{}", T0 + 10 * SECOND), "modules"]);
+    assert!(code == 3 && out.contains("no record of kernel modules"), "{code}: {out}");
+    let (code, _, err) = site.run(&["at", &at, "routes", "--pid", "1"]);
+    assert!(code == 1 && err.contains("--pid goes with ps"), "{code}: {err}");
 }
 
 #[test]

@@ -12,15 +12,19 @@
 //! A sampler that fails leaves a blind gap of its source, in pieces: one when it fails, one at the end of every bundle, one when it
 //! works again, each up to the moment at which it is written, so that a crash hides no more than one piece.
 
+mod budget;
 mod run;
 mod schedule;
 mod slot;
 mod stop;
 mod summary;
+mod tick;
 mod wait;
 
+pub use budget::{Budget, Meter, ProcessMeter};
 pub use stop::Stop;
 pub use summary::Summary;
+pub use tick::Tick;
 
 use crate::{HostView, Registry, RegistryError, events::EventSources};
 use pofr_core::{
@@ -82,12 +86,19 @@ pub struct Settings {
     pub bundle_micros: u64,
     /// Whether this very process is left out of the record.
     pub exclude_self: bool,
+    /// What the recorder may take of the machine.
+    pub budget: Budget,
 }
 
 impl Default for Settings {
     /// 3.3 Hz and 45 s, as the first POFR has them.
     fn default() -> Self {
-        Self { interval_micros: 300_000, bundle_micros: 45_000_000, exclude_self: true }
+        Self {
+            interval_micros: 300_000,
+            bundle_micros: 45_000_000,
+            exclude_self: true,
+            budget: Budget::default(),
+        }
     }
 }
 
@@ -95,6 +106,11 @@ impl Default for Settings {
 pub trait Observer: Send {
     /// Sees what `source` showed in the tick of `stamp`.
     fn saw(&mut self, source: &Source, stamp: WallMicros, shown: Shown<'_>);
+
+    /// Learns that a tick is over.
+    fn ticked(&mut self, tick: &Tick<'_>) {
+        let _ = tick;
+    }
 }
 
 impl<F: FnMut(&Source, WallMicros, Shown<'_>) + Send> Observer for F {
@@ -111,6 +127,7 @@ pub struct Recorder<S: Sink> {
     events: EventSources,
     sink: S,
     observer: Option<Box<dyn Observer>>,
+    meter: Box<dyn Meter>,
     alarm: Alarm,
     summary: Summary,
 }
@@ -140,16 +157,33 @@ impl<S: Sink> Recorder<S> {
             view.exclude_self();
         }
         let alarm = Alarm::new().map_err(|cause| RecordError::System { what: "make a timer", cause })?;
-        let Registry { samplers, event_sources } = registry;
-        let events = EventSources::new(event_sources);
+        let Registry { samplers, event_sources, refused } = registry;
+        let events = EventSources::new(event_sources, refused);
         let slots = samplers.into_iter().map(Slot::new).collect();
-        Ok(Self { view, settings, slots, events, sink, observer: None, alarm, summary: Summary::default() })
+        Ok(Self {
+            view,
+            settings,
+            slots,
+            events,
+            sink,
+            observer: None,
+            meter: Box::new(ProcessMeter::new()),
+            alarm,
+            summary: Summary::default(),
+        })
     }
 
     /// Lets `observer` see every reading from now on.
     #[must_use]
     pub fn observed_by(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Lets `meter` tell what the recorder uses, instead of the kernel.
+    #[must_use]
+    pub fn metered_by(mut self, meter: impl Meter + 'static) -> Self {
+        self.meter = Box::new(meter);
         self
     }
 

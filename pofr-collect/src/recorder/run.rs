@@ -1,7 +1,9 @@
 //! One run: ticks under one clock, from the first bundle to the last.
 
+mod reckon;
+
 use super::{
-    RecordError, Recorder, STEP_MICROS,
+    RecordError, Recorder, STEP_MICROS, budget,
     schedule::{Late, Schedule},
     slot::{Answer, Slot},
     stop::Stop,
@@ -38,6 +40,9 @@ pub(super) struct Run<'a, S: Sink> {
     id: RunId,
     differ: Differ,
     late: Late,
+    budget: budget::Watch,
+    /// CPU of this thread when the samplers were asked last, µs.
+    asked_at: u64,
     /// What must be said first, of the time before this run.
     before: Option<Gap>,
     /// The last tick's stamp.
@@ -46,6 +51,8 @@ pub(super) struct Run<'a, S: Sink> {
     opened: Option<i64>,
     /// Whether the bundle must be closed as soon as possible, whatever its age.
     overfull: bool,
+    /// Whether no tick of this bundle is over yet.
+    fresh: bool,
     /// What the samplers' audits found in this bundle.
     audits: BTreeMap<String, Audit>,
     /// At how many ticks in a row a bundle was due to end and could not.
@@ -55,12 +62,19 @@ pub(super) struct Run<'a, S: Sink> {
 /// So many ticks in a row may put off the end of a bundle; that many in which something new cannot be told do not happen by chance.
 const PATIENCE: u32 = 100;
 
+/// What events told is written after so long, µs, where no tick comes before.
+const FLUSH_MICROS: i64 = 500_000;
+
 type Outcome<T, S> = Result<T, RecordError<<S as Sink>::Error>>;
 
 impl<'a, S: Sink> Run<'a, S> {
     pub(super) fn new(recorder: &'a mut Recorder<S>, id: RunId, before: Option<Gap>) -> Self {
         recorder.slots.iter_mut().for_each(Slot::restart);
+        let settings = &recorder.settings;
+        let budget = budget::Watch::new(&settings.budget, settings.interval_micros, &*recorder.meter);
         Self {
+            budget,
+            asked_at: 0,
             recorder,
             id,
             differ: Differ::default(),
@@ -69,6 +83,7 @@ impl<'a, S: Sink> Run<'a, S> {
             last: None,
             opened: None,
             overfull: false,
+            fresh: false,
             audits: BTreeMap::new(),
             postponed: 0,
         }
@@ -78,26 +93,39 @@ impl<'a, S: Sink> Run<'a, S> {
     pub(super) fn record(mut self, stop: &Stop, deadline: Option<i64>) -> Outcome<End, S> {
         let start = self.recorder.view.clock.boot_micros();
         let mut schedule = Schedule::new(start, self.recorder.settings.interval_micros);
+        // When what events told since the last tick has to be written, at intervals of more than a second.
+        let mut waiting: Option<i64> = None;
         let end = loop {
-            let until = deadline.map_or(schedule.due(), |deadline| deadline.min(schedule.due()));
-            match self.recorder.alarm.wait(until, stop, &self.recorder.events) {
-                Ok(Woken::Events) => self.drain()?,
-                Ok(Woken::Stopped) => break End::Asked,
-                Ok(Woken::Due) if deadline.is_some_and(|deadline| deadline <= schedule.due()) => {
-                    break End::Asked;
+            let deadline = deadline.filter(|deadline| *deadline <= schedule.due());
+            let until = deadline.unwrap_or(schedule.due());
+            let flush = waiting.filter(|flush| *flush < until);
+            match self.recorder.alarm.wait(flush.unwrap_or(until), stop, &self.recorder.events) {
+                Ok(Woken::Events) => {
+                    self.drain()?;
+                    waiting.get_or_insert(self.recorder.view.clock.boot_micros() + FLUSH_MICROS);
                 }
+                Ok(Woken::Stopped) => break End::Asked,
+                Ok(Woken::Due) if flush.is_some() => {
+                    waiting = None;
+                    self.idle(until)?;
+                }
+                Ok(Woken::Due) if deadline.is_some() => break End::Asked,
                 Ok(Woken::Due) => {
                     let step = self.recorder.view.clock.step();
                     if step.abs() > STEP_MICROS {
                         break End::Stepped { micros: step, last: self.last };
                     }
+                    let slept = schedule.arrive(self.recorder.view.clock.boot_micros());
+                    self.late.skip(slept);
+                    let before = self.last;
                     self.tick()?;
+                    schedule.take_every(self.keep_to_budget(before)?);
                     let now = self.recorder.view.clock.boot_micros();
                     let skipped = schedule.advance(now);
-                    self.recorder.summary.skipped += skipped;
+                    self.recorder.summary.skipped += slept + skipped;
                     self.late.skip(skipped);
-                    let idle = u64::try_from(schedule.due() - now).unwrap_or(0);
-                    self.recorder.sink.idle(idle).map_err(RecordError::Sink)?;
+                    waiting = None;
+                    self.idle(schedule.due())?;
                 }
                 Err(cause) => return Err(RecordError::System { what: "wait", cause }),
             }
@@ -107,6 +135,12 @@ impl<'a, S: Sink> Run<'a, S> {
             self.finish()?;
         }
         Ok(end)
+    }
+
+    /// Lets the sink write what would wait too long until then.
+    fn idle(&mut self, until: i64) -> Outcome<(), S> {
+        let micros = u64::try_from(until - self.recorder.view.clock.boot_micros()).unwrap_or(0);
+        self.recorder.sink.idle(micros).map_err(RecordError::Sink)
     }
 
     /// Reads what is due and writes it.
@@ -120,6 +154,7 @@ impl<'a, S: Sink> Run<'a, S> {
         if self.opened.is_some() {
             self.write_notices(std::mem::take(&mut notices))?;
         }
+        self.asked_at = self.recorder.meter.thread_micros();
         let age = self.opened.map(|opened| boot_micros - opened);
         let roll = self.overfull
             || self.recorder.sink.is_full()
@@ -221,7 +256,7 @@ impl<'a, S: Sink> Run<'a, S> {
         let told = self.recorder.sink.begin(&opening).map_err(RecordError::Sink)?;
         self.differ.begin_bundle();
         self.opened = Some(boot_micros);
-        (self.overfull, self.postponed) = (false, 0);
+        (self.overfull, self.postponed, self.fresh) = (false, 0, true);
         let before = self.before.take().map(|gap| Gap { to: Some(stamp), ..gap });
         let standing: Vec<_> = self.recorder.events.standing_gaps(stamp).collect();
         for gap in told.into_iter().chain(before).chain(standing) {
@@ -232,18 +267,17 @@ impl<'a, S: Sink> Run<'a, S> {
 
     /// Ends the bundle.
     fn finish(&mut self) -> Outcome<(), S> {
-        let mut gaps: Vec<_> = self.late.take().into_iter().collect();
+        let mut gaps: Vec<_> = self.late.take().into_iter().chain(self.budget.take()).collect();
         if let Some(last) = self.last {
             gaps.extend(self.recorder.slots.iter_mut().filter_map(|slot| slot.continue_gap(last)));
         }
         for gap in gaps {
             self.write_gap(gap)?;
         }
-        let slots = &self.recorder.slots;
         let closing = Closing {
             losses: self.recorder.events.take_losses(),
             audits: std::mem::take(&mut self.audits),
-            notes: slots.iter().filter_map(Slot::note).chain(self.recorder.events.notes()).collect(),
+            notes: self.notes(),
         };
         self.recorder.sink.finish(&closing).map_err(RecordError::Sink)?;
         self.recorder.summary.bundles += 1;
@@ -268,6 +302,7 @@ impl<'a, S: Sink> Run<'a, S> {
         }
         if seen.audit != Audit::default() {
             *self.audits.entry(source.name().to_owned()).or_default() += seen.audit;
+            *self.recorder.summary.audits.entry(source.clone()).or_default() += seen.audit;
         }
         match self.differ.observe(&source, stamp, answer.span_micros, seen) {
             Ok(sample) => {

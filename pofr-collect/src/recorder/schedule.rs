@@ -15,11 +15,13 @@ pub(super) struct Schedule {
     interval: i64,
     /// The number of the tick that is due next; tick 0 is at the start.
     next: i64,
+    /// Only every so many of them are taken.
+    every: i64,
 }
 
 impl Schedule {
     pub(super) fn new(start: i64, interval_micros: u64) -> Self {
-        Self { start, interval: i64::try_from(interval_micros).unwrap_or(i64::MAX).max(1), next: 0 }
+        Self { start, interval: i64::try_from(interval_micros).unwrap_or(i64::MAX).max(1), next: 0, every: 1 }
     }
 
     /// Returns when the next tick is due.
@@ -27,13 +29,27 @@ impl Schedule {
         self.start.saturating_add(self.next.saturating_mul(self.interval))
     }
 
-    /// Plans the tick after the one that was due, at the first multiple after `now`. Returns how many
+    /// Takes only every so many of the multiples from now on.
+    pub(super) fn take_every(&mut self, every: i64) {
+        self.every = every.max(1);
+    }
+
+    /// Takes note that the tick that was due is taken at `now`, as the last one whose time has come. Returns how many before it
+    /// are skipped, because nobody woke up for them.
+    pub(super) fn arrive(&mut self, now: i64) -> u64 {
+        let skipped = ((now - self.due()) / (self.interval * self.every)).max(0);
+        self.next += skipped * self.every;
+        skipped.unsigned_abs()
+    }
+
+    /// Plans the tick after the one that was due, at the first multiple to be taken after `now`. Returns how many
     /// are skipped because their time has passed.
     pub(super) fn advance(&mut self, now: i64) -> u64 {
         let reached = (now - self.start).div_euclid(self.interval);
-        let planned = self.next + 1;
-        self.next = planned.max(reached + 1);
-        (self.next - planned).unsigned_abs()
+        let planned = self.next + self.every;
+        let skipped = if planned > reached { 0 } else { (reached - planned) / self.every + 1 };
+        self.next = planned + skipped * self.every;
+        skipped.unsigned_abs()
     }
 }
 
@@ -88,6 +104,28 @@ mod tests {
         assert_eq!((schedule.advance(1_310), schedule.due()), (2, 1_400));
         // Exactly at the next due time is too late for that one.
         assert_eq!((schedule.advance(1_500), schedule.due()), (1, 1_600));
+    }
+
+    #[test]
+    fn ticks_that_were_slept_through_are_missing_before_the_next() {
+        let mut schedule = Schedule::new(1_000, 100);
+        assert_eq!((schedule.arrive(1_010), schedule.advance(1_020)), (0, 0));
+        // Stopped from 1,050 to 1,430: the ticks of 1,100, 1,200 and 1,300 are lost, that of 1,400 is a little late.
+        assert_eq!((schedule.arrive(1_430), schedule.due()), (3, 1_400));
+        assert_eq!((schedule.advance(1_440), schedule.due()), (0, 1_500));
+        schedule.take_every(5);
+        assert_eq!((schedule.arrive(2_499), schedule.due()), (1, 2_000));
+    }
+
+    #[test]
+    fn a_slower_pace_stays_on_the_multiples() {
+        let mut schedule = Schedule::new(1_000, 100);
+        schedule.take_every(4);
+        assert_eq!((schedule.advance(1_030), schedule.due()), (0, 1_400));
+        // The tick took until 2,250: those of 1,800 and 2,200 are lost.
+        assert_eq!((schedule.advance(2_250), schedule.due()), (2, 2_600));
+        schedule.take_every(1);
+        assert_eq!((schedule.advance(2_610), schedule.due()), (0, 2_700));
     }
 
     #[test]

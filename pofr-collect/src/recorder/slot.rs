@@ -67,7 +67,7 @@ impl Slot {
         Answer { result, span_micros }
     }
 
-    /// Lets the next reading be a whole one, since this one was lost.
+    /// Lets the sampler forget what it keeps, and the next reading be a whole one: this one was lost, or memory is short.
     pub(super) fn lose(&mut self) {
         self.sampler.restart();
     }

@@ -1,6 +1,6 @@
 //! What a recording came to.
 
-use pofr_core::{Source, diff::Shown, time::WallMicros};
+use pofr_core::{Source, collector::Audit, diff::Shown, time::WallMicros};
 use std::collections::BTreeMap;
 
 /// Counts of one recording.
@@ -24,6 +24,12 @@ pub struct Summary {
     pub gaps: u64,
     /// Processes whose open files were denied to us, at the last reading.
     pub denied: u64,
+    /// What event sources lost, by name.
+    pub losses: BTreeMap<String, u64>,
+    /// What the samplers' audits found.
+    pub audits: BTreeMap<Source, Audit>,
+    /// How samplers and event sources work that do not work as usual, by name, when the last bundle began.
+    pub notes: BTreeMap<String, String>,
     /// The first and the last stamp, each on its run's clock.
     pub span: Option<(WallMicros, WallMicros)>,
 }

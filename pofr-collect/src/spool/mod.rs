@@ -18,6 +18,9 @@ mod durable;
 mod open_bundle;
 mod recover;
 mod state;
+mod status;
+
+pub use status::{LastBundle, SpoolStatus};
 
 use crate::{HostView, client_id};
 use open_bundle::{FlushError, OpenBundle};
@@ -120,6 +123,8 @@ pub struct Spool {
     /// Whether the spool had no mark: it is new, or was lost.
     fresh: bool,
     bytes_sealed: u64,
+    /// Bundles dropped because the spool was full.
+    dropped: u64,
     _locks: [File; 2],
 }
 
@@ -141,8 +146,16 @@ impl Spool {
             || client_id::random_mark().map_err(|cause| SpoolError::io("make", &settings.state_dir, cause)),
             || settings.cid.clone().map_or_else(|| Ok(client_id::make(view)?), Ok),
         )?;
-        let mut spool =
-            Self { settings, state, open: None, before: None, fresh: false, bytes_sealed: 0, _locks: locks };
+        let mut spool = Self {
+            settings,
+            state,
+            open: None,
+            before: None,
+            fresh: false,
+            bytes_sealed: 0,
+            dropped: 0,
+            _locks: locks,
+        };
         spool.recover()?;
         spool.before = spool.state.last_stamp.map(WallMicros);
         spool.bytes_sealed = 0;
@@ -252,6 +265,7 @@ impl Spool {
         tracing::warn!("the spool is full: bundle {} is dropped", held.seq);
         // It is lost once the state says so: a kill in between leaves a bundle too many, not one that nobody misses.
         self.state.save()?;
+        self.dropped += 1;
         let path = self.settings.dir.join(&held.name);
         durable::remove(&path).map_err(|cause| SpoolError::io("remove", &path, cause))
     }

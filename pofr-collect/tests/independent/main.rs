@@ -17,7 +17,7 @@ use std::process::Command;
 fn sample() -> Vec<Fact> {
     let view = HostView::live().unwrap();
     let mut facts = Vec::new();
-    for mut sampler in Registry::built_in(&view).into_samplers() {
+    for mut sampler in Registry::samplers_only(&view).into_samplers() {
         if matches!(sampler.source(), Source::Process | Source::Endpoint) {
             let mut seen = Observation::default();
             sampler.sample(&mut seen).unwrap();

@@ -126,7 +126,7 @@ pub(crate) fn gaps(records: &[Record]) -> Vec<Gap> {
 
 /// Records a tick every so often into bundles of such a length, µs.
 pub(crate) fn settings(interval_micros: u64, bundle_micros: u64) -> Settings {
-    Settings { interval_micros, bundle_micros, exclude_self: true }
+    Settings { interval_micros, bundle_micros, ..Settings::default() }
 }
 
 /// Records for `millis` and returns the bundles and what the observer saw.

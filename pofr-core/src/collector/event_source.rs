@@ -16,7 +16,7 @@ pub enum Notice {
     Began(Fact, WallMicros),
     /// A fact ended: whichever live fact is the same as this one, with what its details now say.
     Ended(Fact, WallMicros),
-    /// A fact came and went.
+    /// A fact came and went. One that is live did not: then this says nothing.
     Passed {
         /// The fact.
         fact: Fact,
@@ -38,7 +38,8 @@ pub enum Notice {
         /// When it ended.
         at: WallMicros,
     },
-    /// A socket is gone: whatever is live of it ends, for all its holders. Where nothing is, it passed.
+    /// A socket is gone: whatever is live of it ends, for all its holders, but for a connection in TIME-WAIT, which has no socket any
+    /// more. Where nothing is live, it passed.
     Closed {
         /// The endpoint, as it was last.
         endpoint: Endpoint,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     collector::{Extent, Notice, Numbering, Observation, Reread},
-    fact::{Fact, Files, Process, ProcessKey, Subject},
+    fact::{Fact, Files, Process, ProcessKey, Subject, TcpState},
     gap::{Gap, Severity},
     identity::Entity,
     record::{Event, Learned, Record, Sample},
@@ -156,6 +156,8 @@ impl Differ {
     pub fn notice(&mut self, notice: Notice) -> Result<Vec<Record>, DiffError> {
         Ok(match notice {
             Notice::Lost(gap) => vec![Record::Gap(gap)],
+            // What is live has not passed; its own end will be told.
+            Notice::Passed { fact, .. } if self.is_live(&fact) => Vec::new(),
             Notice::Passed { fact, began, ended } => {
                 vec![Record::Event(Event::Passed { fact, began, ended })]
             }
@@ -190,8 +192,15 @@ impl Differ {
             }
             Notice::Closed { endpoint, at } => {
                 let fact = Fact::Endpoint(endpoint);
-                let ended = self.end(&fact, at, |_| true, |_| true);
-                if ended.is_empty() { vec![passed(fact, None, at)] } else { ended }
+                let line = self.lines.entry(Source::Endpoint).or_default();
+                let was_live = line.of(&fact.subject()).iter().any(|entry| entry.told.is_some());
+                if !was_live {
+                    return Ok(vec![passed(fact, None, at)]);
+                }
+                // A connection in TIME-WAIT has no socket any more: what is left of it outlives the socket.
+                let is_left_over =
+                    |live: &Fact| matches!(live, Fact::Endpoint(e) if e.key.state == TcpState::TimeWait);
+                self.end(&fact, at, |live| !is_left_over(live), |_| true)
             }
         })
     }

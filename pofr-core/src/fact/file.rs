@@ -68,7 +68,7 @@ pub struct FileKey {
     /// The process that holds it.
     #[serde(flatten)]
     pub entity: Entity,
-    /// The descriptor's number; for v1, which has none, the how-manieth of equal entries it is, from 0.
+    /// The descriptor's number; [`Self::NO_FD`] where an event told of the file; for v1, which has none, the how-manieth of equal entries it is, from 0.
     pub fd: u32,
     /// Where the link leads: a path, or the kernel's `socket:[1]`, `pipe:[2]`, `anon_inode:[eventfd]`;
     /// without the ` (deleted)` mark, which is `deleted`.
@@ -80,6 +80,9 @@ pub struct FileKey {
 }
 
 impl FileKey {
+    /// The descriptor of a file that an event told of: such an event does not say by which one.
+    pub const NO_FD: u32 = u32::MAX;
+
     /// Returns `shasum`.
     #[must_use]
     pub fn digest(&self) -> KeyDigest {

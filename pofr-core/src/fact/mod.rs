@@ -18,7 +18,7 @@ mod subject;
 
 pub use account::{Group, User};
 pub use custom::Custom;
-pub use device::Device;
+pub use device::{Device, DeviceKey};
 pub use endpoint::{Endpoint, EndpointDetails, EndpointKey, SocketId, TcpState, Transport};
 pub use file::{FileDetails, FileKey, FileMode, OpenFile};
 pub use host::Host;
@@ -160,7 +160,7 @@ impl Fact {
             Self::Group(f) => f.digest(),
             Self::Interface(f) => f.digest(),
             Self::Route(f) => f.digest(),
-            Self::Device(f) => f.digest(),
+            Self::Device(f) => f.key.digest(),
             Self::Module(f) => f.digest(),
             Self::Custom(f) => f.digest(),
         }
@@ -178,7 +178,7 @@ impl Fact {
             Self::Group(f) => f.hash(state),
             Self::Interface(f) => f.hash(state),
             Self::Route(f) => f.hash(state),
-            Self::Device(f) => f.hash(state),
+            Self::Device(f) => f.key.hash(state),
             Self::Module(f) => f.hash(state),
             Self::Custom(f) => f.hash(state),
         }
@@ -191,6 +191,7 @@ impl Fact {
             (Self::Process(a), Self::Process(b)) => a.key == b.key,
             (Self::File(a), Self::File(b)) => a.key == b.key,
             (Self::Endpoint(a), Self::Endpoint(b)) => a.key == b.key,
+            (Self::Device(a), Self::Device(b)) => a.key == b.key,
             (a, b) => a == b,
         }
     }

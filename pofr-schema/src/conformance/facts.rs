@@ -3,9 +3,9 @@
 use pofr_core::{
     digest::{KeyDigest, Sha256},
     fact::{
-        Custom, Device, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files,
-        Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails, ProcessKey,
-        Route, SocketId, TcpState, Totals, Transport, User,
+        Custom, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
+        FileMode, Files, Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails,
+        ProcessKey, Route, SocketId, TcpState, Totals, Transport, User,
     },
     identity::{BootId, Entity, Pid, StartTicks},
     raw::{RawText, Reading},
@@ -228,14 +228,16 @@ fn others() -> impl Strategy<Value = Fact> {
                 metric
             })
         ),
-        prop::collection::vec(raw(), 7).prop_map(|t| Fact::Device(Device {
-            bus: t[0].clone(),
-            address: t[1].clone(),
-            id: t[2].clone(),
-            vendor: t[3].clone(),
-            product: t[4].clone(),
-            serial: t[5].clone(),
-            users: t[6].clone(),
+        (prop::collection::vec(raw(), 6), option::of(raw())).prop_map(|(t, users)| Fact::Device(Device {
+            key: DeviceKey {
+                bus: t[0].clone(),
+                address: t[1].clone(),
+                id: t[2].clone(),
+                vendor: t[3].clone(),
+                product: t[4].clone(),
+                serial: t[5].clone(),
+            },
+            users,
         })),
         (raw(), any::<u64>(), raw()).prop_map(|(name, size, taint)| Fact::Module(Module {
             name,

@@ -32,7 +32,11 @@ pub(crate) const SPEC: Spec = Spec {
         entity::COLUMNS[2],
         entity::COLUMNS[3],
         Column::opt("ppid", Type::U32, "the holder's parent; NULL unknown"),
-        Column::new("fd", Type::U32, "descriptor; for v1 the how-manieth of equal entries, from 0"),
+        Column::new(
+            "fd",
+            Type::U32,
+            "descriptor; 4294967295 where an event told of the file; for v1 the how-manieth of equal entries, from 0",
+        ),
         Column::new("mode", Type::Ascii(2), "how it is open: r, w, rw, - (neither), ? (not told)"),
         Column::new("deleted", Type::Flag, "1: the file had been unlinked"),
     ],

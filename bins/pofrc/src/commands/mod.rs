@@ -3,6 +3,10 @@
 mod completions;
 mod man;
 mod record;
+mod start;
+mod status;
+mod stop;
+mod tune;
 
 use crate::{
     cli::{Cli, Command},
@@ -12,6 +16,10 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
+        Command::Start(args) => start::run(&args),
+        Command::Stop(args) => stop::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Completions { shell } => Ok(completions::run(shell)),
         Command::Man { dir } => man::run(dir.as_deref()),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// Records until the time is over or a signal comes.
 pub(super) fn run(args: &Record) -> anyhow::Result<Exit> {
     let stop = Stop::new().context("cannot make a stop")?;
-    signals::tell(stop.clone()).context("cannot wait for signals")?;
+    signals::block()?;
+    signals::tell(stop.clone())?;
     let view = HostView::live()?;
     let mut spool = SpoolSettings::beside(&args.out);
     spool.max_bytes = args.max_bytes;

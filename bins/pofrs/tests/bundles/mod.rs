@@ -12,7 +12,7 @@ use pofr_core::{
     time::{WallMicros, ZoneOffset},
     wire::v2::{self, Encoder, Header},
 };
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 const BOOT: BootId = BootId([7; 16]);
 
@@ -33,9 +33,15 @@ pub(crate) fn write(dir: &Path, run: u8, seq: u64, stamps: &[i64], facts: &[Fact
         missing: Vec::new(),
     };
     let (mut encoder, mut differ) = (Encoder::new(&header), Differ::default());
+    let mut by_source = BTreeMap::from([(Source::Process, Vec::new())]);
+    for fact in facts {
+        by_source.entry(fact.source()).or_default().push(fact.clone());
+    }
     for stamp in stamps {
-        let sample = differ.observe(&Source::Process, WallMicros(*stamp), 0, facts.to_vec().into()).unwrap();
-        encoder.push(&Record::Sample(sample));
+        for (source, facts) in &by_source {
+            let sample = differ.observe(source, WallMicros(*stamp), 0, facts.clone().into()).unwrap();
+            encoder.push(&Record::Sample(sample));
+        }
     }
     let frames = encoder.flush().unwrap();
     let sealed = v2::seal(&frames, true, &Closing::default()).unwrap();

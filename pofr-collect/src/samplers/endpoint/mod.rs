@@ -1,23 +1,37 @@
 //! The endpoint sampler: TCP and UDP sockets over IPv4 and IPv6, in all states, with all who hold them.
 //!
-//! Our own network namespace is asked by sock_diag(7), the others are read from the `/proc/PID/net` of one of
-//! their processes. Who holds a socket is what the process sampler found in the same tick; a socket that a process
+//! Our own network namespace is asked by sock_diag(7) at every tick, the others are read from the `/proc/PID/net` of one of
+//! their processes, which costs ten times as much: when one of their processes ran, and once a second in any case. What is found
+//! then in one that was not read in the tick before may have been there since it was last read, and is reported so.
+//! Who holds a socket is what the process sampler found in the same tick; a socket that a process
 //! opened after its descriptors were read has no holder until the next tick.
+//!
+//! Only sockets that differ from what was last told of them are reported.
 
 mod diag;
+mod namespace;
 mod table;
 
-use super::{Context, SharedHolders, holders::Holders, process::namespace_inode};
+use super::{
+    Context, SharedHolders,
+    holders::{Holder, Holders},
+    process::namespace_inode,
+};
 use crate::HostView;
 use diag::{Diag, DiagError};
+use hashbrown::HashSet;
+use namespace::Namespace;
 use pofr_core::{
     Collector, Source,
-    collector::{CollectError, Observation},
-    fact::{Endpoint, EndpointDetails, EndpointKey, Fact, SocketId, TcpState, Transport},
+    collector::{CollectError, Extent, Observation, Reread},
+    fact::{SocketId, TcpState, Transport},
     gap::{Gap, Severity},
-    identity::Entity,
+    time::WallMicros,
 };
-use std::{collections::HashSet, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 /// The protocols and families, as sock_diag and `/proc/net` both divide them.
 const FAMILIES: [Family; 4] = [
@@ -36,19 +50,22 @@ struct Family {
     table: &'static str,
 }
 
-/// A socket as the kernel tells it, before it is known who holds it.
-#[derive(Clone, Debug)]
+/// A socket as the kernel tells it, before it is known who holds it. In order, those of one subject stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Socket {
+    id: SocketId,
     transport: Transport,
     local: SocketAddr,
     remote: SocketAddr,
     state: TcpState,
-    id: SocketId,
     /// The uid, meaningful only where there is an inode.
     uid: u32,
     /// The inode, 0 for a socket that no process can hold any more or yet.
     inode: u64,
 }
+
+/// How long a namespace that is not ours may go unread while none of its processes runs, µs.
+const UNREAD: i64 = 1_000_000;
 
 /// Samples network endpoints.
 #[derive(Debug)]
@@ -59,8 +76,28 @@ pub struct EndpointSampler {
     /// Families for which the kernel refused sock_diag; `/proc/net` tells of them from then on.
     refused: [bool; FAMILIES.len()],
     sockets: Vec<Socket>,
+    /// What was told of each namespace; the key is `None` for our own where its number is not known.
+    told: BTreeMap<Option<u32>, Namespace>,
+    /// When the last tick was, on `CLOCK_BOOTTIME`, µs; `None` where the next reading is a whole one.
+    last: Option<i64>,
     /// Namespaces of which it has been said that they cannot be read.
     unreadable: HashSet<u32>,
+    /// The cookies of sockets that only processes hold that are left out.
+    left_out: BTreeSet<u64>,
+}
+
+/// A tick in progress.
+struct Tick<'a> {
+    holders: &'a mut Holders,
+    /// Sockets whose holders have changed.
+    changed: HashSet<u64>,
+    /// Namespaces in which something ran.
+    stirred: HashSet<u32>,
+    left_out: &'a mut BTreeSet<u64>,
+    out: &'a mut Observation,
+    read: Vec<Reread>,
+    now: i64,
+    stamp: WallMicros,
 }
 
 /// Makes the sampler for the registry.
@@ -78,12 +115,16 @@ impl EndpointSampler {
             diag: None,
             refused: [!context.view.live; FAMILIES.len()],
             sockets: Vec::new(),
+            told: BTreeMap::new(),
+            last: None,
             unreadable: HashSet::new(),
+            left_out: BTreeSet::new(),
         }
     }
 
     /// Reads our own namespace.
     fn read_own(&mut self) -> Result<(), CollectError> {
+        self.sockets.clear();
         for (family, refused) in FAMILIES.iter().zip(&mut self.refused) {
             if !*refused {
                 let before = self.sockets.len();
@@ -111,10 +152,10 @@ impl EndpointSampler {
         Ok(())
     }
 
-    /// Reads the namespace `inode` through the first of its processes that is still there.
-    fn read_other(&mut self, inode: u32, holders: &Holders, out: &mut Observation) {
+    /// Reads the namespace `inode` through the first of its processes that is still there; false where that could not be done.
+    fn read_other(&mut self, inode: u32, tick: &mut Tick<'_>) -> bool {
         let mut failure = None;
-        for pid in holders.namespaces.get(&inode).into_iter().flatten() {
+        for pid in tick.holders.namespaces().get(&inode).into_iter().flatten() {
             self.sockets.clear();
             let net = self.view.proc_root.join(pid.to_string()).join("net");
             let read = FAMILIES
@@ -123,55 +164,91 @@ impl EndpointSampler {
             match read {
                 Ok(()) => {
                     self.unreadable.remove(&inode);
-                    return;
+                    return true;
                 }
                 Err(error) => failure = Some(error),
             }
         }
-        self.sockets.clear();
         if let Some(error) = failure
             && self.unreadable.insert(inode)
         {
-            out.gaps.push(Gap {
+            tick.out.gaps.push(Gap {
                 source: Some(Source::Endpoint),
                 severity: Severity::Thin,
                 reason: format!("endpoints of network namespace {inode} are unknown: {error}"),
-                from: self.view.clock.now(),
+                from: tick.stamp,
                 to: None,
                 lost: None,
             });
         }
+        false
     }
 
-    /// Shows the sockets read, each once per holder.
-    fn show(&mut self, netns: Option<u32>, holders: &Holders, out: &mut Observation) {
-        // A dump takes many calls; a socket that moves from one hash bucket to another in between is told twice.
-        let mut told = HashSet::with_capacity(self.sockets.len());
-        for socket in self.sockets.drain(..) {
-            let key = |holder: Option<Entity>| EndpointKey {
-                transport: socket.transport,
-                local: socket.local,
-                remote: socket.remote,
-                state: socket.state,
-                socket: socket.id,
-                netns,
-                holder,
-            };
-            if !told.insert(key(None)) {
+    fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), CollectError> {
+        let own = std::fs::read_link(self.view.proc_root.join("self/ns/net"))
+            .ok()
+            .and_then(|link| namespace_inode(link.as_os_str().as_encoded_bytes()));
+        self.read_own()?;
+        self.told.entry(own).or_default().tell(own, &mut self.sockets, None, tick);
+        let mut others: Vec<u32> = tick.holders.namespaces().keys().copied().collect();
+        others.retain(|inode| own.is_some_and(|own| own != *inode) && *inode != 0);
+        let mut found_late = None;
+        for inode in &others {
+            if let Some(told) = self.told.get(&Some(*inode))
+                && tick.may_wait(*inode, told, self.last)
+            {
+                told.tell_holders(Some(*inode), tick);
                 continue;
             }
-            let owned = socket.inode != 0;
-            let details =
-                EndpointDetails { uid: owned.then_some(socket.uid), inode: owned.then_some(socket.inode) };
-            let mut show = |holder| {
-                out.show(Fact::Endpoint(Endpoint { key: key(holder), details: details.clone() }));
-            };
-            match if owned { holders.of(socket.inode) } else { &[] } {
-                [] => show(None),
-                // A socket that only left-out processes hold is left out with them.
-                held => held.iter().filter_map(|(_, holder)| *holder).for_each(|holder| show(Some(holder))),
+            if !self.read_other(*inode, tick) {
+                self.sockets.clear();
+            }
+            let told = self.told.entry(Some(*inode)).or_default();
+            // A namespace that was read in the tick before has nothing in it that could have been there for longer.
+            let since = told.read().filter(|(boot, _)| self.last.is_some_and(|last| *boot < last));
+            let since = since.map(|(_, stamp)| stamp);
+            let before = tick.read.len();
+            told.tell(Some(*inode), &mut self.sockets, since, tick);
+            if let Some(since) = since
+                && tick.read.len() > before
+            {
+                found_late = found_late.into_iter().chain([since]).min();
             }
         }
+        let is_there = |inode: &u32| others.binary_search(inode).is_ok();
+        self.told.retain(|inode, told| {
+            let there = *inode == own || inode.as_ref().is_some_and(is_there);
+            if !there {
+                told.tell(*inode, &mut Vec::new(), None, tick);
+            }
+            there
+        });
+        self.unreadable.retain(is_there);
+        if let Some(from) = found_late {
+            tick.out.gaps.push(Gap {
+                source: Some(Source::Endpoint),
+                severity: Severity::Thin,
+                reason: "network namespaces in which nothing ran were not read".to_owned(),
+                from,
+                to: Some(tick.stamp),
+                lost: None,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Tick<'_> {
+    /// Tells whether a namespace need not be read in this tick.
+    fn may_wait(&self, inode: u32, told: &Namespace, last: Option<i64>) -> bool {
+        let next = self.now + last.map_or(0, |last| self.now - last);
+        !self.stirred.contains(&inode) && told.read().is_some_and(|(boot, _)| next <= boot + UNREAD)
+    }
+
+    /// Returns who holds a socket. One that only left-out processes hold is left out with them: then there is none.
+    fn holders(&self, socket: &Socket) -> Vec<Holder> {
+        let held = if socket.inode == 0 { &[] } else { self.holders.of(socket.inode) };
+        if held.is_empty() { vec![None] } else { held.iter().copied().filter(Option::is_some).collect() }
     }
 }
 
@@ -181,23 +258,40 @@ impl Collector for EndpointSampler {
     }
 
     fn sample(&mut self, out: &mut Observation) -> Result<(), CollectError> {
-        let holders = self.holders.take().ok_or_else(|| CollectError::Malformed {
-            what: "holders of sockets".to_owned(),
-            detail: "the processes of this tick could not be read".to_owned(),
-        })?;
-        let own = std::fs::read_link(self.view.proc_root.join("self/ns/net"))
-            .ok()
-            .and_then(|link| namespace_inode(link.as_os_str().as_encoded_bytes()));
-        self.sockets.clear();
-        self.read_own()?;
-        self.show(own, &holders, out);
-        if let Some(own) = own {
-            for inode in holders.namespaces.keys().filter(|inode| **inode != own && **inode != 0) {
-                self.read_other(*inode, &holders, out);
-                self.show(Some(*inode), &holders, out);
+        let now = self.view.clock.boot_micros();
+        let stamp = self.view.clock.at_boot(now);
+        let whole = self.last.is_none();
+        let shared = self.holders.clone();
+        let result = shared.ask(|holders| {
+            let (changed, stirred) = (holders.take_changed(), holders.take_stirred());
+            let mut left_out = std::mem::take(&mut self.left_out);
+            let read = Vec::new();
+            let mut tick = Tick { holders, changed, stirred, left_out: &mut left_out, out, read, now, stamp };
+            self.tick(&mut tick)?;
+            if !whole {
+                tick.out.extent = Extent::Subjects(tick.read);
             }
+            // Their ends are not announced either.
+            self.view.exclude_sockets(left_out.clone());
+            self.left_out = left_out;
+            Ok(())
+        });
+        let result = result.unwrap_or_else(|| {
+            Err(CollectError::Malformed {
+                what: "holders of sockets".to_owned(),
+                detail: "the processes of this tick could not be read".to_owned(),
+            })
+        });
+        match &result {
+            Ok(()) => self.last = Some(now),
+            Err(_) => self.restart(),
         }
-        self.unreadable.retain(|inode| holders.namespaces.contains_key(inode));
-        Ok(())
+        result
+    }
+
+    fn restart(&mut self) {
+        self.told.clear();
+        self.left_out.clear();
+        self.last = None;
     }
 }

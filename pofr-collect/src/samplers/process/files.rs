@@ -1,8 +1,7 @@
 //! A process's descriptor table: `/proc/PID/fd` (proc_pid_fd(5)).
 
-use crate::{samplers::holders::Holders, sys};
+use crate::sys;
 use pofr_core::{
-    collector::Observation,
     fact::{Fact, FileDetails, FileKey, FileMode, Files, OpenFile},
     identity::Entity,
     raw::RawText,
@@ -19,7 +18,7 @@ use std::{
 /// The mark that d_path() in fs/d_path.c puts behind the name of a file that has been unlinked.
 const DELETED: &[u8] = b" (deleted)";
 
-/// Shows every open file of the process in `dir`.
+/// Adds every open file of the process in `dir` to `facts`, and the inodes of those that are sockets to `sockets`.
 ///
 /// All of them or none: where a single link is denied, which is so for root without CAP_SYS_PTRACE, the files are unknown.
 pub(super) fn read(
@@ -27,10 +26,10 @@ pub(super) fn read(
     listing: &mut sys::ListingBuffer,
     dir: BorrowedFd<'_>,
     entity: Entity,
-    out: &mut Observation,
-    holders: &mut Holders,
+    facts: &mut Vec<Fact>,
+    sockets: &mut Vec<u64>,
 ) -> Result<Files, Errno> {
-    let (facts, sockets) = (out.facts.len(), holders.mark());
+    let before = (facts.len(), sockets.len());
     let table = match sys::open_listing(dir, c"fd") {
         Ok(table) => table,
         Err(error) if sys::is_denied(error) => return Ok(Files::Denied),
@@ -50,9 +49,7 @@ pub(super) fn read(
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error),
         };
-        if let Some(inode) = socket_inode(text) {
-            holders.add(inode, Some(entity));
-        }
+        sockets.extend(socket_inode(text));
         let (path, deleted) = match text.strip_suffix(DELETED) {
             Some(path) if text.starts_with(b"/") && !is_really_named(text, dir, table.as_fd(), name) => {
                 (path, true)
@@ -60,33 +57,59 @@ pub(super) fn read(
             _ => (text, false),
         };
         let key = FileKey { entity, fd, path: RawText::from(path), mode, deleted };
-        out.show(Fact::File(OpenFile { key, details: FileDetails::default() }));
+        facts.push(Fact::File(OpenFile { key, details: FileDetails::default() }));
         Ok(())
     });
     match listed {
         Ok(()) => Ok(Files::Read),
         Err(error) => {
-            out.facts.truncate(facts);
-            holders.forget_since(sockets);
+            facts.truncate(before.0);
+            sockets.truncate(before.1);
             if sys::is_denied(error) { Ok(Files::Denied) } else { Err(error) }
         }
     }
 }
 
-/// Tells `holders` which sockets a process holds that is itself left out; what cannot be read is passed over.
+/// Adds the sockets of a process that is left out; what cannot be read is passed over.
 pub(super) fn sockets(
     buffers: &mut sys::Buffers,
     listing: &mut sys::ListingBuffer,
     dir: BorrowedFd<'_>,
-    holders: &mut Holders,
+    sockets: &mut Vec<u64>,
 ) {
     let Ok(table) = sys::open_listing(dir, c"fd") else { return };
     let _ = listing.numbers(&table, |name, _| {
-        if let Some(inode) = buffers.read_link(table.as_fd(), name).ok().and_then(socket_inode) {
-            holders.add(inode, None);
-        }
+        sockets.extend(buffers.read_link(table.as_fd(), name).ok().and_then(socket_inode));
         Ok(())
     });
+}
+
+/// Calls `each` with what stays the same of an open file whatever others do to its name: descriptor, mount and inode number
+/// (`/proc/PID/fdinfo`, proc_pid_fdinfo(5)). False where the kernel does not tell: before Linux 5.14, or not to us.
+///
+/// The file itself is not asked, since it may be on a server that does not answer.
+pub(super) fn behind(
+    buffers: &mut sys::Buffers,
+    listing: &mut sys::ListingBuffer,
+    dir: BorrowedFd<'_>,
+    mut each: impl FnMut(u32, u64, u64),
+) -> bool {
+    let Ok(table) = sys::open_listing(dir, c"fdinfo") else { return false };
+    let listed = listing.numbers(&table, |name, fd| {
+        let text = match buffers.read(table.as_fd(), name) {
+            Ok(text) => text,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let field = |name: &[u8]| {
+            let line = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| sys::parse(value.trim_ascii()))
+        };
+        let (mount, inode) = (field(b"mnt_id:"), field(b"ino:"));
+        each(fd, mount.ok_or(Errno::OPNOTSUPP)?, inode.ok_or(Errno::OPNOTSUPP)?);
+        Ok(())
+    });
+    listed.is_ok()
 }
 
 /// Reads the number in `socket:[30215]`.

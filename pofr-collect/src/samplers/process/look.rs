@@ -1,16 +1,11 @@
 //! A look at one process: its files in `/proc/PID`, put together to one fact.
 
 use super::{stat, status};
-use crate::{
-    HostView,
-    samplers::{holders::Holders, process::files},
-    sys,
-};
+use crate::{HostView, samplers::process::files, sys};
 use hashbrown::HashMap;
 use pofr_core::{
-    collector::Observation,
-    fact::{Files, Namespaces, Process, ProcessDetails, ProcessKey},
-    identity::{Entity, Pid},
+    fact::{Fact, Files, Namespaces, Process, ProcessDetails, ProcessKey},
+    identity::{Entity, Pid, StartTicks},
     raw::{RawText, Reading},
 };
 use rustix::io::Errno;
@@ -35,33 +30,62 @@ pub(super) struct Look {
 /// Where a process lives.
 type Surroundings = (Reading<RawText>, Reading<Namespaces>);
 
+/// What a look shows.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// When the process started.
+    pub(super) start: StartTicks,
+    /// The process; `None` for one that the record leaves out.
+    pub(super) process: Option<Process>,
+    /// Its parent.
+    pub(super) ppid: Pid,
+    /// Whether it is a kernel thread.
+    pub(super) kernel_thread: bool,
+    /// Whether it has more than one thread: then others may have run while the one that is looked at slept.
+    pub(super) threads: bool,
+    /// Whether it was changing while it was looked at, or may have been: it ran, or was about to, or was on its way out.
+    pub(super) moving: bool,
+}
+
 impl Look {
-    /// Begins a sample: forgets the kernel threads that the last one did not see.
+    /// Begins a sample of all processes: forgets the kernel threads that the last one did not see.
     pub(super) fn begin(&mut self) {
         self.kernel_threads.swap(0, 1);
         self.kernel_threads[1].clear();
     }
 
-    /// Reads the process whose directory is `dir`; shows its files to `out` and its sockets to `holders`.
+    /// Forgets a kernel thread: it is gone, or to be read as if for the first time.
+    pub(super) fn forget(&mut self, entity: Entity) {
+        self.kernel_threads[1].remove(&entity);
+    }
+
+    /// Tells what is behind the descriptors of the process in `dir`, as [`files::behind`] does.
+    pub(super) fn behind(&mut self, dir: &OwnedFd, each: impl FnMut(u32, u64, u64)) -> bool {
+        files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), each)
+    }
+
+    /// Reads the process whose directory is `dir`; adds its files to `facts` and its sockets' inodes to `sockets`.
     ///
     /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could
-    /// be the name of one program with the arguments of another. `None` for a process that the record leaves out.
+    /// be the name of one program with the arguments of another.
     pub(super) fn at(
         &mut self,
         view: &HostView,
         dir: &OwnedFd,
         pid: Pid,
-        out: &mut Observation,
-        holders: &mut Holders,
-    ) -> Result<Option<Process>, Errno> {
+        facts: &mut Vec<Fact>,
+        sockets: &mut Vec<u64>,
+    ) -> Result<Seen, Errno> {
         let dir = dir.as_fd();
-        let (facts, sockets) = (out.facts.len(), holders.mark());
+        let before = (facts.len(), sockets.len());
         for attempt in 1.. {
             let stat = stat::parse(self.buffers.read(dir, c"stat")?).ok_or(stat::Malformed)?;
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
             if view.is_excluded(pid, stat.start) {
-                files::sockets(&mut self.buffers, &mut self.listing, dir, holders);
-                return Ok(None);
+                files::sockets(&mut self.buffers, &mut self.listing, dir, sockets);
+                let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
+                let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);
+                return Ok(Seen { start: stat.start, process: None, ppid, kernel_thread, threads, moving });
             }
             let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
@@ -71,7 +95,7 @@ impl Look {
                 (
                     self.arguments(dir, zombie)?,
                     self.buffers.link(dir, c"exe"),
-                    files::read(&mut self.buffers, &mut self.listing, dir, entity, out, holders)?,
+                    files::read(&mut self.buffers, &mut self.listing, dir, entity, facts, sockets)?,
                 )
             };
             let (mut cwd, mut namespaces) =
@@ -80,10 +104,14 @@ impl Look {
             let login_uid = self.login_uid(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
             if attempt < TRIES && (!status.still(&stat) || arguments.is_none()) {
-                out.facts.truncate(facts);
-                holders.forget_since(sockets);
+                facts.truncate(before.0);
+                sockets.truncate(before.1);
                 continue;
             }
+            let moving = stat::is_running(stat.state)
+                || status.is_running()
+                || (stat.exiting && !zombie)
+                || arguments.is_none();
             if stat.exiting && !zombie {
                 // It has let go of its program, and is letting go of the rest: what is missing was there.
                 arguments = None;
@@ -94,10 +122,11 @@ impl Look {
             // The exit code is told to whom the program may be shown, to others as 0 (do_task_stat in fs/proc/array.c).
             let exit_code = (zombie && exe != Reading::Denied).then_some(stat.exit_code);
             let started = Some(view.clock.started(stat.start, view.ticks_per_second));
-            return Ok(Some(Process {
+            let ppid = status.ppid();
+            let process = Process {
                 key: ProcessKey {
                     entity,
-                    ppid: status.ppid(),
+                    ppid,
                     ids: status.ids,
                     comm: stat.comm,
                     arguments,
@@ -112,7 +141,15 @@ impl Look {
                     files,
                 },
                 details: ProcessDetails { started, exit_code, ..ProcessDetails::default() },
-            }));
+            };
+            return Ok(Seen {
+                start: stat.start,
+                process: Some(process),
+                ppid,
+                kernel_thread: stat.kernel_thread,
+                threads: stat.threads > 1,
+                moving,
+            });
         }
         unreachable!("the last attempt returns")
     }
@@ -137,6 +174,9 @@ impl Look {
 
     /// Returns the directory and the namespaces of a kernel thread, read once.
     fn kept(&mut self, dir: BorrowedFd<'_>, entity: Entity) -> Surroundings {
+        if let Some(known) = self.kernel_threads[1].get(&entity) {
+            return known.clone();
+        }
         let known = self.kernel_threads[0].remove(&entity);
         let known = known.unwrap_or_else(|| self.surroundings(dir));
         self.kernel_threads[1].insert(entity, known.clone());

@@ -4,47 +4,66 @@
 //! once the process is gone every lookup in it fails, even where the number has been given to another (fs/proc/base.c),
 //! so what is put together here never mixes two processes. A process that vanishes while it is read is left out with all its
 //! files, as if the sample had come a moment later.
+//!
+//! Where the kernel tells which processes ran, only those are read again ([`incremental`]), else all are at every tick ([`scan`]).
 
+mod audit;
 mod files;
+mod incremental;
+mod known;
 mod look;
+mod newborn;
+mod prints;
+mod scan;
+mod sharing;
 mod stat;
 mod status;
+mod table;
 
-use super::{Context, SharedHolders, holders::Holders, unavailable};
-use crate::{HostView, sys};
-use look::Look;
+use super::{Context, SharedHolders, unavailable};
+use crate::HostView;
+use incremental::Incremental;
 pub(super) use look::namespace_inode;
+pub(crate) use newborn::{Brief, Sight, Watcher};
 use pofr_core::{
     Collector, Source,
     collector::{CollectError, Observation},
-    fact::Fact,
     gap::{Gap, Severity},
     identity::{Pid, StartTicks},
 };
-use rustix::{
-    fs::{CWD, Mode, OFlags},
-    io::Errno,
-};
-use std::os::fd::AsFd;
-
-/// Room for some forty processes at a time: the newest, which stand last and often live shortly, are listed just before they
-/// are read and not all when the sample begins.
-const LISTING_BYTES: usize = 1 << 10;
+use rustix::io::Errno;
+use scan::Scan;
+use stat::Stat;
 
 /// Samples processes and their open files.
 #[derive(Debug)]
 pub struct ProcessSampler {
     view: HostView,
     holders: SharedHolders,
-    listing: sys::ListingBuffer,
-    look: Look,
+    way: Way,
     /// Whether it has been said that some processes do not even tell who they are.
     said_unread: bool,
+}
+
+/// How processes are read.
+#[derive(Debug)]
+enum Way {
+    /// It is not known yet what the kernel lets us do: that is found out when privileges are what they will be.
+    Unknown,
+    /// Only those are read that may have changed.
+    Incremental(Box<Incremental>),
+    /// All are read at every tick, for the reason given.
+    Scan(Box<Scan>, String),
 }
 
 /// Makes the sampler for the registry.
 pub(super) fn make(context: &Context) -> Box<dyn Collector> {
     Box::new(ProcessSampler::new(context))
+}
+
+/// Returns a kernel thread's name without what it is at.
+pub(crate) fn steady_name(comm: &[u8]) -> &[u8] {
+    stat::steady(comm)
 }
 
 /// Returns when the process started; `None` where there is none or it does not say.
@@ -54,61 +73,21 @@ pub(crate) fn start(view: &HostView, pid: Pid) -> Option<StartTicks> {
 }
 
 impl ProcessSampler {
-    /// Makes a sampler.
+    /// Makes a sampler that reads only what may have changed, where the kernel and our privileges allow.
     #[must_use]
     pub fn new(context: &Context) -> Self {
-        Self {
-            view: context.view.clone(),
-            holders: context.holders.clone(),
-            listing: sys::ListingBuffer::of_bytes(LISTING_BYTES),
-            look: Look::default(),
-            said_unread: false,
-        }
+        let way = if context.view.live { Way::Unknown } else { Way::scan("this is a captured tree") };
+        Self::of(context, way)
     }
 
-    fn read(&mut self, out: &mut Observation) -> Result<Holders, CollectError> {
-        let root = &self.view.proc_root;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let proc = rustix::fs::openat(CWD, root, flags, Mode::empty()).map_err(|e| unavailable(root, e))?;
-        let mut holders = Holders::default();
-        let mut unread = 0;
-        let (look, view) = (&mut self.look, &self.view);
-        look.begin();
-        let listed = self.listing.numbers(&proc, |name, pid| {
-            let dir = match sys::open_place(proc.as_fd(), name) {
-                Ok(dir) => dir,
-                Err(error) if sys::is_gone(error) => return Ok(()),
-                Err(error) if sys::is_denied(error) => {
-                    unread += 1;
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            };
-            let (facts, sockets) = (out.facts.len(), holders.mark());
-            match look.at(view, &dir, Pid(pid), out, &mut holders) {
-                Ok(Some(process)) => {
-                    if let Some(namespaces) = process.key.namespaces.known() {
-                        holders.namespaces.entry(namespaces.net).or_default().push(Pid(pid));
-                    }
-                    out.show(Fact::Process(process));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    out.facts.truncate(facts);
-                    holders.forget_since(sockets);
-                    match error {
-                        e if sys::is_gone(e) => {}
-                        // Out of descriptors or memory, or no /proc as we know it: that is not about this one process.
-                        e @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::BADMSG) => return Err(e),
-                        _ => unread += 1,
-                    }
-                }
-            }
-            Ok(())
-        });
-        listed.map_err(|error| unavailable(root, error))?;
-        self.tell_unread(unread, out);
-        Ok(holders)
+    /// Makes a sampler that reads everything at every tick.
+    #[must_use]
+    pub fn full_scan(context: &Context) -> Self {
+        Self::of(context, Way::scan("as asked for"))
+    }
+
+    fn of(context: &Context, way: Way) -> Self {
+        Self { view: context.view.clone(), holders: context.holders.clone(), way, said_unread: false }
     }
 
     /// Says, once, that there are processes of which not even the start time may be read (`hidepid`, proc(5)).
@@ -127,21 +106,57 @@ impl ProcessSampler {
     }
 }
 
+impl Way {
+    fn scan(why: impl Into<String>) -> Self {
+        let why = why.into();
+        tracing::info!("full scan of /proc at every tick: {why}");
+        Self::Scan(Box::default(), why)
+    }
+
+    /// Finds out which way there is.
+    fn find() -> Self {
+        Incremental::open().map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
+    }
+}
+
 impl Collector for ProcessSampler {
     fn source(&self) -> Source {
         Source::Process
     }
 
     fn sample(&mut self, out: &mut Observation) -> Result<(), CollectError> {
-        match self.read(out) {
-            Ok(holders) => {
-                self.holders.leave(Some(holders));
-                Ok(())
-            }
-            Err(error) => {
-                self.holders.leave(None);
-                Err(error)
-            }
+        if let Way::Unknown = self.way {
+            self.way = Way::find();
+        }
+        let (view, way, mut unread) = (&self.view, &mut self.way, 0);
+        let read = self.holders.update(|holders| {
+            unread = match way {
+                Way::Unknown => unreachable!("it has been found"),
+                Way::Incremental(way) => way.sample(view, out, holders)?,
+                Way::Scan(way, _) => way.sample(view, out, holders)?,
+            };
+            Ok::<_, Errno>(())
+        });
+        if let Way::Incremental(way) = &self.way
+            && let Some(why) = way.broken()
+        {
+            self.way = Way::scan(why);
+        }
+        read.map_err(|error| unavailable(&self.view.proc_root, error))?;
+        self.tell_unread(unread, out);
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        if let Way::Incremental(way) = &mut self.way {
+            way.restart();
+        }
+    }
+
+    fn note(&self) -> Option<String> {
+        match &self.way {
+            Way::Scan(_, why) => Some(format!("full scan at every tick: {why}")),
+            Way::Unknown | Way::Incremental(_) => None,
         }
     }
 }

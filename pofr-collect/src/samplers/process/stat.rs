@@ -31,6 +31,8 @@ pub(super) struct Stat {
     pub(super) kernel_thread: bool,
     /// Whether field 9 has the mark of a process that is exiting, or has exited.
     pub(super) exiting: bool,
+    /// Field 20: how many threads there are, 0 for a zombie.
+    pub(super) threads: u32,
     /// Field 22.
     pub(super) start: StartTicks,
     /// Field 52: the wait status, told only to who may trace the process; 0 in lines that are too short to have it.
@@ -42,6 +44,11 @@ impl Stat {
     pub(super) const fn is_zombie(&self) -> bool {
         is_zombie(self.state)
     }
+}
+
+/// Tells whether a state letter means that the process is on a CPU, or waits for one.
+pub(super) const fn is_running(state: u8) -> bool {
+    state == b'R'
 }
 
 /// Tells whether a state letter means that the process has exited.
@@ -66,7 +73,8 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
     let tty = signed(fields.next()?)?.cast_unsigned();
     let flags: u32 = sys::parse(fields.nth(1)?)?;
     let kernel_thread = flags & KERNEL_THREAD != 0;
-    let start = StartTicks(sys::parse(fields.nth(12)?)?);
+    let threads = u32::try_from(signed(fields.nth(10)?)?).unwrap_or(0);
+    let start = StartTicks(sys::parse(fields.nth(1)?)?);
     let exit_code = match fields.nth(29) {
         Some(text) => signed(text)?,
         None => 0,
@@ -79,6 +87,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
         tty,
         kernel_thread,
         exiting: flags & EXITING != 0,
+        threads,
         start,
         exit_code,
     })
@@ -119,6 +128,7 @@ mod tests {
             assert_eq!(stat.comm.as_bytes(), comm);
             assert_eq!((stat.ppid, stat.session, stat.tty), (Pid(811), 810, 34816));
             assert_eq!((stat.start, stat.exit_code, stat.kernel_thread), (StartTicks(54063), 9, false));
+            assert_eq!((stat.threads, stat.exiting), (1, false));
         }
     }
 

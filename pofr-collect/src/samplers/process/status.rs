@@ -12,7 +12,7 @@ use pofr_core::{fact::Ids, identity::Pid};
 pub(super) struct Status<'a> {
     /// The name, with newline and backslash escaped.
     name: &'a [u8],
-    zombie: bool,
+    state: u8,
     ppid: Pid,
     /// The ids.
     pub(super) ids: Ids,
@@ -20,12 +20,12 @@ pub(super) struct Status<'a> {
 
 /// Reads the file.
 pub(super) fn parse(text: &[u8]) -> Option<Status<'_>> {
-    let (mut name, mut zombie, mut ppid, mut uids, mut gids) = (None, None, None, None, None);
+    let (mut name, mut state, mut ppid, mut uids, mut gids) = (None, None, None, None, None);
     for line in text.split(|b| *b == b'\n') {
         if let Some(rest) = line.strip_prefix(b"Name:\t") {
             name = name.or(Some(rest));
         } else if let Some(rest) = line.strip_prefix(b"State:\t") {
-            zombie = zombie.or(rest.first().map(|state| stat::is_zombie(*state)));
+            state = state.or(rest.first().copied());
         } else if let Some(rest) = line.strip_prefix(b"PPid:\t") {
             ppid = ppid.or(sys::parse(rest));
         } else if let Some(rest) = line.strip_prefix(b"Uid:\t") {
@@ -36,7 +36,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Status<'_>> {
         }
     }
     let ((ruid, euid), (rgid, egid)) = (uids?, gids?);
-    Some(Status { name: name?, zombie: zombie?, ppid: Pid(ppid?), ids: Ids { ruid, euid, rgid, egid } })
+    Some(Status { name: name?, state: state?, ppid: Pid(ppid?), ids: Ids { ruid, euid, rgid, egid } })
 }
 
 fn real_and_effective(text: &[u8]) -> Option<(u32, u32)> {
@@ -50,10 +50,17 @@ impl Status<'_> {
         self.ppid
     }
 
+    /// Tells whether it was running.
+    pub(super) const fn is_running(&self) -> bool {
+        stat::is_running(self.state)
+    }
+
     /// Tells whether nothing shows that the process ran another program, exited or lost its parent since `stat` was read.
     pub(super) fn still(&self, stat: &Stat) -> bool {
         let name = if stat.kernel_thread { stat::steady(self.name) } else { self.name };
-        self.zombie == stat.is_zombie() && self.ppid == stat.ppid && is_escaped(name, stat.comm.as_bytes())
+        stat::is_zombie(self.state) == stat.is_zombie()
+            && self.ppid == stat.ppid
+            && is_escaped(name, stat.comm.as_bytes())
     }
 }
 
@@ -76,7 +83,9 @@ mod tests {
         let text = b"Name:\tx\\nUid:\t0\nState:\tZ (zombie)\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
         let status = parse(text).unwrap();
         assert_eq!(status.ids, Ids { ruid: 1, euid: 2, rgid: 5, egid: 6 });
-        assert!(status.zombie && is_escaped(status.name, b"x\nUid:\t0"));
+        assert!(
+            stat::is_zombie(status.state) && !status.is_running() && is_escaped(status.name, b"x\nUid:\t0")
+        );
         assert!(is_escaped(b"x\\n\\\\", b"x\n\\") && !is_escaped(b"x", b"x\n"));
         assert_eq!(parse(b"Name:\tx\nState:\tR\nPPid:\t7\nUid:\t1\nGid:\t1\t2"), None);
     }

@@ -7,9 +7,9 @@ use super::message::{
 use crate::{
     digest::{KeyDigest, Sha256},
     fact::{
-        Custom, Device, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files,
-        Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails, ProcessKey,
-        Route, SocketId, TcpState, Totals, Transport, User,
+        Custom, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
+        FileMode, Files, Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails,
+        ProcessKey, Route, SocketId, TcpState, Totals, Transport, User,
     },
     identity::{BootId, Entity, Pid, StartTicks},
     raw::{RawText, Reading},
@@ -73,8 +73,12 @@ pub(super) fn encode(fact: &Fact) -> FactMessage {
             interface: bytes(&r.interface),
             metric: r.metric,
         }),
-        Fact::Device(d) => FactOneof::Device(TextsMessage {
-            texts: [&d.bus, &d.address, &d.id, &d.vendor, &d.product, &d.serial, &d.users].map(bytes).into(),
+        Fact::Device(Device { key: d, users }) => FactOneof::Device(TextsMessage {
+            texts: [&d.bus, &d.address, &d.id, &d.vendor, &d.product, &d.serial]
+                .into_iter()
+                .chain(users)
+                .map(bytes)
+                .collect(),
         }),
         Fact::Module(m) => {
             FactOneof::Module(ModuleMessage { name: bytes(&m.name), size: m.size, taint: bytes(&m.taint) })
@@ -143,9 +147,10 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
             interface: text(m.interface),
             metric: m.metric,
         }),
-        FactOneof::Device(m) => {
-            let [bus, address, id, vendor, product, serial, users] = texts("device", m.texts)?;
-            Fact::Device(Device { bus, address, id, vendor, product, serial, users })
+        FactOneof::Device(mut m) => {
+            let users = if m.texts.len() == 7 { m.texts.pop().map(text) } else { None };
+            let [bus, address, id, vendor, product, serial] = texts("device", m.texts)?;
+            Fact::Device(Device { key: DeviceKey { bus, address, id, vendor, product, serial }, users })
         }
         FactOneof::Module(m) => {
             Fact::Module(Module { name: text(m.name), size: m.size, taint: text(m.taint) })

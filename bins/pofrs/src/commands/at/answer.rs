@@ -14,13 +14,13 @@ use std::{
     io::Write,
 };
 
-/// The facts of one kind at a moment.
+/// The facts of one kind, or of several of one source, at a moment.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The moment.
     pub(crate) at: WallMicros,
-    /// The kind.
-    pub(crate) kind: FactKind,
+    /// The kinds.
+    pub(crate) kinds: &'static [FactKind],
     /// Rows with how sure they are.
     pub(crate) rows: Vec<(Standing, Row)>,
     /// The runs whose record has this moment.
@@ -46,18 +46,22 @@ impl Shown<'_> {
 }
 
 impl Answer {
-    /// Asks the store.
+    /// Asks the store for facts of these kinds, all of one source.
     pub(crate) fn ask(
         reader: &mut dyn ClientReader,
-        kind: FactKind,
+        kinds: &'static [FactKind],
         at: WallMicros,
     ) -> Result<Self, StoreError> {
-        let state = reader.state_at(kind, at)?;
-        let certain = state.certain.into_iter().map(|row| (Standing::Certain, row));
-        let maybe = state.maybe.into_iter().map(|row| (Standing::Maybe, row));
-        let rows: Vec<(Standing, Row)> = certain.chain(maybe).collect();
-        let covered = state.record.iter().filter(|r| r.covered).map(|r| r.run).collect();
-        Ok(Self { at, kind, rows, covered, record: state.record })
+        let (mut certain, mut maybe, mut record) = (Vec::new(), Vec::new(), Vec::new());
+        for kind in kinds {
+            let state = reader.state_at(*kind, at)?;
+            certain.extend(state.certain.into_iter().map(|row| (Standing::Certain, row)));
+            maybe.extend(state.maybe.into_iter().map(|row| (Standing::Maybe, row)));
+            record = state.record;
+        }
+        let rows: Vec<(Standing, Row)> = certain.into_iter().chain(maybe).collect();
+        let covered = record.iter().filter(|r| r.covered).map(|r| r.run).collect();
+        Ok(Self { at, kinds, rows, covered, record })
     }
 
     /// Drops the rows whose facts do not satisfy `wanted`.
@@ -108,8 +112,10 @@ impl Answer {
             nearest: &'a [RecordAt],
         }
         if self.covered.is_empty() {
-            let Self { at, kind, record, .. } = self;
-            json::line(out, &Nothing { standing: "no record", at: *at, kind: *kind, nearest: record })?;
+            let Self { at, kinds, record, .. } = self;
+            for kind in *kinds {
+                json::line(out, &Nothing { standing: "no record", at: *at, kind: *kind, nearest: record })?;
+            }
         }
         for (standing, row) in &self.rows {
             json::line(out, &Line { standing: *standing, row })?;

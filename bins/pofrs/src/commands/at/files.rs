@@ -6,7 +6,7 @@ use crate::output::{
     table::{Fit, Listing},
 };
 use pofr_core::{
-    fact::{Fact, Files},
+    fact::{Fact, FileKey, Files},
     identity::RunId,
 };
 use std::io::Write;
@@ -43,7 +43,7 @@ pub(crate) fn print(
             shown.mark(),
             pid.to_string(),
             holder.or(file.details.comm.as_ref()).map_or_else(|| "-".to_owned(), |c| c.escaped()),
-            fd.to_string(),
+            if fd == FileKey::NO_FD { "-".to_owned() } else { fd.to_string() },
             file.key.mode.text().to_owned(),
             format!("{}{deleted}", file.key.path.escaped()),
         ]);

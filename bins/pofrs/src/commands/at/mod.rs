@@ -3,11 +3,19 @@
 //! Where two runs claim that moment (the clock was set back), both answer, each under its own heading. Where none
 //! has a record of it, that is said, with the nearest stamps that there are.
 
+mod accounts;
 mod answer;
+mod custom;
+mod devices;
 mod files;
+mod host;
+mod interfaces;
+mod listing;
+mod modules;
 mod net;
 mod people;
 mod ps;
+mod routes;
 mod silence;
 mod tree;
 
@@ -84,15 +92,41 @@ pub(crate) enum View {
     Net,
     /// Processes as a tree of parents and children
     Tree,
+    /// Network interfaces and their addresses
+    Interfaces,
+    /// Routes of the main table
+    Routes,
+    /// USB, PCI and block devices, with who was logged in when they appeared
+    Devices,
+    /// Kernel modules
+    Modules,
+    /// Users and groups
+    Accounts,
+    /// The host: name, system, kernel, machine
+    Host,
+    /// What third parties' collectors saw
+    Custom,
 }
 
 impl View {
-    const fn kind(self) -> FactKind {
+    const fn kinds(self) -> &'static [FactKind] {
         match self {
-            Self::Ps | Self::Tree => FactKind::Process,
-            Self::Files => FactKind::File,
-            Self::Net => FactKind::Endpoint,
+            Self::Ps | Self::Tree => &[FactKind::Process],
+            Self::Files => &[FactKind::File],
+            Self::Net => &[FactKind::Endpoint],
+            Self::Interfaces => &[FactKind::Interface],
+            Self::Routes => &[FactKind::Route],
+            Self::Devices => &[FactKind::Device],
+            Self::Modules => &[FactKind::Module],
+            Self::Accounts => &[FactKind::User, FactKind::Group],
+            Self::Host => &[FactKind::Host],
+            Self::Custom => &[FactKind::Custom],
         }
+    }
+
+    /// Tells whether what is shown belongs to processes.
+    const fn is_of_processes(self) -> bool {
+        matches!(self, Self::Ps | Self::Tree | Self::Files | Self::Net)
     }
 }
 
@@ -104,9 +138,14 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
     let ledger = reader.ledger()?;
     let zones = Zones::of(&ledger, global.utc);
     let at = args.time.resolve(&zones, Timestamp::now())?;
-    let mut answer = Answer::ask(&mut *reader, args.view.kind(), at)?;
+    if args.pid.is_some() && !args.view.is_of_processes() {
+        anyhow::bail!("--pid goes with ps, files, net and tree: nothing else belongs to a process");
+    }
+    let mut answer = Answer::ask(&mut *reader, args.view.kinds(), at)?;
     let wanted = |fact: &Fact| args.pid.is_none_or(|pid| answer::pid_of(fact) == Some(Pid(pid)));
-    answer.keep(wanted);
+    if args.pid.is_some() {
+        answer.keep(wanted);
+    }
     if args.json {
         answer.print_json(out)?;
         return Ok(if answer.covered.is_empty() { Exit::NoRecord } else { Exit::Done });
@@ -129,7 +168,7 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
             explain_marks(&shown, out)?;
         }
         if args.view == View::Files {
-            let mut processes = Answer::ask(&mut *reader, FactKind::Process, at)?;
+            let mut processes = Answer::ask(&mut *reader, &[FactKind::Process], at)?;
             processes.keep(wanted);
             files::print_unread(&processes, *run, out)?;
         }
@@ -171,12 +210,19 @@ fn print(
         View::Ps => ps::print(page, shown, &People::at(reader, page.at)?, out),
         View::Tree => tree::print(page, shown, out),
         View::Files => {
-            let processes = Answer::ask(reader, FactKind::Process, page.at)?;
+            let processes = Answer::ask(reader, &[FactKind::Process], page.at)?;
             files::print(page, shown, &processes, out)
         }
         View::Net => {
-            let processes = Answer::ask(reader, FactKind::Process, page.at)?;
+            let processes = Answer::ask(reader, &[FactKind::Process], page.at)?;
             net::print(page, shown, &processes, out)
         }
+        View::Interfaces => listing::print(&interfaces::LAYOUT, page, shown, out),
+        View::Routes => listing::print(&routes::LAYOUT, page, shown, out),
+        View::Devices => listing::print(&devices::LAYOUT, page, shown, out),
+        View::Modules => listing::print(&modules::LAYOUT, page, shown, out),
+        View::Accounts => listing::print(&accounts::LAYOUT, page, shown, out),
+        View::Host => listing::print(&host::LAYOUT, page, shown, out),
+        View::Custom => listing::print(&custom::LAYOUT, page, shown, out),
     }
 }

@@ -22,10 +22,17 @@ pub(super) fn print(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let at = answer.at;
-    let what = match answer.kind {
-        FactKind::Endpoint => "network endpoints",
-        FactKind::File => "open files",
-        _ => "processes",
+    let what = match answer.kinds {
+        [FactKind::Process, ..] | [] => "processes",
+        [FactKind::File, ..] => "open files",
+        [FactKind::Endpoint, ..] => "network endpoints",
+        [FactKind::Host, ..] => "the host",
+        [FactKind::User | FactKind::Group, ..] => "users and groups",
+        [FactKind::Interface, ..] => "network interfaces",
+        [FactKind::Route, ..] => "routes",
+        [FactKind::Device, ..] => "devices",
+        [FactKind::Module, ..] => "kernel modules",
+        [FactKind::Custom, ..] => "third parties' collectors",
     };
     writeln!(out, "no record of {what} at {}", zones.full(at))?;
     let before = answer.record.iter().filter_map(|r| Some((r.nearest.0?, r.run))).max();

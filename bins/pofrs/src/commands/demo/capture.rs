@@ -33,7 +33,7 @@ pub(super) fn capture(seconds: u64, work: &Path, cid: &Cid) -> anyhow::Result<Ca
     let registry = Registry::built_in(&view);
     // Some bundles, so that there is something to stitch; each costs a keyframe.
     let bundle_micros = (seconds * 1_000_000 / 4).clamp(1_000_000, 45_000_000);
-    let settings = Settings { interval_micros: INTERVAL_MICROS, bundle_micros, exclude_self: true };
+    let settings = Settings { interval_micros: INTERVAL_MICROS, bundle_micros, ..Settings::default() };
     let mut recorder = Recorder::new(view, registry, settings, spool)?;
 
     let time = Duration::from_secs(seconds);

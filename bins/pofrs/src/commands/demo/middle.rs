@@ -33,9 +33,9 @@ pub(super) fn print(
     let (at, zones) = (moment(known), known.zones());
     let page = Page { at, zones: &zones, screen: Screen::detect(), wide: false };
     let cast = &known.captured.cast;
-    let processes = Answer::ask(reader, FactKind::Process, at)?;
-    let mut files = Answer::ask(reader, FactKind::File, at)?;
-    let mut net = Answer::ask(reader, FactKind::Endpoint, at)?;
+    let processes = Answer::ask(reader, &[FactKind::Process], at)?;
+    let mut files = Answer::ask(reader, &[FactKind::File], at)?;
+    let mut net = Answer::ask(reader, &[FactKind::Endpoint], at)?;
     writeln!(out, "\nThe machine in the middle, replayed from the database:")?;
     writeln!(out, "{} ({at})", zones.full(at))?;
     writeln!(

@@ -152,7 +152,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let view = HostView::live().unwrap();
         let spool = Spool::open(&view, SpoolSettings::beside(dir.path())).unwrap();
-        let settings = Settings { interval_micros: 20_000, bundle_micros: 200_000, exclude_self: true };
+        let settings = Settings { interval_micros: 20_000, bundle_micros: 200_000, ..Settings::default() };
         let written = Arc::new(Mutex::new((0_u64, 0_u64)));
         let tally = written.clone();
         let observer = move |source: &Source, stamp: WallMicros, shown: Shown<'_>| {

@@ -1,8 +1,17 @@
-//! Event sources: waiting for them, draining them, counting what they lose.
+//! Event sources: one file or folder each, and a line in [`BUILT_IN`]; waiting for them, draining them, counting what they lose.
 //!
-//! None is built in yet; a program adds its own through [`Registry::event_source`](crate::Registry::event_source). A source that
-//! breaks is dropped, and every bundle from then on says so at its head in a thin gap: the samples go on without it.
+//! A source that the kernel refuses when it is made, or that breaks, is left out, and every bundle from then on says so at its head
+//! in a thin gap: the samples go on without it.
 
+pub mod files;
+mod process;
+pub mod sockets;
+
+pub use files::{FileEvents, Watch};
+pub use process::ProcessEvents;
+pub use sockets::SocketEvents;
+
+use crate::HostView;
 use pofr_core::{
     EventSource, Source,
     collector::{CollectError, Notice, Observation},
@@ -11,17 +20,25 @@ use pofr_core::{
 };
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
+/// The event sources of this crate. Only a live host has any.
+pub const BUILT_IN: [Make; 2] = [process::make, sockets::make];
+
+/// Makes an event source: its name, and the source or why there is none.
+pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);
+
 /// The event sources of a recorder.
 pub(crate) struct EventSources {
     working: Vec<Box<dyn EventSource>>,
     /// Those that broke: name and what they said.
     broken: Vec<(String, String)>,
     losses: BTreeMap<String, u64>,
+    losses_ever: BTreeMap<String, u64>,
 }
 
 impl EventSources {
-    pub(crate) fn new(sources: Vec<Box<dyn EventSource>>) -> Self {
-        Self { working: sources, broken: Vec::new(), losses: BTreeMap::new() }
+    /// Makes them of those that work, and of the names of those that do not with what they said.
+    pub(crate) fn new(working: Vec<Box<dyn EventSource>>, broken: Vec<(String, String)>) -> Self {
+        Self { working, broken, losses: BTreeMap::new(), losses_ever: BTreeMap::new() }
     }
 
     /// Returns the descriptors to wait on.
@@ -45,14 +62,16 @@ impl EventSources {
         out: &mut Vec<Notice>,
         ask: impl Fn(&mut dyn EventSource, &mut Vec<Notice>) -> Result<(), CollectError>,
     ) {
-        let (broken, losses) = (&mut self.broken, &mut self.losses);
+        let (broken, losses, ever) = (&mut self.broken, &mut self.losses, &mut self.losses_ever);
         self.working.retain_mut(|source| {
             let before = out.len();
             let result = ask(source.as_mut(), out);
             for notice in &out[before..] {
                 if let Notice::Lost(gap) = notice {
                     // A loss that cannot be counted is one at least.
-                    *losses.entry(source.name().to_owned()).or_default() += gap.lost.unwrap_or(1);
+                    let lost = gap.lost.unwrap_or(1);
+                    *losses.entry(source.name().to_owned()).or_default() += lost;
+                    *ever.entry(source.name().to_owned()).or_default() += lost;
                 }
             }
             let Err(error) = result else { return true };
@@ -74,6 +93,11 @@ impl EventSources {
         working.chain(self.broken.iter().cloned()).map(|(name, note)| (name, crate::recorder::reason(note)))
     }
 
+    /// Returns what was lost since the recorder was made, by the sources' names.
+    pub(crate) const fn losses_ever(&self) -> &BTreeMap<String, u64> {
+        &self.losses_ever
+    }
+
     /// Returns what was lost since this was last asked, by the sources' names.
     pub(crate) fn take_losses(&mut self) -> BTreeMap<String, u64> {
         std::mem::take(&mut self.losses)
@@ -84,7 +108,7 @@ fn standing(name: &str, why: &str, from: WallMicros) -> Gap {
     Gap {
         source: None,
         severity: Severity::Thin,
-        reason: crate::recorder::reason(format!("event source {name} is broken: {why}")),
+        reason: crate::recorder::reason(format!("event source {name} does not work: {why}")),
         from,
         to: None,
         lost: None,

@@ -1,0 +1,171 @@
+//! `pofrc start`: records into the spool until asked to end.
+
+use crate::{
+    cli::Start,
+    detach,
+    exit::Exit,
+    facilities,
+    live::{Kept, Live, serve},
+    places::make_private,
+    plan::Plan,
+    privileges,
+    report::{short, wrapped},
+    run_dir::{Ended, Lock, RunDir, remove},
+    signals, units,
+    user::User,
+};
+use anyhow::Context as _;
+use pofr_collect::{
+    Budget, HostView, RealTime, Recorder, Registry, Settings, Spool, SpoolSettings, Stop, Summary,
+    events::{FileEvents, Watch, files::NAME as FILE_EVENTS},
+};
+use pofr_core::{EventSource, collector::CollectError};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Records, unless a recorder runs already.
+pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
+    facilities::require()?;
+    if args.detach && !args.detached {
+        return Ok(match detach::spawn()? {
+            None | Some(0) => Exit::Done,
+            Some(code) => Exit::from_code(code),
+        });
+    }
+    let plan = Plan::of(args)?;
+    let user = plan.user.as_deref().map(User::named).transpose()?;
+    if args.detached {
+        detach::leave()?;
+    }
+    let Some(lock) = prepare(&plan, user.as_ref())? else {
+        println!("{}", already(&plan.run_dir)?);
+        return Ok(Exit::Done);
+    };
+    signals::block()?;
+    let opening = privileges::drop_most(user.as_ref())?;
+    let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
+    let run_dir = plan.run_dir.clone();
+    let result = record(plan, opening, args.detached.then_some(log));
+    end(&run_dir, result, lock, args.detached)
+}
+
+/// Makes the directories and takes the lock; `None` where a recorder runs.
+fn prepare(plan: &Plan, user: Option<&User>) -> anyhow::Result<Option<Lock>> {
+    let dirs = [plan.run_dir.path(), &plan.spool, &plan.state];
+    for dir in dirs {
+        make_private(dir, user.map(|user| user.uid))?;
+    }
+    let Some(lock) = plan.run_dir.lock()? else { return Ok(None) };
+    if let Some(user) = user {
+        dirs.iter().try_for_each(|dir| user.own(dir))?;
+        user.own_file(lock.file())?;
+    }
+    Ok(Some(lock))
+}
+
+/// Says that a recorder runs.
+fn already(run: &RunDir) -> anyhow::Result<String> {
+    Ok(match run.instance()? {
+        Some(instance) => format!("a recorder runs already: process {}", instance.pid),
+        None => format!("a recorder is just starting or ending in {}", run.path().display()),
+    })
+}
+
+/// Begins to watch the files that matter on every machine, and those that were named.
+fn watch_files(plan: &Plan, view: &HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>) {
+    let named = plan.watch.iter().map(Watch::changes);
+    let watches = Watch::sensitive(view).into_iter().chain(named).collect();
+    let source = FileEvents::open(view, watches);
+    (FILE_EVENTS, source.map(|source| Box::new(source) as Box<dyn EventSource>))
+}
+
+/// What a recording came to: its counts, and the last bundle's name.
+type Outcome = (Summary, Option<String>);
+
+/// Records until asked to end.
+fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
+    let view = HostView::live()?;
+    let (name, files) = watch_files(&plan, &view);
+    // The thread that must be quick inherits its priority; made after the last right is given up, it has none to give up.
+    let priority = RealTime::take();
+    let mut kept = opening.drop_rest()?;
+    let registry = Registry::built_in(&view).offer(name, files).without(&plan.without)?;
+    drop(priority);
+    kept.missing.extend(facilities::missing());
+    let stop = Stop::new().context("cannot make a stop")?;
+    signals::tell(stop.clone())?;
+    let spool = SpoolSettings {
+        state_dir: plan.state.clone(),
+        max_bytes: Some(plan.spool_cap),
+        ..SpoolSettings::beside(&plan.spool)
+    };
+    let spool = Spool::open(&view, spool)?;
+    let settings = Settings {
+        interval_micros: micros(plan.interval),
+        bundle_micros: micros(plan.bundle),
+        budget: Budget { max_cpu: Some(plan.max_cpu), max_memory: plan.max_mem, ..Budget::default() },
+        ..Settings::default()
+    };
+    let instance = plan.run_dir.instance()?.context("the pid file does not name this process")?;
+    let run_dir = plan.run_dir.clone();
+    let live = Live::new(plan, instance, spool.cid().to_string(), kept);
+    serve(&run_dir, live.clone())?;
+    let (told, log_here) = (live.clone(), log.clone());
+    let begun = move || {
+        begun(&told);
+        let Some(log) = log_here else { return };
+        match detach::let_go(&log) {
+            Ok(()) => tracing::info!("recording: process {}", std::process::id()),
+            Err(error) => tracing::error!("{error:#}"),
+        }
+    };
+    let mut recorder = Recorder::new(view, registry, settings, Kept::new(spool, live.clone(), log))?
+        .observed_by(live.observer(begun));
+    let summary = recorder.run(&stop, None)?;
+    Ok((summary, recorder.into_sink().last_bundle()))
+}
+
+/// Says that it records, and what it lacks.
+fn begun(live: &Live) {
+    let report = live.report();
+    let interval = units::span(Duration::from_micros(report.samples.interval_asked_us));
+    println!("recording: process {}, a sample every {interval}", report.pid);
+    println!("no server is registered: bundles wait in {}", report.spool.dir.display());
+    println!("beyond {} the oldest go", units::bytes(report.spool.bytes_max));
+    report.notes.iter().for_each(|note| print!("{}", wrapped("note:", note)));
+}
+
+/// Writes down how it ended.
+fn end(run: &RunDir, result: anyhow::Result<Outcome>, lock: Lock, detached: bool) -> anyhow::Result<Exit> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (summary, last_bundle) = result.as_ref().map(Clone::clone).unwrap_or_default();
+    let ended = Ended {
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        at_us: i64::try_from(at.as_micros()).unwrap_or(i64::MAX),
+        error: result.as_ref().err().map(|error| format!("{error:#}")),
+        bundles: summary.bundles,
+        gaps: summary.gaps,
+        last_bundle,
+    };
+    let written = run.ended(&ended).and_then(|()| remove(&run.socket()));
+    if let Err(error) = written {
+        tracing::warn!("{error:#}");
+    }
+    // Only now may another begin.
+    drop(lock);
+    result?;
+    let last = ended.last_bundle.as_deref().map_or("none".to_owned(), short);
+    let said = format!("ended: {}, the last is {last}", units::many(ended.bundles, "bundle"));
+    if detached {
+        tracing::info!("{said}");
+    } else {
+        println!("{said}");
+    }
+    Ok(Exit::Done)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,37 @@
+//! `pofrc stop`: ends the recording and waits until its last bundle is sealed.
+
+use crate::{cli::Stop, exit::Exit, plan, report::short, run_dir::RunDir, target::Target, units};
+
+/// Ends the recorder, if one runs.
+pub(super) fn run(args: &Stop) -> anyhow::Result<Exit> {
+    let run = plan::find(&args.place)?;
+    let target = run.instance()?.map(Target::hold).transpose()?.flatten();
+    let Some(target) = target else {
+        println!("no recorder runs ({})", run.path().display());
+        return Ok(Exit::Done);
+    };
+    target.end()?;
+    if !target.wait(args.timeout) {
+        eprintln!("pofrc: it has not ended within {}; it still seals its bundle", units::span(args.timeout));
+        return Ok(Exit::NoAnswer);
+    }
+    Ok(tell(&run))
+}
+
+/// Says how it ended.
+fn tell(run: &RunDir) -> Exit {
+    let Some(ended) = run.last() else {
+        eprintln!("pofrc: it was killed; the next start seals what there is, and a gap says what is lost");
+        return Exit::Failed;
+    };
+    match (&ended.error, &ended.last_bundle) {
+        (Some(error), _) => {
+            eprintln!("pofrc: it ended with an error: {error}");
+            return Exit::Failed;
+        }
+        (None, Some(last)) => println!("sealed {}", short(last)),
+        (None, None) => println!("nothing was recorded yet"),
+    }
+    println!("ended: {}, {}", units::many(ended.bundles, "bundle"), units::many(ended.gaps, "gap"));
+    Exit::Done
+}

@@ -1,0 +1,88 @@
+//! The plan of a recording: what the command line says, else the configuration file, else what is built in.
+
+use crate::{
+    cli::{Start, Where},
+    config::Config,
+    places::Places,
+    run_dir::RunDir,
+};
+use anyhow::Context as _;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The bytes of bundles that are kept where nothing else is said: some weeks of a moderate machine.
+pub(crate) const SPOOL_CAP: u64 = 256 << 20;
+/// The share of a core where nothing else is said.
+pub(crate) const MAX_CPU: f64 = 0.02;
+
+/// What to record, how, and where to.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) interval: Duration,
+    pub(crate) bundle: Duration,
+    pub(crate) spool: PathBuf,
+    pub(crate) spool_cap: u64,
+    pub(crate) state: PathBuf,
+    pub(crate) run_dir: RunDir,
+    pub(crate) log: Option<PathBuf>,
+    /// Share of one core.
+    pub(crate) max_cpu: f64,
+    pub(crate) max_mem: Option<u64>,
+    pub(crate) user: Option<String>,
+    pub(crate) watch: Vec<PathBuf>,
+    pub(crate) without: Vec<String>,
+}
+
+impl Plan {
+    /// Puts the plan together.
+    pub(crate) fn of(start: &Start) -> anyhow::Result<Self> {
+        let (config, places) = read(&start.place)?;
+        let list = |flags: &[PathBuf], file: Option<Vec<PathBuf>>| {
+            if flags.is_empty() { file.unwrap_or_default() } else { flags.to_vec() }
+        };
+        let without = if start.without.is_empty() {
+            config.without.clone().unwrap_or_default()
+        } else {
+            start.without.clone()
+        };
+        let watch = list(&start.watch, config.watch.clone());
+        Ok(Self {
+            interval: start.interval.or(config.interval).unwrap_or(Duration::from_millis(300)),
+            bundle: start.bundle.or(config.bundle).unwrap_or(Duration::from_secs(45)),
+            spool: absolute(start.spool.as_deref().or(config.spool.as_deref()), &places.spool)?,
+            spool_cap: start.spool_cap.or(config.spool_cap).unwrap_or(SPOOL_CAP),
+            state: absolute(start.state.as_deref().or(config.state.as_deref()), &places.state)?,
+            run_dir: run_dir(&start.place, &config, &places)?,
+            log: start.log.clone().or_else(|| config.log.clone()).map(std::path::absolute).transpose()?,
+            max_cpu: start.max_cpu.or(config.max_cpu).unwrap_or(MAX_CPU),
+            max_mem: start.max_mem.or(config.max_mem),
+            user: start.user.clone().or_else(|| config.user.clone()),
+            watch: watch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
+            without,
+        })
+    }
+}
+
+/// Returns the run directory of the recorder that a command is about.
+pub(crate) fn find(place: &Where) -> anyhow::Result<RunDir> {
+    let (config, places) = read(place)?;
+    run_dir(place, &config, &places)
+}
+
+fn read(place: &Where) -> anyhow::Result<(Config, Places)> {
+    let places = Places::of_this_user();
+    let path = place.config.as_deref().unwrap_or(&places.config);
+    Ok((Config::read(path, place.config.is_some())?, places))
+}
+
+fn run_dir(place: &Where, config: &Config, places: &Places) -> anyhow::Result<RunDir> {
+    absolute(place.run_dir.as_deref().or(config.run_dir.as_deref()), &places.run).map(RunDir::new)
+}
+
+/// Returns the path from the root on: a detached recorder works in `/`.
+fn absolute(path: Option<&Path>, default: &Path) -> anyhow::Result<PathBuf> {
+    let path = path.unwrap_or(default);
+    std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
+}

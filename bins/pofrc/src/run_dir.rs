@@ -1,0 +1,215 @@
+//! The run directory: by which a recorder is found, and kept from being started twice.
+//!
+//! - `pofrc.pid`: process id and start ticks (proc(5)), a line each. Who records holds a lock on it (flock(2)); the file stays when
+//!   that ends. Readers do not touch the lock, but look whether that very process lives: a reused id is not it.
+//! - `pofrc.sock`: tells its status to whoever connects.
+//! - `pofrc.log`: what a detached recorder says.
+//! - `last.json`: how the last recording ended. It is removed when one begins, so after a `kill -9` there is none.
+
+use anyhow::{Context as _, anyhow};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// A run directory.
+#[derive(Clone, Debug)]
+pub(crate) struct RunDir(PathBuf);
+
+/// A process that is the recorder of a run directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instance {
+    pub(crate) pid: i32,
+    /// When it started, ticks since boot.
+    pub(crate) start: u64,
+}
+
+/// How a recording ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) pid: i32,
+    /// When, µs since 1970.
+    pub(crate) at_us: i64,
+    /// What went wrong; `None` where it was asked to end.
+    pub(crate) error: Option<String>,
+    /// Bundles sealed in it.
+    pub(crate) bundles: u64,
+    pub(crate) gaps: u64,
+    /// The file name of the last of them.
+    pub(crate) last_bundle: Option<String>,
+}
+
+/// The right to record; another has it as soon as this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl RunDir {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.0.join("pofrc.pid")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("pofrc.sock")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("pofrc.log")
+    }
+
+    fn last_file(&self) -> PathBuf {
+        self.0.join("last.json")
+    }
+
+    /// Takes the lock and writes down who has it; `None` where another process has it.
+    pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
+        let path = self.pid_file();
+        let lock = || -> io::Result<Option<Lock>> {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+                other => other?,
+            }
+            let us = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+            let (_, start) = stat(us).ok_or_else(|| io::Error::other("cannot read /proc/self/stat"))?;
+            file.set_len(0)?;
+            file.write_all(format!("{us}\n{start}\n").as_bytes())?;
+            Ok(Some(Lock(file)))
+        };
+        let lock = lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        if lock.is_some() {
+            remove(&self.last_file())?;
+        }
+        Ok(lock)
+    }
+
+    /// Returns the recorder that runs, if one does.
+    pub(crate) fn instance(&self) -> anyhow::Result<Option<Instance>> {
+        let path = self.pid_file();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|line| line.parse().ok());
+        let start = lines.next().and_then(|line| line.parse().ok());
+        let found = pid.zip(start).map(|(pid, start)| Instance { pid, start });
+        Ok(found.filter(Instance::is_alive))
+    }
+
+    /// Writes down how the recording ended.
+    pub(crate) fn ended(&self, ended: &Ended) -> anyhow::Result<()> {
+        let (path, new) = (self.last_file(), self.0.join("last.json.new"));
+        let write = || -> io::Result<()> {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&serde_json::to_vec(ended)?)?;
+            std::fs::rename(&new, &path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Returns how the last recording ended, where that is known.
+    pub(crate) fn last(&self) -> Option<Ended> {
+        serde_json::from_slice(&std::fs::read(self.last_file()).ok()?).ok()
+    }
+
+    /// Tells whether a recording ended without a word: there was one, and nothing says how it ended.
+    pub(crate) fn ended_silently(&self) -> bool {
+        self.last().is_none() && self.pid_file().metadata().is_ok_and(|found| found.len() > 0)
+    }
+}
+
+impl Lock {
+    /// Gives the pid file to the user whom the recorder becomes.
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Instance {
+    /// Tells whether the process lives: the id is in use, by the same one, and not by its corpse.
+    pub(crate) fn is_alive(&self) -> bool {
+        stat(self.pid).is_some_and(|(state, start)| start == self.start && !matches!(state, b'Z' | b'X'))
+    }
+
+    /// Tells whether the process is stopped (SIGSTOP), and so cannot answer.
+    pub(crate) fn is_stopped(&self) -> bool {
+        stat(self.pid).is_some_and(|(state, start)| start == self.start && matches!(state, b'T' | b't'))
+    }
+}
+
+/// Returns state and start ticks of a process: `812 (a b) S 1 …`, fields 3 and 22 of proc_pid_stat(5).
+fn stat(pid: i32) -> Option<(u8, u64)> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let behind = text.iter().rposition(|b| *b == b')')? + 1;
+    let mut fields = std::str::from_utf8(&text[behind..]).ok()?.split_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// Removes a file; one that is not there is removed.
+pub(crate) fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(anyhow!(error).context(format!("cannot remove {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_very_process_is_the_recorder() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path().to_owned());
+        assert_eq!(run.instance().unwrap(), None);
+        assert!(!run.ended_silently());
+        let lock = run.lock().unwrap().unwrap();
+        let us = run.instance().unwrap().unwrap();
+        assert_eq!(us.pid.unsigned_abs(), std::process::id());
+        assert!(us.is_alive() && !us.is_stopped());
+        assert!(run.lock().unwrap().is_none());
+        drop(lock);
+        assert!(run.lock().unwrap().is_some());
+        // The same id with another start is another process.
+        std::fs::write(run.pid_file(), format!("{}\n{}\n", us.pid, us.start + 1)).unwrap();
+        assert_eq!(run.instance().unwrap(), None);
+        assert!(run.ended_silently());
+        std::fs::write(run.pid_file(), "1").unwrap();
+        assert_eq!(run.instance().unwrap(), None);
+    }
+
+    #[test]
+    fn how_it_ended_is_remembered_until_it_begins_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path().to_owned());
+        let ended =
+            Ended { pid: 1, at_us: 2, error: Some("x".into()), bundles: 3, gaps: 4, last_bundle: None };
+        run.ended(&ended).unwrap();
+        assert_eq!(run.last(), Some(ended));
+        let _lock = run.lock().unwrap().unwrap();
+        assert_eq!(run.last(), None);
+    }
+}

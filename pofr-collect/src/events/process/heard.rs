@@ -1,0 +1,88 @@
+//! What the listening thread hands on: events of whole processes, and what it saw when it looked.
+
+use super::{endings::Ending, moment::Moment, sequence::Loss};
+use crate::samplers::Sight;
+use pofr_core::{identity::StartTicks, raw::RawText};
+
+/// Something of a process.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The process did something.
+    Event {
+        /// When.
+        at: Moment,
+        /// Which.
+        pid: u32,
+        /// What.
+        event: Event,
+        /// What a look right after it showed.
+        glance: Option<Glance>,
+    },
+    /// A later look at it.
+    Look {
+        /// Which.
+        pid: u32,
+        /// What it showed.
+        glance: Glance,
+    },
+    /// Something that should be here is not.
+    Lost {
+        /// When, and how much.
+        loss: Loss,
+        /// Of what.
+        what: Lost,
+    },
+}
+
+/// What a process did.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// It came to be.
+    Forked {
+        /// The process that made it.
+        parent: u32,
+    },
+    /// It runs another program.
+    Executed,
+    /// It has other real and effective user ids.
+    Users(u32, u32),
+    /// It has other real and effective group ids.
+    Groups(u32, u32),
+    /// It leads a session.
+    Session,
+    /// It has another name.
+    Named(RawText),
+    /// It ended.
+    Ended(Box<Ending>, Option<StartTicks>),
+}
+
+/// What a look showed.
+#[derive(Debug)]
+pub(super) struct Glance {
+    /// When it was taken.
+    pub(super) at: Moment,
+    /// What it showed.
+    pub(super) sight: Sight,
+}
+
+/// What is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Events: the kernel could not hand them on.
+    Events,
+    /// What the listening thread had heard: the recorder did not take it in time.
+    Handed,
+    /// What processes used, told at their exits.
+    Totals,
+}
+
+impl Lost {
+    /// Says it in words.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Events => "events of processes were lost: the queue overflowed",
+            Self::Handed => "events of processes were lost: the recorder fell behind",
+            Self::Totals => "what exited processes had used was lost: the queue overflowed",
+        }
+    }
+}

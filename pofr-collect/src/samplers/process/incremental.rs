@@ -1,0 +1,354 @@
+//! Incremental sampling: what cannot have changed is not read again, what may have is.
+//!
+//! A process changes what is recorded of it only by running, and the kernel counts when one of its tasks gets or leaves a CPU
+//! ([`taskstats`](crate::netlink::taskstats)). So a process is read again where
+//!
+//! - its figures changed, or another process has its number;
+//! - it ran when it was last read, or may have: it was in state R, on its way out, or has several threads and ran lately;
+//! - it shares a descriptor table, directory or memory with one that is read again ([`sharing`](super::sharing));
+//! - its parent ended, which gives it another, or the leader of its session did, which takes its terminal;
+//! - it was not read for a while: the [`audit`](super::audit), for what others do to it.
+//!
+//! Nothing is kept open for a process: a descriptor would spare a microsecond of the sixty that reading one takes, and make our
+//! own table longer, which is read at every tick.
+
+use super::{
+    known::{Due, Known},
+    look::{Look, Seen},
+    prints::Printer,
+    scan::{open_proc, pass_over},
+    sharing::{self, Groups},
+    table,
+};
+use crate::{
+    HostView,
+    netlink::taskstats::{Taskstats, Told},
+    samplers::holders::Holders,
+    sys,
+};
+use hashbrown::HashSet;
+use pofr_core::{
+    collector::{Extent, Observation, Reread},
+    fact::{Fact, Subject},
+    identity::Pid,
+    time::WallMicros,
+};
+use rustix::io::Errno;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+/// Samples incrementally.
+#[derive(Debug)]
+pub(super) struct Incremental {
+    pub(super) taskstats: Taskstats,
+    pub(super) look: Look,
+    pub(super) printer: Printer,
+    pub(super) listing: sys::ListingBuffer,
+    groups: Groups,
+    /// All processes, by their numbers.
+    pub(super) table: Vec<Known>,
+    /// When the last tick was, on `CLOCK_BOOTTIME`, µs; `None` where the next reading is a whole one.
+    pub(super) last: Option<i64>,
+    pub(super) grace: i64,
+    /// Why it cannot go on in this way.
+    pub(super) broken: Option<String>,
+    /// Processes that were left out at the last tick.
+    excluded: Vec<Pid>,
+    stirred: Stirred,
+    // What is used in a tick, kept for its room.
+    pub(super) spare: Vec<Known>,
+    pub(super) listed: Vec<(u32, u64)>,
+    pub(super) pids: Vec<u32>,
+    pub(super) told: Vec<Told>,
+    sockets: Vec<u64>,
+}
+
+/// What concerns other processes of what was found in this tick.
+#[derive(Debug, Default)]
+struct Stirred {
+    /// Processes that have ended: their children have another parent.
+    ended: HashSet<u32>,
+    /// Sessions whose leader ended or has another terminal.
+    sessions: HashSet<u32>,
+    /// Groups of which one was read.
+    groups: HashSet<u32>,
+}
+
+/// A tick in progress.
+pub(super) struct Tick<'a> {
+    pub(super) view: &'a HostView,
+    pub(super) proc: OwnedFd,
+    pub(super) out: &'a mut Observation,
+    pub(super) read: Vec<Reread>,
+    pub(super) holders: &'a mut Holders,
+    /// `CLOCK_BOOTTIME`, µs, and the run's time at the beginning.
+    pub(super) now: i64,
+    pub(super) stamp: WallMicros,
+    unread: u64,
+}
+
+impl Incremental {
+    /// Finds out whether the kernel tells what is needed.
+    ///
+    /// # Errors
+    /// The reason why not, in words.
+    pub(super) fn open() -> Result<Self, String> {
+        sharing::probe().map_err(|error| format!("kcmp: {}", std::io::Error::from(error)))?;
+        Ok(Self {
+            taskstats: Taskstats::open().map_err(|error| error.to_string())?,
+            look: Look::default(),
+            printer: Printer::default(),
+            listing: sys::ListingBuffer::default(),
+            groups: Groups::default(),
+            table: Vec::new(),
+            last: None,
+            grace: 0,
+            broken: None,
+            excluded: Vec::new(),
+            stirred: Stirred::default(),
+            spare: Vec::new(),
+            listed: Vec::new(),
+            pids: Vec::new(),
+            told: Vec::new(),
+            sockets: Vec::new(),
+        })
+    }
+
+    /// Says why it cannot go on in this way, if so.
+    pub(super) fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Forgets everything: the next reading is a whole one.
+    pub(super) fn restart(&mut self) {
+        self.table.clear();
+        self.last = None;
+        self.look = Look::default();
+    }
+
+    /// Reads what may have changed; returns how many processes could not be read at all.
+    pub(super) fn sample(
+        &mut self,
+        view: &HostView,
+        out: &mut Observation,
+        holders: &mut Holders,
+    ) -> Result<u64, Errno> {
+        let now = view.clock.boot_micros();
+        let whole = self.last.is_none();
+        if whole {
+            self.grace = table::grace(&view.sys_root);
+        }
+        let (proc, stamp) = (open_proc(view)?, view.clock.at_boot(now));
+        let mut tick = Tick { view, proc, out, read: Vec::new(), holders, now, stamp, unread: 0 };
+        if let Err(error) = self.tick(&mut tick) {
+            self.restart();
+            return Err(error);
+        }
+        let Tick { read, unread, holders, out, .. } = tick;
+        if whole {
+            holders.keep(&self.table.iter().map(|known| Pid(known.pid)).collect());
+        } else {
+            out.extent = Extent::Subjects(read);
+        }
+        self.last = Some(now);
+        Ok(unread)
+    }
+
+    fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
+        self.notice_exclusions(tick.view);
+        self.take_stock(tick)?;
+        let mut all = Stirred::default();
+        loop {
+            for at in 0..self.table.len() {
+                if matches!(self.table[at].due, Due::New | Due::Moved) {
+                    self.visit(at, tick)?;
+                }
+            }
+            let stirred = std::mem::take(&mut self.stirred);
+            let reached = self.table.iter_mut().filter_map(|known| stirred.reach(known)).count();
+            all.ended.extend(stirred.ended);
+            all.sessions.extend(stirred.sessions);
+            if reached == 0 {
+                break;
+            }
+        }
+        self.audit(tick)?;
+        // What an audit stumbles on has happened since the listing: all that it concerns are read in the next tick, as are those
+        // that were read just before the end of the parent that they still name.
+        let late = std::mem::take(&mut self.stirred);
+        all.ended.extend(late.ended);
+        all.sessions.extend(late.sessions);
+        all.groups = late.groups;
+        self.table.retain(|known| !known.gone);
+        for at in 0..self.table.len() {
+            let known = &self.table[at];
+            let again = all.concerns(known);
+            // A parent that is not known has come since the listing, or has gone since.
+            let orphan = known.due == Due::Done
+                && known.ppid != 0
+                && self.table.binary_search_by_key(&known.ppid, |other| other.pid).is_err();
+            let known = &mut self.table[at];
+            known.again |= again || (orphan && !known.orphan);
+            known.orphan = orphan || (known.orphan && known.due != Due::Done);
+        }
+        Ok(())
+    }
+
+    /// Has those read again that are left out now and were not before, or the other way round.
+    fn notice_exclusions(&mut self, view: &HostView) {
+        let excluded = view.excluded();
+        if excluded != self.excluded {
+            for known in &mut self.table {
+                let pid = Pid(known.pid);
+                known.again |= excluded.contains(&pid) || self.excluded.contains(&pid);
+            }
+            self.excluded = excluded;
+        }
+    }
+
+    /// Reads a process that may have changed, and reports it if it has.
+    fn visit(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<(), Errno> {
+        let known = &self.table[at];
+        if known.again && known.kernel_thread {
+            self.look.forget(known.entity(tick.view.boot));
+        }
+        let before = tick.out.facts.len();
+        match self.read(at, tick)? {
+            Some((_, seen)) => self.take(at, seen, before, None, tick),
+            None => self.lose(at, tick),
+        }
+        Ok(())
+    }
+
+    /// Reads a process; `None` where it is gone or cannot be read. Its files are then the last of the facts.
+    pub(super) fn read(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<Option<(OwnedFd, Seen)>, Errno> {
+        let (pid, before) = (self.table[at].pid, tick.out.facts.len());
+        self.sockets.clear();
+        let read = sys::open_process(tick.proc.as_fd(), pid).and_then(|dir| {
+            let (facts, sockets) = (&mut tick.out.facts, &mut self.sockets);
+            let seen = self.look.at(tick.view, &dir, Pid(pid), facts, sockets)?;
+            Ok((dir, seen))
+        });
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => {
+                tick.out.facts.truncate(before);
+                tick.unread += u64::from(pass_over(error)?);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes what was seen of a process, whose files are the facts from `before` on: reports it if it is not what it was.
+    pub(super) fn take(
+        &mut self,
+        at: usize,
+        seen: Seen,
+        before: usize,
+        since: Option<WallMicros>,
+        tick: &mut Tick<'_>,
+    ) {
+        let known = &mut self.table[at];
+        if known.due != Due::New && known.start != seen.start {
+            // Another process has the number.
+            let gone = std::mem::replace(known, Known::new(known.pid, known.inode, known.figures, tick.now));
+            self.bury(&gone, tick);
+        }
+        let boot = tick.view.boot;
+        let known = &mut self.table[at];
+        let new = known.due == Due::New;
+        let was_shown = !new && !known.left_out;
+        (known.start, known.kernel_thread, known.threads) = (seen.start, seen.kernel_thread, seen.threads);
+        // A kernel thread gets its name and its place just after it was made.
+        known.again = seen.moving || (new && seen.kernel_thread);
+        // Asked before it first ran, and after its only task has exited, a process has the same figures: none.
+        known.again |= known.figures.is_zero() && !seen.process.as_ref().is_some_and(|p| p.key.zombie);
+        known.ppid = seen.ppid.0;
+        known.due = Due::Done;
+        (known.behind, known.looked) = (None, tick.stamp);
+        known.plan_audit(tick.now, new);
+        known.left_out = seen.process.is_none();
+        let entity = known.entity(boot);
+        let namespaces = seen.process.as_ref().and_then(|p| p.key.namespaces.known());
+        let namespace = namespaces.map(|n| n.net);
+        let holder = (!known.left_out).then_some(entity);
+        tick.holders.set(Pid(known.pid), holder, &mut self.sockets, namespace);
+        let mut reread = || tick.read.push(Reread { subject: Subject::Entity(entity), since });
+        match seen.process {
+            Some(process) => {
+                let prints = self.printer.take(&process, &tick.out.facts[before..]);
+                let has_changed = !was_shown || prints.whole != known.prints.whole;
+                let key = &process.key;
+                let has_ended = key.zombie && !known.zombie;
+                if has_ended {
+                    self.stirred.ended.insert(known.pid);
+                }
+                if known.session == known.pid && (has_ended || key.tty != known.tty) {
+                    self.stirred.sessions.insert(known.pid);
+                }
+                (known.session, known.tty, known.zombie) = (key.session, key.tty, key.zombie);
+                known.prints = prints;
+                if has_changed {
+                    tick.out.facts.push(Fact::Process(process));
+                    reread();
+                } else {
+                    tick.out.facts.truncate(before);
+                }
+            }
+            None if was_shown => reread(),
+            None => {}
+        }
+        if new {
+            self.groups.join(&mut self.table, at);
+        } else if self.table[at].group != 0 {
+            self.stirred.groups.insert(self.table[at].group);
+            Groups::check(&mut self.table, at);
+        }
+        if self.table[at].group != 0 {
+            self.stirred.groups.insert(self.table[at].group);
+        }
+    }
+
+    /// Takes note that a process could not be read any more.
+    pub(super) fn lose(&mut self, at: usize, tick: &mut Tick<'_>) {
+        let known = &mut self.table[at];
+        let was_new = std::mem::replace(&mut known.due, Due::Done) == Due::New;
+        known.gone = true;
+        if was_new {
+            self.stirred.ended.insert(known.pid);
+        } else {
+            let known = known.clone();
+            self.bury(&known, tick);
+        }
+    }
+
+    /// Reports that a process is gone, and has those read that this concerns.
+    pub(super) fn bury(&mut self, known: &Known, tick: &mut Tick<'_>) {
+        let entity = known.entity(tick.view.boot);
+        self.stirred.ended.insert(known.pid);
+        if known.session == known.pid {
+            self.stirred.sessions.insert(known.pid);
+        }
+        if known.group != 0 {
+            self.stirred.groups.insert(known.group);
+        }
+        self.look.forget(entity);
+        tick.holders.remove(Pid(known.pid));
+        if !known.left_out {
+            tick.read.push(Subject::Entity(entity).into());
+        }
+    }
+}
+
+impl Stirred {
+    /// Tells whether a process must be read because of what was found of others.
+    fn concerns(&self, known: &Known) -> bool {
+        self.ended.contains(&known.ppid)
+            || self.sessions.contains(&known.session)
+            || (known.group != 0 && self.groups.contains(&known.group))
+    }
+
+    /// Has a process read that has not been yet and must be; `None` for any other.
+    fn reach(&self, known: &mut Known) -> Option<()> {
+        (known.due == Due::Not && self.concerns(known)).then(|| known.due = Due::Moved)
+    }
+}

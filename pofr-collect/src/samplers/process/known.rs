@@ -1,0 +1,104 @@
+//! Known: what is kept of each process from tick to tick, so that one in which nothing happened need not be read.
+
+use super::prints::Prints;
+use crate::netlink::taskstats::Figures;
+use pofr_core::{
+    identity::{BootId, Entity, Pid, StartTicks},
+    time::WallMicros,
+};
+
+/// A process that has been read.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// Its number.
+    pub(super) pid: u32,
+    /// When it started; not yet known where it has not been read.
+    pub(super) start: StartTicks,
+    /// The inode number of its directory in `/proc`: another process that gets the number gets another directory.
+    pub(super) inode: u64,
+    /// What the kernel counted when it was last asked, in this tick.
+    pub(super) figures: Figures,
+    /// When the figures were last found changed, on `CLOCK_BOOTTIME`, µs.
+    pub(super) moved: i64,
+    /// The parent.
+    pub(super) ppid: u32,
+    /// The session.
+    pub(super) session: u32,
+    /// The controlling terminal.
+    pub(super) tty: u32,
+    /// The group that it shares something with, 0 for none.
+    pub(super) group: u32,
+    /// What its facts were when last read.
+    pub(super) prints: Prints,
+    /// What was behind its descriptors when an audit last read it, if nothing has read it since.
+    pub(super) behind: Option<u64>,
+    /// The stamp of the tick in which it was last read.
+    pub(super) looked: WallMicros,
+    /// When it was last read and when it is to be read in any case, on `CLOCK_BOOTTIME`, µs.
+    pub(super) looked_boot: i64,
+    pub(super) audit_at: i64,
+    /// Why it is to be read in this tick.
+    pub(super) due: Due,
+    /// It has exited and waits for its parent.
+    pub(super) zombie: bool,
+    /// It is a kernel thread.
+    pub(super) kernel_thread: bool,
+    /// It has several threads.
+    pub(super) threads: bool,
+    /// It must be read in the next tick, whatever its figures say: it was running.
+    pub(super) again: bool,
+    /// Its parent was not known when it was last read.
+    pub(super) orphan: bool,
+    /// The record leaves it out.
+    pub(super) left_out: bool,
+    /// It is gone, and forgotten at the end of the tick.
+    pub(super) gone: bool,
+}
+
+/// Why a process is read in a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is not.
+    Not,
+    /// It was never read.
+    New,
+    /// It ran, or may have, or what it shows depends on another that did.
+    Moved,
+    /// It has been read in this tick.
+    Done,
+}
+
+impl Known {
+    /// Makes the entry of a process that is listed for the first time.
+    pub(super) fn new(pid: u32, inode: u64, figures: Figures, now: i64) -> Self {
+        Self {
+            pid,
+            start: StartTicks(0),
+            inode,
+            figures,
+            moved: now,
+            ppid: 0,
+            session: 0,
+            tty: 0,
+            group: 0,
+            prints: Prints::default(),
+            behind: None,
+            looked: WallMicros(0),
+            looked_boot: now,
+            audit_at: now,
+            due: Due::New,
+            zombie: false,
+            kernel_thread: false,
+            threads: false,
+            again: false,
+            orphan: false,
+            left_out: false,
+            gone: false,
+        }
+    }
+
+    /// Returns the entity.
+    pub(super) const fn entity(&self, boot: BootId) -> Entity {
+        Entity::Started { boot, pid: Pid(self.pid), start: self.start }
+    }
+}

@@ -1,0 +1,103 @@
+//! The table of known processes: what comes, goes and may have moved from one listing of `/proc` to the next.
+
+use super::{
+    incremental::{Incremental, Tick},
+    known::{Due, Known},
+};
+use crate::netlink::taskstats::{Figures, Taskstats, Told};
+use rustix::io::Errno;
+
+impl Incremental {
+    /// Asks for the figures of all known processes, lists what is there, and decides what is to be read.
+    ///
+    /// The figures come first: whoever made a process that the listing lacks has run since.
+    pub(super) fn take_stock(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
+        self.pids.clear();
+        self.pids.extend(self.table.iter().map(|known| known.pid));
+        self.ask();
+        self.listed.clear();
+        let listed = &mut self.listed;
+        self.listing.inodes(&tick.proc, |_, pid, inode| {
+            listed.push((pid, inode));
+            Ok(())
+        })?;
+        // The kernel lists them in order (next_tgid in fs/proc/base.c).
+        if !self.listed.is_sorted() {
+            self.listed.sort_unstable();
+        }
+        self.match_up(tick);
+        self.pids.clear();
+        self.pids.extend(self.table.iter().filter(|known| known.due == Due::New).map(|known| known.pid));
+        self.ask();
+        let new = self.table.iter_mut().filter(|known| known.due == Due::New);
+        for (known, told) in new.zip(&self.told) {
+            if let Told::Figures(figures) = told {
+                known.figures = *figures;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the figures of `pids`. Where the kernel does not answer everything counts as moved, and unless a new
+    /// connection can be made this way of sampling is at its end.
+    fn ask(&mut self) {
+        if let Err(error) = self.taskstats.of_processes(&self.pids, &mut self.told) {
+            self.told.iter_mut().for_each(|told| *told = Told::Nothing);
+            match Taskstats::open() {
+                Ok(taskstats) => self.taskstats = taskstats,
+                Err(_) => self.broken = Some(error.to_string()),
+            }
+        }
+    }
+
+    /// Brings the table in line with the listing.
+    fn match_up(&mut self, tick: &mut Tick<'_>) {
+        let table = std::mem::take(&mut self.table);
+        let told = std::mem::take(&mut self.told);
+        let listed = std::mem::take(&mut self.listed);
+        let mut next = std::mem::take(&mut self.spare);
+        next.clear();
+        let mut known = table.iter().zip(&told).peekable();
+        for (pid, inode) in &listed {
+            while let Some((gone, _)) = known.next_if(|(known, _)| known.pid < *pid) {
+                self.bury(gone, tick);
+            }
+            next.push(match known.next_if(|(known, _)| known.pid == *pid) {
+                Some((known, told)) => self.judge(known, *told, *inode, tick.now),
+                None => Known::new(*pid, *inode, Figures::default(), tick.now),
+            });
+        }
+        known.for_each(|(gone, _)| self.bury(gone, tick));
+        (self.told, self.listed, self.spare, self.table) = (told, listed, table, next);
+    }
+
+    /// Decides whether a process that is still there is to be read.
+    fn judge(&self, known: &Known, told: Told, inode: u64, now: i64) -> Known {
+        let mut known = known.clone();
+        let mut due = known.again || inode != known.inode;
+        match told {
+            Told::Figures(figures) if figures == known.figures => {
+                // One of several threads may have been on a CPU when it last was asked for, and then have left it without a
+                // trace, by its exit. One tick of the kernel's later its time on the CPU is counted.
+                let lately =
+                    self.last.is_some_and(|last| known.moved >= last) || now - known.moved < self.grace;
+                due |= known.threads && lately;
+            }
+            Told::Figures(figures) => {
+                (known.figures, known.moved, due) = (figures, now, true);
+            }
+            Told::Gone | Told::Nothing => due = true,
+        }
+        known.inode = inode;
+        known.due = if due { Due::Moved } else { Due::Not };
+        known
+    }
+}
+
+/// Returns how long after a task got a CPU its time there may not be counted yet, µs: the kernel's tick, or a second where CPUs run
+/// without one (`nohz_full`, Documentation/timers/no_hz.rst).
+pub(super) fn grace(sys_root: &std::path::Path) -> i64 {
+    let tickless = std::fs::read_to_string(sys_root.join("devices/system/cpu/nohz_full"));
+    let has_some = tickless.is_ok_and(|list| list.bytes().any(|b| b.is_ascii_digit()));
+    if has_some { 1_100_000 } else { 20_000 }
+}

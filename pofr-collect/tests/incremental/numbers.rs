@@ -1,0 +1,96 @@
+//! Numbers that are given twice: a process that has the number of one that was there at the last tick.
+//!
+//! In a pid namespace of its own, where nobody else takes the number in between.
+
+use super::{Machine, puppet::wait_for};
+use std::process::{Child, Command};
+
+/// Tells a copy of this test program that it is alone with its children.
+const ALONE: &str = "POFR_TEST_ALONE";
+
+/// The part that runs in a pid namespace.
+#[test]
+#[expect(
+    clippy::zombie_processes,
+    reason = "each is waited for by its number, once that is wanted for the next"
+)]
+fn alone() {
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
+    let mut machine = Machine::new().unwrap();
+    let sleep = |seconds: &str| {
+        let child = Command::new("/bin/sleep").arg(seconds).spawn().unwrap();
+        wait_for(child.id(), "S");
+        child
+    };
+    let exited = |code: &str| {
+        let child = Command::new("/bin/sh").args(["-c", code]).spawn().unwrap();
+        wait_for(child.id(), "Z");
+        child
+    };
+    let end = |mut child: Child| {
+        let _ = child.kill();
+        child.wait().unwrap();
+        child.id()
+    };
+    let first = sleep("100");
+    let before = machine.check(first.id());
+    for turn in 0..10 {
+        // Whatever the first does, the second begins in another way: its start time may be the same.
+        let number = if turn == 0 { first.id() } else { before_number(&machine) };
+        let next: [Box<dyn Fn() -> Child>; 2] = [Box::new(|| sleep("200")), Box::new(|| exited("exit 4"))];
+        let child = reuse(number, &next[turn % 2]);
+        assert_eq!(child.id(), number);
+        let now = machine.check(number);
+        assert_ne!(now, before);
+        assert_eq!(machine.process(number).unwrap().key.zombie, turn % 2 == 1);
+        end(child);
+    }
+    println!("numbers were used again");
+}
+
+fn before_number(machine: &Machine) -> u32 {
+    let own = std::process::id();
+    let facts = machine.processes.facts();
+    let children = facts.iter().filter_map(|fact| match fact {
+        pofr_core::fact::Fact::Process(p) if p.key.ppid.0 == own => Some(p.key.entity.pid().0),
+        _ => None,
+    });
+    children.max().unwrap()
+}
+
+/// Has the next process get a number.
+fn reuse(number: u32, make: &dyn Fn() -> Child) -> Child {
+    let held = std::path::Path::new("/proc").join(number.to_string());
+    if held.exists() {
+        let pid = rustix::process::Pid::from_raw(number.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap();
+    }
+    std::fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+    make()
+}
+
+#[test]
+fn another_process_with_the_number_is_another_process() {
+    let can = rustix::process::geteuid().is_root()
+        && std::path::Path::new("/proc/sys/kernel/ns_last_pid").exists()
+        && Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc", "true"])
+            .status()
+            .is_ok_and(|s| s.success());
+    if !can || Machine::new().is_none() {
+        eprintln!("not run: a pid namespace with ns_last_pid is not to be had here");
+        return;
+    }
+    let output = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "numbers::alone", "--nocapture", "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("numbers were used again"), "{output:?}");
+}
