@@ -6,6 +6,7 @@ mod stream;
 
 mod alone;
 mod recorded;
+mod refused;
 mod stopped;
 
 use pofr_collect::{HostView, Registry, events::ProcessEvents};

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 /// Samples for so long and prints what the audit found.
 pub(crate) fn run(size: Size, seconds: u64, interval: u64) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    // Others than root shall get at the files, too.
     let machine = Running::start(&[
         "machine".to_owned(),
         format!("--processes={}", size.processes),

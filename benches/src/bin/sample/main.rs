@@ -1,7 +1,8 @@
 //! What a sample costs: a load of our own, and CPU time of three ways to read it, side by side.
 //!
 //! `cargo run --release -p pofr-benches --bin sample` compares them; `-- audit --seconds 600` has the rolling audit check the
-//! incremental way through a mixed load.
+//! incremental way through a mixed load. Both see whatever else runs on the machine; to see the load alone, run the program by
+//! `unshare --pid --net --fork --mount-proc sh -c 'ip link set lo up; exec sample'`.
 
 mod audit;
 mod compare;

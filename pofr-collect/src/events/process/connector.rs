@@ -4,7 +4,10 @@
 //! It speaks only to who has CAP_NET_ADMIN in the first user, pid and network namespace: elsewhere the bind is refused, or the
 //! request to be told is not answered.
 
-use super::message::{self, Message, What};
+use super::{
+    message::{self, Message, What},
+    moment::Stamps,
+};
 use crate::netlink::{Socket, messages};
 use pofr_core::collector::CollectError;
 use rustix::{
@@ -14,8 +17,10 @@ use rustix::{
 };
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// How long to wait for the answer to our request; the kernel gives it while it takes the request.
-const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long to wait for the answer to our request, µs; the kernel gives it while it takes the request.
+const PATIENCE: i64 = 500_000;
+/// How long to sleep in between, where nothing comes.
+const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// Room for one datagram: the largest that is known has 76 bytes.
 const DATAGRAM: usize = 512;
 
@@ -42,7 +47,9 @@ impl Connector {
         let mut connector = Self { socket, buffer: [0; DATAGRAM] };
         let mark = std::process::id();
         connector.socket.send(&message::listen(mark)).map_err(|e| refused("ask to be told", e))?;
-        loop {
+        // Others may have asked, too: then what happens comes whether we are answered or not.
+        let until = Stamps::now().plus(PATIENCE);
+        while Stamps::now() < until {
             match connector.take() {
                 // Answers go to everybody who listens; ours is known by its mark.
                 Ok(Some(Message { what: What::Answer(error), answers, .. })) if answers == mark + 1 => {
@@ -56,10 +63,7 @@ impl Connector {
                 Ok(Some(_)) | Err(Errno::NOBUFS) => {}
                 Ok(None) => {
                     let mut fds = [PollFd::new(&connector.socket, PollFlags::IN)];
-                    match poll(&mut fds, Some(&PATIENCE)) {
-                        Ok(0) => {
-                            return Err(refused("no answer: not in the first namespaces?", Errno::TIMEDOUT));
-                        }
+                    match poll(&mut fds, Some(&NAP)) {
                         Ok(_) | Err(Errno::INTR) => {}
                         Err(error) => return Err(refused("wait", error)),
                     }
@@ -67,6 +71,7 @@ impl Connector {
                 Err(error) => return Err(refused("receive", error)),
             }
         }
+        Err(refused("no answer: not in the first namespaces?", Errno::TIMEDOUT))
     }
 
     /// Takes the next message that can be read, if there is one; never waits.

@@ -127,26 +127,31 @@ fn count(reader: &mut dyn ClientReader, kind: FactKind) -> Result<u64, StoreErro
     }
 }
 
-/// Says which of the brief processes were seen: sampling sees some and misses others, and nobody should think otherwise.
+/// Says which of the brief processes are in the record: samples show some and miss others, events tell of all, where they can be heard.
 fn brief(known: &Known<'_>, reader: &mut dyn ClientReader, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut seen = HashSet::new();
     let first = known.span().0.0;
-    let statement =
-        format!("SELECT pid FROM all_psinfo WHERE command LIKE 'pofr-brief-%' AND first_seen >= {first}");
+    let statement = format!(
+        "SELECT pid FROM all_psinfo WHERE command LIKE 'pofr-brief-%' AND (first_seen >= {first} OR ended >= {first})"
+    );
     reader.sql(&statement, &mut |row| {
         seen.extend(row.get("pid").and_then(serde_json::Value::as_u64));
         ControlFlow::Continue(())
     })?;
     writeln!(out, "\nOf the processes that this demo started for a short time, there were seen:")?;
+    let mut missed = 0;
     for millis in BRIEF_MILLIS {
         let played: Vec<u32> =
             known.captured.cast.brief.iter().filter(|(_, ms)| *ms == millis).map(|(pid, _)| *pid).collect();
         if !played.is_empty() {
             let found = played.iter().filter(|pid| seen.contains(&u64::from(**pid))).count();
+            missed += played.len() - found;
             writeln!(out, "  {found} of {} that lived {millis} ms", played.len())?;
         }
     }
-    writeln!(out, "What lives for less than the 100 ms between two samples is seen by chance.")?;
+    if missed > 0 {
+        writeln!(out, "What lives for less than the 100 ms between two samples is seen by chance.")?;
+    }
     Ok(())
 }
 
