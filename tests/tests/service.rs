@@ -7,6 +7,7 @@ use pofr_core::{
     identity::Cid,
     store::{ActionKind, Ledger, Level},
 };
+use pofr_ingest::service;
 use pofr_schema::Access;
 use pofr_tests::{
     days::{Days, days},
@@ -291,4 +292,51 @@ fn what_is_kept_is_a_matter_of_policy_and_of_holds() {
         assert_eq!(site.kept("some"), 0);
         assert_eq!(site.ledger("some").actions.last().unwrap().kind, ActionKind::Prune);
     });
+}
+
+/// Who has a turn, in the order of the turns.
+#[derive(Default)]
+struct Turns(std::sync::Mutex<Vec<(String, u64)>>);
+
+impl service::Observer for Turns {
+    fn waiting(&self, _: u64, _: usize) {}
+    fn taken(&self, _: &Cid) {}
+    fn merging(&self, _: &Cid, _: Level, _: u64, _: u64) {}
+    fn turn(&self, cid: &Cid, turn: &service::Turn) {
+        self.0.lock().unwrap().push((cid.to_string(), turn.ingested.stored));
+    }
+    fn failed(&self, cid: &Cid, error: &service::TurnError, _: Duration) {
+        panic!("{cid}: {error}");
+    }
+    fn idle(&self) {}
+}
+
+#[test]
+fn nobody_waits_for_the_backlog_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let days = days(&dir.path().join("days"), 120, 4);
+    let layout = pofr_ingest::Layout::new(dir.path());
+    let store =
+        pofr_schema::open(&format!("sqlite:{}", dir.path().join("db").display()), Access::Write).unwrap();
+    for (client, count) in [("a-backlog", 120), ("b", 3), ("c", 1)] {
+        let inbox = layout.inbox_dir(&Cid::parse(client).unwrap());
+        days.bundles[..count].iter().for_each(|bundle| deliver(bundle, &inbox));
+    }
+    let service = service::Service {
+        store: &*store,
+        layout,
+        options: pofr_ingest::Options::default(),
+        policy: pofr_ingest::levels::Policy::default(),
+        keep: service::Keep::No,
+        who: "tests".into(),
+        only: None,
+    };
+    let turns = Turns::default();
+    service.run(service::Until::Empty, &pofr_ingest::Stop::default(), &turns);
+    let turns = turns.0.into_inner().unwrap();
+    let order: Vec<&str> = turns.iter().map(|(client, _)| client.as_str()).collect();
+    assert_eq!(order[..3], ["a-backlog", "b", "c"], "each has had a turn before one has another");
+    assert!(order[3..].iter().all(|client| *client == "a-backlog") && order.len() > 3, "{turns:?}");
+    assert!(turns[0].1 <= 32, "a turn is a few bundles while others wait: {turns:?}");
+    assert_eq!(turns.iter().map(|(_, stored)| stored).sum::<u64>(), 124);
 }
