@@ -77,11 +77,31 @@ pub enum Neighbour {
     Nothing,
 }
 
-/// The stretches of time for which there is a record, ready to be asked.
+/// The stretches of time for which there is a record, ready to be asked. Takes some 24 bytes a span.
 #[derive(Debug, Default)]
 pub struct Coverage {
-    after: HashMap<(RunId, Source, WallMicros), Neighbour>,
-    before: HashMap<(RunId, Source, WallMicros), Neighbour>,
+    lines: HashMap<RunId, Vec<Line>>,
+}
+
+/// The spans of one source in one run.
+#[derive(Debug)]
+struct Line {
+    source: Source,
+    /// In the order of time; spans of one line never overlap.
+    stretches: Vec<Stretch>,
+    /// What the first one has before it, and the last one after it.
+    ends: (Neighbour, Neighbour),
+}
+
+/// A span, as much of it as its neighbours must know.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    first: WallMicros,
+    last: WallMicros,
+    /// Whether nothing can be missing between this and the next one.
+    joined: bool,
+    /// Whether it is among those that the coverage was asked to consider.
+    inside: bool,
 }
 
 impl Coverage {
@@ -95,61 +115,88 @@ impl Coverage {
     /// are not at hand.
     #[must_use]
     pub fn among(spans: &[PlacedSpan], inside: impl Fn(i64) -> bool) -> Self {
-        let mut lines: BTreeMap<(RunId, &Source), Vec<&PlacedSpan>> = BTreeMap::new();
-        for span in spans {
-            lines.entry((span.run, &span.span.source)).or_default().push(span);
-        }
         let boots = BootOrder::new(spans);
+        Self::build(spans, inside, |run, source| {
+            let next_boot = if source.dies_with_boot() { boots.next_boot(run, source) } else { None };
+            (Neighbour::Nothing, next_boot.map_or(Neighbour::Nothing, Neighbour::NewBoot))
+        })
+    }
+
+    /// Makes the coverage of those spans whose label `inside` accepts, where `spans` are not all there are: whatever
+    /// lies before the first and after the last of them is not at hand either.
+    #[must_use]
+    pub fn of_part(spans: &[PlacedSpan], inside: impl Fn(i64) -> bool) -> Self {
+        Self::build(spans, inside, |_, _| (Neighbour::Outside, Neighbour::Outside))
+    }
+
+    fn build(
+        spans: &[PlacedSpan],
+        inside: impl Fn(i64) -> bool,
+        ends: impl Fn(RunId, &Source) -> (Neighbour, Neighbour),
+    ) -> Self {
+        let mut grouped: BTreeMap<(RunId, &Source), Vec<&PlacedSpan>> = BTreeMap::new();
+        for span in spans {
+            grouped.entry((span.run, &span.span.source)).or_default().push(span);
+        }
         let mut coverage = Self::default();
-        for ((run, source), mut line) in lines {
-            line.sort_by_key(|s| (s.span.first, s.span.last, s.seq));
-            for (i, this) in line.iter().enumerate() {
-                if !inside(this.group) {
-                    continue;
-                }
-                let neighbour = |other: Option<&&PlacedSpan>, flip: bool| match other {
-                    Some(other) if !inside(other.group) => Neighbour::Outside,
-                    Some(other) if flip => Neighbour::Border(border(other, this)),
-                    Some(other) => Neighbour::Border(border(this, other)),
-                    None => Neighbour::Nothing,
-                };
-                let mut after = neighbour(line.get(i + 1), false);
-                if after == Neighbour::Nothing
-                    && source.dies_with_boot()
-                    && let Some(first) = boots.next_boot(run, source)
-                {
-                    after = Neighbour::NewBoot(first);
-                }
-                let before = neighbour(i.checked_sub(1).and_then(|j| line.get(j)), true);
-                coverage.after.insert((run, source.clone(), this.span.last), after);
-                coverage.before.insert((run, source.clone(), this.span.first), before);
-            }
+        for ((run, source), mut spans) in grouped {
+            spans.sort_by_key(|s| (s.span.first, s.span.last, s.seq));
+            let stretches = spans.iter().enumerate().map(|(i, this)| Stretch {
+                first: this.span.first,
+                last: this.span.last,
+                joined: spans.get(i + 1).is_some_and(|next| joined(this, next)),
+                inside: inside(this.group),
+            });
+            let line =
+                Line { source: source.clone(), stretches: stretches.collect(), ends: ends(run, source) };
+            coverage.lines.entry(run).or_default().push(line);
         }
         coverage
+    }
+
+    fn line(&self, run: RunId, source: &Source) -> Option<&Line> {
+        self.lines.get(&run)?.iter().find(|line| line.source == *source)
     }
 
     /// Returns what follows the span that ends at `last`; `None` where no span ends there.
     #[must_use]
     pub fn after(&self, run: RunId, source: &Source, last: WallMicros) -> Option<Neighbour> {
-        self.after.get(&(run, source.clone(), last)).copied()
+        let line = self.line(run, source)?;
+        let at = line.stretches.partition_point(|s| s.last < last);
+        line.stretches.get(at).filter(|s| s.last == last && s.inside)?;
+        Some(line.border(at).unwrap_or(line.ends.1))
     }
 
     /// Returns what precedes the span that begins at `first`; `None` where no span begins there.
     #[must_use]
     pub fn before(&self, run: RunId, source: &Source, first: WallMicros) -> Option<Neighbour> {
-        self.before.get(&(run, source.clone(), first)).copied()
+        let line = self.line(run, source)?;
+        let at = line.stretches.partition_point(|s| s.first < first);
+        line.stretches.get(at).filter(|s| s.first == first && s.inside)?;
+        Some(at.checked_sub(1).and_then(|at| line.border(at)).unwrap_or(line.ends.0))
     }
 }
 
-/// Describes the border between two spans that follow each other in one run.
-fn border(left: &PlacedSpan, right: &PlacedSpan) -> Border {
+impl Line {
+    /// Returns what lies between the span at this place and the next one; `None` where there is no next one.
+    fn border(&self, at: usize) -> Option<Neighbour> {
+        let (left, right) = (self.stretches.get(at)?, self.stretches.get(at + 1)?);
+        Some(if left.inside && right.inside {
+            Neighbour::Border(Border { left: left.last, right: right.first, joined: left.joined })
+        } else {
+            Neighbour::Outside
+        })
+    }
+}
+
+/// Tells whether nothing can be missing between two spans that follow each other in one run.
+fn joined(left: &PlacedSpan, right: &PlacedSpan) -> bool {
     let consecutive = match (left.succession, right.succession) {
         (Succession::Numbered, Succession::Numbered) => left.seq.0.checked_add(1) == Some(right.seq.0),
         (Succession::Within(a), Succession::Within(b)) => right.span.first.since(left.span.last) <= a.max(b),
         _ => false,
     };
-    let joined = consecutive && left.span.joins_right && right.span.joins_left;
-    Border { left: left.span.last, right: right.span.first, joined }
+    consecutive && left.span.joins_right && right.span.joins_left
 }
 
 /// Which boot came after which, by the order of the bundles' numbers: the wall clock may lie.

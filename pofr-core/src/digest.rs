@@ -12,24 +12,35 @@ use std::fmt;
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char])
-        .collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for b in bytes {
+        text.push(char::from(DIGITS[usize::from(b >> 4)]));
+        text.push(char::from(DIGITS[usize::from(b & 15)]));
+    }
+    text
 }
 
 /// Reads exactly `N` bytes of lower- or upper-case hex.
 #[must_use]
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let t = text.as_bytes();
-    if t.len() != 2 * N || !t.iter().all(u8::is_ascii_hexdigit) {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
         return None;
     }
     let mut out = [0; N];
-    for (i, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
     }
     Some(out)
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 macro_rules! hex_newtype {
@@ -105,30 +116,31 @@ impl Serialize for KeyDigest {
 }
 
 /// Encodes key columns, one after the other, into a digest.
-pub struct KeyEncoder(Hasher);
+pub struct KeyEncoder(Vec<u8>);
 
 impl KeyEncoder {
     /// Begins an encoding named `tag`, for instance `pofr/process/2`.
     #[must_use]
     pub fn new(tag: &str) -> Self {
-        Self(Hasher::new()).bytes(tag.as_bytes())
+        // Hashing one buffer is faster than many pieces; most keys fit this.
+        Self(Vec::with_capacity(256)).bytes(tag.as_bytes())
     }
 
     /// Adds a whole number.
     #[must_use]
     pub fn int(mut self, value: impl Into<i128>) -> Self {
-        self.0.update(b"i");
+        self.0.push(b'i');
         // Every key column fits 64 bits, signed or not; truncation keeps those apart by their low bits.
-        self.0.update((value.into() as u64).to_be_bytes());
+        self.0.extend((value.into() as u64).to_be_bytes());
         self
     }
 
     /// Adds bytes.
     #[must_use]
     pub fn bytes(mut self, value: &[u8]) -> Self {
-        self.0.update(b"b");
-        self.0.update((value.len() as u64).to_be_bytes());
-        self.0.update(value);
+        self.0.push(b'b');
+        self.0.extend((value.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(value);
         self
     }
 
@@ -138,7 +150,7 @@ impl KeyEncoder {
         match value {
             Some(value) => present(self, value),
             None => {
-                self.0.update(b"n");
+                self.0.push(b'n');
                 self
             }
         }
@@ -147,7 +159,7 @@ impl KeyEncoder {
     /// Returns the digest.
     #[must_use]
     pub fn finish(self) -> KeyDigest {
-        let full: [u8; 32] = self.0.finalize().into();
+        let full: [u8; 32] = Hasher::digest(&self.0).into();
         let mut short = [0; 20];
         short.copy_from_slice(&full[..20]);
         KeyDigest(short)

@@ -85,7 +85,7 @@ fn an_exit_ends_the_process_and_its_files_and_tells_its_code() {
     assert_eq!(rows.len(), 4, "{rows:#?}");
     let ended: Vec<&Row> = rows.iter().filter(|row| row.life.ended == Some(at(5))).collect();
     assert_eq!(ended.len(), 2, "the process and its file");
-    let Fact::Process(first) = &rows[0].fact else { panic!("{:?}", rows[0]) };
+    let Fact::Process(first) = &ended[0].fact else { panic!("{:?}", ended[0]) };
     assert_eq!((first.key.comm.as_bytes(), first.details.exit_code), (&b"sh"[..], Some(256)));
     assert!(rows.iter().filter(|row| row.life.ended.is_none()).all(|row| row.life.cut_right));
 }

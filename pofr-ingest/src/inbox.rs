@@ -1,9 +1,12 @@
 //! The inbox: a directory that bundles arrive in, and the quarantine beside them.
 //!
+//! A file that is in the record stays, or is kept elsewhere, or goes, as [`After`] says.
+//!
 //! Whoever fills it is not trusted: links are not followed, only regular files with one name are read, and no more of them
 //! than the cap.
 
-use pofr_core::raw::RawText;
+use crate::kept::Kept;
+use pofr_core::{digest::Sha256, raw::RawText, wire::name::BundleName};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::{
     fs::{self, File},
@@ -17,6 +20,21 @@ use std::{
 pub struct Inbox {
     dir: PathBuf,
     max_bytes: u64,
+    after: After,
+}
+
+/// What becomes of a file that is in the record.
+#[derive(Clone, Debug, Default)]
+pub enum After {
+    /// It stays where it is.
+    #[default]
+    Leave,
+    /// It is removed.
+    Remove,
+    /// It is kept among the bundles, and stays.
+    Copy(Kept),
+    /// It is kept among the bundles, and removed from here.
+    Keep(Kept),
 }
 
 /// What is wrong with the directory, or with a file in it.
@@ -40,6 +58,12 @@ pub enum InboxError {
         name: String,
         /// What it is.
         what: &'static str,
+    },
+    /// A file whose bytes are not those that were verified.
+    #[error("{name} has changed since it was verified")]
+    Changed {
+        /// Its name, escaped.
+        name: String,
     },
     /// A file larger than any bundle.
     #[error("{name} has {bytes} bytes, more than the limit of {limit}")]
@@ -65,13 +89,56 @@ impl Candidate {
     pub fn name(&self) -> String {
         RawText::from(self.path.file_name().map_or(&b""[..], OsStrExt::as_bytes)).escaped()
     }
+
+    /// Returns its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Inbox {
     /// Names the directory; files of more than `max_bytes` are refused.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, max_bytes: u64) -> Self {
-        Self { dir: dir.into(), max_bytes }
+        Self { dir: dir.into(), max_bytes, after: After::Leave }
+    }
+
+    /// Says what becomes of files that are stored.
+    #[must_use]
+    pub fn then(self, after: After) -> Self {
+        Self { after, ..self }
+    }
+
+    /// Keeps a verified file, where files are kept. To be called before the record has it.
+    ///
+    /// # Errors
+    /// Where it cannot be read again, has changed, or cannot be written.
+    pub fn keep(&self, candidate: &Candidate) -> Result<(), InboxError> {
+        let (After::Copy(kept) | After::Keep(kept)) = &self.after else { return Ok(()) };
+        let changed = || InboxError::Changed { name: candidate.name() };
+        let name: BundleName = candidate.name().parse().map_err(|_| changed())?;
+        let bytes = self.read(candidate)?;
+        if Sha256::of(&bytes) != name.sha256 {
+            return Err(changed());
+        }
+        kept.put(&name, &bytes)
+    }
+
+    /// Takes a file away that the record has, unless files are left where they are.
+    ///
+    /// # Errors
+    /// Where it cannot be removed; that it is gone already is none.
+    pub fn clear(&self, candidate: &Candidate) -> Result<(), InboxError> {
+        if matches!(self.after, After::Leave | After::Copy(_)) {
+            return Ok(());
+        }
+        match fs::remove_file(&candidate.path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(InboxError::Io { action: "remove", path: candidate.path.clone(), cause })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lists all that may be a bundle, in the order of the names: everything but hidden names and directories.

@@ -9,18 +9,20 @@ mod pairing;
 mod survey;
 
 use crate::{
+    forget,
     inbox::{Candidate, Inbox, InboxError},
     place::{self, Target},
-    track::TrackedBundle,
+    stop::Stop,
+    track::{TrackedBundle, v1_run},
     verify::Rejected,
 };
 use jobs::{Job, Tracked};
 use pofr_core::{
     digest::Sha256,
     identity::Cid,
-    store::{Change, ClientStore, Ledger, Level, StoreError, Triad, TriadState},
+    store::{Change, ClientStore, Level, RunOrder, StoreError, StoredBundle, Triad, TriadState},
     time::WallMicros,
-    wire::v2,
+    wire::{name::BundleName, v2},
 };
 use std::collections::HashSet;
 
@@ -39,6 +41,10 @@ pub struct Options {
     pub half_wait_micros: i64,
     /// The server's clock.
     pub now: fn() -> WallMicros,
+    /// How many files one call takes at most, the oldest names first.
+    pub most: usize,
+    /// When to end early, with what is stored by then.
+    pub stop: Stop,
 }
 
 impl Default for Options {
@@ -50,12 +56,15 @@ impl Default for Options {
             limits: v2::Limits::default(),
             half_wait_micros: 600_000_000,
             now: server_clock,
+            most: usize::MAX,
+            stop: Stop::default(),
         }
     }
 }
 
 /// Reads the server's wall clock.
-fn server_clock() -> WallMicros {
+#[must_use]
+pub fn server_clock() -> WallMicros {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     WallMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
@@ -104,6 +113,25 @@ pub struct Report {
     pub span: Option<(WallMicros, WallMicros)>,
     /// Halves of v1 snapshots that wait for their other half.
     pub halves_waiting: u64,
+    /// Files that were not looked at, because there were more than one call takes or it was told to stop.
+    pub left: u64,
+}
+
+impl Report {
+    /// Adds what a later call came to.
+    pub fn add(&mut self, later: &Self) {
+        self.stored += later.stored;
+        self.duplicates += later.duplicates;
+        self.quarantined.extend(later.quarantined.iter().cloned());
+        self.samples += later.samples;
+        self.rows += later.rows;
+        self.span = match (self.span, later.span) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (a, b) => a.or(b),
+        };
+        self.halves_waiting = later.halves_waiting;
+        self.left = later.left;
+    }
 }
 
 /// How far it has come: files done, files in all.
@@ -122,10 +150,13 @@ pub fn ingest(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Report, IngestError> {
-    let ledger = store.ledger()?;
+    let (owner, runs) = (store.owner()?, store.runs()?);
+    let forgotten = store.forgotten_before()?;
+    let report = Report::default();
     let mut run =
-        Ingest { store, inbox, options, ledger, report: Report::default(), done: 0, total: 0, progress };
+        Ingest { store, inbox, options, owner, runs, report, done: 0, total: 0, forgotten, progress };
     run.all(cid)?;
+    run.report.left += (run.total - run.done) as u64;
     run.report.halves_waiting = run.store.pending_halves()?.len() as u64;
     Ok(run.report)
 }
@@ -134,17 +165,29 @@ struct Ingest<'a> {
     store: &'a mut dyn ClientStore,
     inbox: &'a Inbox,
     options: &'a Options,
-    ledger: Ledger,
+    /// The client that stored bundles name.
+    owner: Option<Cid>,
+    /// All stored runs.
+    runs: Vec<RunOrder>,
     report: Report,
     done: usize,
     total: usize,
+    /// The time before which everything has been forgotten.
+    forgotten: Option<WallMicros>,
     progress: Progress<'a>,
 }
 
 impl Ingest<'_> {
     fn all(&mut self, cid: &Cid) -> Result<(), IngestError> {
-        let known: HashSet<Sha256> = self.ledger.bundles.iter().map(|b| b.entry.sha256).collect();
-        let candidates = self.inbox.candidates()?;
+        let mut candidates = self.inbox.candidates()?;
+        self.report.left = candidates.len().saturating_sub(self.options.most) as u64;
+        candidates.truncate(self.options.most);
+        let named: Vec<Sha256> = candidates
+            .iter()
+            .filter_map(|c| c.name().parse::<BundleName>().ok())
+            .map(|name| name.sha256)
+            .collect();
+        let known = self.store.stored(&named)?;
         self.total = candidates.len();
         let surveyed = survey::survey(self.inbox, candidates, &known, self.options);
         let mut good = Vec::new();
@@ -152,6 +195,8 @@ impl Ingest<'_> {
         for (candidate, found) in surveyed {
             match found {
                 survey::Found::Known => self.settle(&candidate, Outcome::Duplicate)?,
+                survey::Found::Unread(error) => return Err(error.into()),
+                survey::Found::Vanished => self.total -= 1,
                 survey::Found::Bad(reason) => self.settle(&candidate, Outcome::Quarantined(reason))?,
                 survey::Found::Good(surveyed) if seen.insert(surveyed.name.sha256) => good.push(surveyed),
                 survey::Found::Good(_) => self.settle(&candidate, Outcome::Duplicate)?,
@@ -159,7 +204,11 @@ impl Ingest<'_> {
         }
         let pending = self.store.pending_halves()?;
         let now = (self.options.now)();
-        let jobs = jobs::make(cid, good, pending, &self.ledger, self.options, now);
+        let mut beside = Vec::new();
+        for stamp in survey::single_stamps(&good) {
+            beside.extend(self.store.beside(v1_run(cid), stamp)?);
+        }
+        let jobs = jobs::make(cid, good, pending, &beside, self.options, now);
         let (inbox, options) = (self.inbox, self.options);
         jobs::run(inbox, options, jobs, &mut |job, tracked| self.commit(job, tracked))
     }
@@ -167,15 +216,12 @@ impl Ingest<'_> {
     /// Commits what a job came to.
     fn commit(&mut self, job: &Job, tracked: Tracked) -> Result<(), IngestError> {
         let mut good: Vec<(Option<Candidate>, TrackedBundle)> = Vec::new();
+        let mut near: Vec<StoredBundle> = Vec::new();
         for (candidate, bundle) in tracked.bundles {
-            let checked = bundle.and_then(|bundle| {
-                place::check(&self.ledger, &bundle.stored)?;
-                let among = Ledger {
-                    bundles: good.iter().map(|(_, b)| b.stored.clone()).collect(),
-                    ..Ledger::default()
-                };
-                place::check(&among, &bundle.stored).map(|()| bundle)
-            });
+            let checked = match bundle {
+                Ok(bundle) => self.check(bundle, &good, &mut near)?,
+                Err(rejected) => Err(rejected),
+            };
             match checked {
                 Ok(bundle) => good.push((candidate, bundle)),
                 Err(rejected) => {
@@ -185,25 +231,34 @@ impl Ingest<'_> {
                 }
             }
         }
+        // What is of a time that has been forgotten leaves its entry, and nothing else.
+        let is_forgotten =
+            |b: &TrackedBundle| self.forgotten.is_some_and(|before| b.stored.entry.last < before);
+        let (late, good): (Vec<_>, Vec<_>) = good.into_iter().partition(|(_, b)| is_forgotten(b));
         let (candidates, bundles): (Vec<_>, Vec<_>) = good.into_iter().unzip();
-        if bundles.is_empty() && job.drop_halves.is_empty() {
+        if bundles.is_empty() && late.is_empty() && job.drop_halves.is_empty() {
             return Ok(());
+        }
+        for candidate in candidates.iter().flatten() {
+            self.inbox.keep(candidate)?;
         }
         let samples: Vec<u64> = bundles.iter().map(|b| b.stored.entry.samples).collect();
         let span = span(&bundles);
         let mut change =
-            if bundles.is_empty() { Change::default() } else { self.place(bundles, job.newest)? };
+            if bundles.is_empty() { Change::default() } else { self.place(near, bundles, job.newest)? };
+        change.bundles.extend(late.iter().map(|(_, bundle)| forget::tombstone(&bundle.stored)));
         change.keep_halves = tracked.keep_halves;
         change.drop_halves.clone_from(&job.drop_halves);
         let rows: u64 = change.insert.iter().map(|(_, rows)| rows.len() as u64).sum();
         self.store.commit(&change)?;
-        self.ledger = self.store.ledger()?;
+        self.remember(&change.bundles);
         self.report.rows += rows;
         self.report.span = match (self.report.span, span) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),
         };
-        for (candidate, samples) in candidates.into_iter().zip(samples) {
+        let late = late.into_iter().map(|(candidate, _)| (candidate, 0));
+        for (candidate, samples) in candidates.into_iter().zip(samples).chain(late) {
             match candidate {
                 Some(candidate) => self.settle(&candidate, Outcome::Stored { samples })?,
                 None => self.report.samples += samples,
@@ -212,32 +267,68 @@ impl Ingest<'_> {
         Ok(())
     }
 
+    /// Checks that a bundle fits what is stored and what is about to be; adds what is stored next to it to `near`.
+    fn check(
+        &mut self,
+        bundle: TrackedBundle,
+        good: &[(Option<Candidate>, TrackedBundle)],
+        near: &mut Vec<StoredBundle>,
+    ) -> Result<Checked<TrackedBundle>, IngestError> {
+        let here = self.store.near(&bundle.stored)?;
+        let among: Vec<StoredBundle> = good.iter().map(|(_, b)| b.stored.clone()).collect();
+        let owner = self.owner.as_ref().or_else(|| among.iter().find_map(|b| b.entry.cid.as_ref()));
+        let checked = place::check(owner, &here, &bundle.stored)
+            .and_then(|()| place::check(owner, &among, &bundle.stored));
+        for neighbour in here {
+            if near.iter().all(|known| known.entry.sha256 != neighbour.entry.sha256) {
+                near.push(neighbour);
+            }
+        }
+        Ok(checked.map(|()| bundle))
+    }
+
+    /// Keeps in mind what these bundles, which are stored now, add to what was read at the start.
+    fn remember(&mut self, bundles: &[StoredBundle]) {
+        for StoredBundle { entry, .. } in bundles {
+            self.owner = self.owner.take().or_else(|| entry.cid.clone());
+            match self.runs.iter_mut().find(|r| r.run == entry.run) {
+                Some(run) => run.first = run.first.min(entry.seq),
+                None => self.runs.push(RunOrder { run: entry.run, boot: entry.boot, first: entry.seq }),
+            }
+        }
+    }
+
     /// Finds or makes the slice for these bundles, and plans how they go in.
-    fn place(&mut self, bundles: Vec<TrackedBundle>, newest: bool) -> Result<Change, IngestError> {
-        let open = self.ledger.live().find(|t| t.open).cloned();
-        let mut seal = None;
-        if let Some(open) = open {
-            let follows = bundles.len() == 1 && place::follows(&self.ledger, &open, &bundles[0].stored);
-            if follows && !self.is_full(&open, &bundles[0]) {
-                return Ok(place::plan(self.store, &self.ledger, bundles, Target::Extend(open.id))?);
+    fn place(
+        &mut self,
+        near: Vec<StoredBundle>,
+        bundles: Vec<TrackedBundle>,
+        newest: bool,
+    ) -> Result<Change, IngestError> {
+        let mut open = self.store.open_slice()?;
+        if let Some(slice) = &open {
+            let follows = bundles.len() == 1 && place::follows(&near, slice, &bundles[0].stored);
+            if follows && !self.is_full(slice, &bundles[0]) {
+                let target = Target::Extend(slice.id);
+                return Ok(place::plan(self.store, near, &self.runs, bundles, target)?);
             }
             // A bundle that belongs elsewhere in time leaves the open slice open.
             let last = span(&bundles).map(|(_, last)| last);
-            seal = (follows || last > Some(open.to)).then_some(open.id);
-        }
-        if let Some(id) = seal {
-            self.store.commit(&Change { seal: vec![id], ..Change::default() })?;
-            self.ledger = self.store.ledger()?;
+            if follows || last > Some(slice.to) {
+                self.store.commit(&Change { seal: vec![slice.id], ..Change::default() })?;
+                open = None;
+            }
         }
         let (from, to) = span(&bundles).unwrap_or_default();
         let zone = bundles
             .iter()
             .min_by_key(|b| b.stored.entry.first)
             .map_or_else(Default::default, |b| b.stored.entry.zone);
-        let is_last = self.ledger.bundles.iter().all(|b| b.entry.last < from);
-        let stays_open = newest && is_last && !self.ledger.live().any(|t| t.open);
+        let is_last = self.store.last_stamp()?.is_none_or(|last| last < from);
+        let stays_open = newest && is_last && open.is_none();
         let id = self.store.create_triad(Level::Slice, stays_open, from, to, zone)?;
-        Ok(place::plan(self.store, &self.ledger, bundles, Target::New(id))?)
+        let target = Target::New { id, open: stays_open };
+        Ok(place::plan(self.store, near, &self.runs, bundles, target)?)
     }
 
     fn is_full(&self, open: &Triad, next: &TrackedBundle) -> bool {
@@ -246,14 +337,37 @@ impl Ingest<'_> {
             || open.rows[1] >= self.options.slice_file_rows
     }
 
+    /// Keeps and clears a file that was stored already, as one was that is left from when an ingest was killed.
+    fn put_away(&mut self, candidate: &Candidate) -> Result<(), IngestError> {
+        self.report.duplicates += 1;
+        let of_forgotten_time = candidate
+            .name()
+            .parse::<BundleName>()
+            .is_ok_and(|name| self.forgotten.is_some_and(|before| name.stamp < before));
+        if !of_forgotten_time {
+            match self.inbox.keep(candidate) {
+                // It only has the name of one that is stored.
+                Err(error @ (InboxError::Changed { .. } | InboxError::NotAFile { .. })) => {
+                    self.report.duplicates -= 1;
+                    self.inbox.quarantine(candidate, &error.to_string())?;
+                    self.report.quarantined.push((candidate.name(), error.to_string()));
+                    return Ok(());
+                }
+                other => other?,
+            }
+        }
+        Ok(self.inbox.clear(candidate)?)
+    }
+
     /// Notes what became of a file.
     fn settle(&mut self, candidate: &Candidate, outcome: Outcome) -> Result<(), IngestError> {
         match outcome {
             Outcome::Stored { samples } => {
+                self.inbox.clear(candidate)?;
                 self.report.stored += 1;
                 self.report.samples += samples;
             }
-            Outcome::Duplicate => self.report.duplicates += 1,
+            Outcome::Duplicate => self.put_away(candidate)?,
             Outcome::Quarantined(reason) => {
                 self.inbox.quarantine(candidate, &reason)?;
                 self.report.quarantined.push((candidate.name(), reason));

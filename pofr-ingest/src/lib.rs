@@ -8,13 +8,24 @@
 //!
 //! Nothing here knows which database it is: everything goes through [`pofr_core::store`].
 
+pub mod forget;
 pub mod inbox;
 pub mod ingest;
+pub mod kept;
+pub mod stop;
 
+pub mod layout;
+pub mod levels;
 pub mod merge;
 pub mod place;
+pub mod prune;
+pub mod rebuild;
+pub mod service;
 pub mod track;
 pub mod verify;
 
 pub use inbox::Inbox;
 pub use ingest::{IngestError, Options, Outcome, Report, ingest};
+pub use kept::Kept;
+pub use layout::Layout;
+pub use stop::Stop;

@@ -1,18 +1,23 @@
 //! Levels 2 and 3: many triads become one.
 //!
 //! Rows come sorted out of every input and go sorted into the new triad, so memory does not grow with the data: a page
-//! of each input, two rows in the stitcher, one batch on its way. The new triad is filled while it does not count yet; one
+//! of each input, two rows in the stitcher, some batches on their way. The new triad is filled while it does not count yet; one
 //! transaction makes it live and the old ones dead. Whoever is killed before that has changed nothing.
 
+mod stitched;
+
+use crossbeam::channel;
 use pofr_core::{
     coverage::Coverage,
-    fact::FactKind,
-    lifetime::Row,
-    merge::{Merge, Stitcher},
-    store::{Change, ClientStore, Ledger, Level, Replacement, RowId, StoreError, TableRef, Triad, TriadId},
+    source::Source,
+    store::{Change, ClientStore, Level, Replacement, StoreError, TableRef, Triad, TriadId, TriadState},
     time::WallMicros,
 };
-use std::{cell::RefCell, collections::HashSet, vec};
+use std::collections::HashSet;
+use stitched::Batch;
+
+/// Batches that wait to be written, so that reading and writing do not wait for each other.
+const BATCHES: usize = 2;
 
 /// When slices are archived.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +53,6 @@ pub struct Report {
 /// How far it has come: rows read, rows to read.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// Rows held in memory for all inputs together.
-const PAGE_ROWS: usize = 40_000;
-/// Rows written at a time.
-const BATCH_ROWS: usize = 5_000;
-
 /// Level 2: archives the slices if a limit is passed. A slice that lies within the time of an archive or period
 /// (its bundles came late) is merged into that; the others become one new archive.
 ///
@@ -63,11 +63,11 @@ pub fn archive(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Report, StoreError> {
-    let mut ledger = store.ledger()?;
-    let slices = |ledger: &Ledger| -> Vec<Triad> {
-        ledger.live().filter(|t| t.level == Level::Slice && (options.force || !t.open)).cloned().collect()
+    let mut live = live(store)?;
+    let slices = |live: &[Triad]| -> Vec<Triad> {
+        live.iter().filter(|t| t.level == Level::Slice && (options.force || !t.open)).cloned().collect()
     };
-    let due = slices(&ledger);
+    let due = slices(&live);
     let file_rows: u64 = due.iter().map(|t| t.rows[1]).sum();
     if due.is_empty()
         || !(options.force || due.len() > options.max_triads || file_rows > options.max_file_rows)
@@ -77,11 +77,11 @@ pub fn archive(
     let seal: Vec<TriadId> = due.iter().filter(|t| t.open).map(|t| t.id).collect();
     if !seal.is_empty() {
         store.commit(&Change { seal, ..Change::default() })?;
-        ledger = store.ledger()?;
+        live = self::live(store)?;
     }
-    let merged: Vec<Triad> = ledger.live().filter(|t| t.level != Level::Slice).cloned().collect();
+    let merged: Vec<Triad> = live.iter().filter(|t| t.level != Level::Slice).cloned().collect();
     let (late, fresh): (Vec<Triad>, Vec<Triad>) =
-        slices(&ledger).into_iter().partition(|s| merged.iter().any(|m| m.from <= s.from && s.to <= m.to));
+        slices(&live).into_iter().partition(|s| merged.iter().any(|m| m.from <= s.from && s.to <= m.to));
     let mut jobs: Vec<(Level, Vec<Triad>)> = Vec::new();
     if !fresh.is_empty() {
         jobs.push((Level::Archive, fresh));
@@ -110,13 +110,20 @@ pub fn period(
     range: Option<(WallMicros, WallMicros)>,
     progress: Progress<'_>,
 ) -> Result<Report, StoreError> {
-    let ledger = store.ledger()?;
     let touches = |t: &Triad| range.is_none_or(|(from, to)| t.from <= to && from <= t.to);
-    let due: Vec<Triad> = ledger.live().filter(|t| t.level != Level::Slice && touches(t)).cloned().collect();
+    let mut due = live(store)?;
+    due.retain(|t| t.level != Level::Slice && touches(t));
     if due.is_empty() || matches!(due.as_slice(), [only] if only.level == Level::Period) {
         return Ok(Report::default());
     }
     merge_all(store, vec![(Level::Period, due)], progress)
+}
+
+/// Returns the triads that count.
+fn live(store: &mut dyn ClientStore) -> Result<Vec<Triad>, StoreError> {
+    let mut triads = store.triads()?;
+    triads.retain(|t| t.state == TriadState::Live);
+    Ok(triads)
 }
 
 fn merge_all(
@@ -127,22 +134,20 @@ fn merge_all(
     let total = jobs.iter().flat_map(|(_, triads)| triads).flat_map(|t| t.rows).sum();
     let mut report = Report::default();
     for (level, triads) in jobs {
-        let ledger = store.ledger()?;
-        let new = merge_triads(store, &ledger, level, &triads, &mut report, total, progress)?;
+        let new = merge_triads(store, level, &triads, &mut report, total, progress)?;
         let old = triads.iter().map(|t| t.id).collect();
         store.commit(&Change { replace: Some(Replacement { new, old }), ..Change::default() })?;
         report.inputs += triads.len();
-        if let Some(made) = store.ledger()?.triads.iter().find(|t| t.id == new) {
-            report.tables.extend(made.tables.iter().cloned());
+        if let Some(made) = store.triad(new)? {
+            report.tables.extend(made.tables);
         }
     }
     Ok(report)
 }
 
-/// Fills a new triad with the stitched rows of `triads`.
+/// Fills a new triad with the stitched rows of `triads`: one thread reads and stitches, this one writes.
 fn merge_triads(
     store: &mut dyn ClientStore,
-    ledger: &Ledger,
     level: Level,
     triads: &[Triad],
     report: &mut Report,
@@ -150,109 +155,29 @@ fn merge_triads(
     progress: Progress<'_>,
 ) -> Result<TriadId, StoreError> {
     let ids: HashSet<i64> = triads.iter().map(|t| t.id.0).collect();
-    let coverage = Coverage::among(&ledger.spans(), |group| ids.contains(&group));
     let from = triads.iter().map(|t| t.from).min().unwrap_or_default();
     let to = triads.iter().map(|t| t.to).max().unwrap_or_default();
     let zone = triads.iter().min_by_key(|t| t.from).map_or_else(Default::default, |t| t.zone);
+    let mut spans = Vec::new();
+    for source in [Source::Process, Source::Endpoint] {
+        spans.extend(store.spans_within(&source, from, to)?);
+    }
+    // Each border was settled when its bundles were stored; what is left is to join the rows on both sides.
+    let coverage = Coverage::of_part(&spans, |group| ids.contains(&group));
+    drop(spans);
     let new = store.create_triad(level, false, from, to, zone)?;
-    let store = RefCell::new(store);
-    let page = u32::try_from(PAGE_ROWS / triads.len().max(1)).unwrap_or(u32::MAX).clamp(100, 10_000);
-    for kind in FactKind::TRIAD {
-        let target = TableRef { triad: Some(new), kind };
-        let inputs = triads
-            .iter()
-            .map(|triad| Input::open(&store, TableRef { triad: Some(triad.id), kind }, triad.sorted, page))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut stitcher = Stitcher::new(&coverage);
-        let mut batch = Vec::with_capacity(BATCH_ROWS);
-        for row in Merge::new(inputs)? {
-            batch.extend(stitcher.push(row?));
-            report.rows_in += 1;
-            if batch.len() >= BATCH_ROWS {
-                flush(&store, target, &mut batch, report)?;
-                progress(report.rows_in, total);
-            }
+    let reader = store.row_reader()?;
+    let (send, receive) = channel::bounded(BATCHES);
+    std::thread::scope(|scope| {
+        // It ends where there is nobody left to send to.
+        scope.spawn(|| stitched::send(reader, triads, &coverage, send));
+        for batch in receive {
+            let Batch { kind, rows, rows_in } = batch?;
+            store.fill(TableRef { triad: Some(new), kind }, &rows)?;
+            report.rows_in += rows_in;
+            report.rows_out += rows.len() as u64;
+            progress(report.rows_in, total);
         }
-        batch.extend(stitcher.finish());
-        flush(&store, target, &mut batch, report)?;
-        progress(report.rows_in, total);
-    }
-    Ok(new)
-}
-
-fn flush(
-    store: &RefCell<&mut dyn ClientStore>,
-    table: TableRef,
-    batch: &mut Vec<Row>,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    store.borrow_mut().fill(table, batch)?;
-    report.rows_out += batch.len() as u64;
-    batch.clear();
-    Ok(())
-}
-
-/// One table's rows in the order of merging, a page at a time.
-struct Input<'a, 'b> {
-    store: &'a RefCell<&'b mut dyn ClientStore>,
-    table: TableRef,
-    page: u32,
-    next: Next,
-    rows: vec::IntoIter<Row>,
-}
-
-/// Where the next page comes from.
-enum Next {
-    /// The primary key has the order: go on behind this row.
-    After(RowId),
-    /// The primary key has not: these rows, one after the other.
-    Listed(vec::IntoIter<RowId>),
-}
-
-impl<'a, 'b> Input<'a, 'b> {
-    fn open(
-        store: &'a RefCell<&'b mut dyn ClientStore>,
-        table: TableRef,
-        sorted: bool,
-        page: u32,
-    ) -> Result<Self, StoreError> {
-        let next = if sorted {
-            Next::After(RowId(0))
-        } else {
-            Next::Listed(store.borrow_mut().sorted_ids(table)?.into_iter())
-        };
-        Ok(Self { store, table, page, next, rows: Vec::new().into_iter() })
-    }
-
-    fn fetch(&mut self) -> Result<(), StoreError> {
-        let mut store = self.store.borrow_mut();
-        let rows: Vec<Row> = match &mut self.next {
-            Next::After(after) => {
-                let page = store.page(self.table, *after, self.page)?;
-                if let Some((last, _)) = page.last() {
-                    *after = *last;
-                }
-                page.into_iter().map(|(_, row)| row).collect()
-            }
-            Next::Listed(ids) => {
-                let wanted: Vec<RowId> = ids.by_ref().take(self.page as usize).collect();
-                if wanted.is_empty() { Vec::new() } else { store.rows(self.table, &wanted)? }
-            }
-        };
-        self.rows = rows.into_iter();
-        Ok(())
-    }
-}
-
-impl Iterator for Input<'_, '_> {
-    type Item = Result<Row, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rows.len() == 0
-            && let Err(error) = self.fetch()
-        {
-            return Some(Err(error));
-        }
-        self.rows.next().map(Ok)
-    }
+        Ok(new)
+    })
 }

@@ -1,11 +1,13 @@
 //! Placing: in which slice new bundles live, and what they and their neighbours learn of each other.
 //!
-//! Pure planning: reads the ledger and the rows at the edges, and returns a [`Change`].
+//! Pure planning: reads what the ledger has next to the new bundles and the rows at the edges, and returns a [`Change`]. What that costs
+//! depends on the bundles and their neighbours, not on how long the record is.
 //!
 //! New bundles either extend the open slice in place, where they are the next of its run, or get a slice of their own. Either way
 //! every border between a new span and a stored one is settled at once, whatever level the stored one has reached: so a
 //! reader always sees rows that know all that their neighbours can tell, and merging later has only to join.
 
+mod boots;
 mod fit;
 mod fresh;
 
@@ -22,12 +24,12 @@ use pofr_core::{
     merge,
     source::Source,
     store::{
-        Change, ClientStore, Edge, EdgeRow, Ledger, RowId, RowUpdate, StoreError, StoredBundle, TableRef,
+        Change, ClientStore, Edge, EdgeRow, RowId, RowUpdate, RunOrder, StoreError, StoredBundle, TableRef,
         TriadId,
     },
     time::WallMicros,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Where new bundles go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,24 +37,31 @@ pub enum Target {
     /// Into the open slice, whose last bundle they follow.
     Extend(TriadId),
     /// Into a slice of their own.
-    New(TriadId),
+    New {
+        /// Which.
+        id: TriadId,
+        /// Whether it stays open for those that follow.
+        open: bool,
+    },
 }
 
 impl Target {
     const fn id(self) -> TriadId {
         match self {
-            Self::Extend(id) | Self::New(id) => id,
+            Self::Extend(id) | Self::New { id, .. } => id,
         }
     }
 }
 
-/// Plans how `bundles`, all of one run and new to the ledger, become part of the record.
+/// Plans how `bundles`, all of one run and new to the ledger, become part of the record. `near` are the stored bundles next to
+/// each of them, each once, and `runs` all stored runs.
 ///
 /// # Errors
 /// Where the store cannot be read.
 pub fn plan(
     store: &mut dyn ClientStore,
-    ledger: &Ledger,
+    mut near: Vec<StoredBundle>,
+    runs: &[RunOrder],
     bundles: Vec<TrackedBundle>,
     target: Target,
 ) -> Result<Change, StoreError> {
@@ -63,18 +72,30 @@ pub fn plan(
         rows.append(&mut bundle.rows);
         plan.change.bundles.push(bundle.stored);
     }
+    let boots_matter = boots::matter(runs, &near, &plan.change.bundles);
+    if boots_matter {
+        for run in runs {
+            near.extend(plan.store.ends(run.run)?);
+        }
+        near.sort_by_key(|b| b.entry.sha256);
+        near.dedup_by_key(|b| b.entry.sha256);
+    }
     // The label tells new spans from stored ones, even within the slice that they extend.
     let relabel = |mut span: PlacedSpan| {
         span.group = NEW;
         span
     };
-    let stored = ledger.spans();
-    let new = plan.change.bundles.iter().flat_map(StoredBundle::placed_spans).map(relabel);
-    let spans: Vec<PlacedSpan> = stored.iter().cloned().chain(new).collect();
-    let rows = merge::stitch(rows, &Coverage::among(&spans, |group| group == NEW));
+    let stored: Vec<PlacedSpan> = near.iter().flat_map(StoredBundle::placed_spans).collect();
+    let new: Vec<PlacedSpan> =
+        plan.change.bundles.iter().flat_map(StoredBundle::placed_spans).map(relabel).collect();
+    let spans = [stored.as_slice(), new.as_slice()].concat();
+    let is_sorted = matches!(target, Target::New { open: false, .. });
+    if is_sorted || boots_matter || !is_unbroken(&new) {
+        rows = merge::stitch(rows, &Coverage::among(&spans, |group| group == NEW));
+    }
     let mut fresh = Fresh::new(rows);
     let coverage = Coverage::new(&spans);
-    for span in spans.iter().filter(|s| s.group == NEW) {
+    for span in &new {
         if let Some(Neighbour::Border(border)) = coverage.before(span.run, &span.span.source, span.span.first)
             && let Some(group) = ending_at(&stored, span, border.left)
         {
@@ -86,14 +107,22 @@ pub fn plan(
             plan.settle_right(&mut fresh, span, &border, group)?;
         }
     }
-    plan.settle_boots(&stored, &Coverage::new(&stored), &coverage)?;
+    if boots_matter {
+        plan.settle_boots(&stored, &Coverage::new(&stored), &coverage)?;
+    }
     let mut change = plan.change;
     change.update = plan.updates.into_values().collect();
     change.insert = fresh.into_tables(target.id());
-    if let Target::New(id) = target {
+    if let Target::New { id, .. } = target {
         change.make_live.push(id);
     }
     Ok(change)
+}
+
+/// Tells whether no source has two spans, so that there is nothing to stitch among the new rows themselves.
+fn is_unbroken(new: &[PlacedSpan]) -> bool {
+    let mut lines = HashSet::new();
+    new.iter().all(|span| lines.insert((span.run, &span.span.source)))
 }
 
 /// The label of spans that are about to be stored.
@@ -178,6 +207,7 @@ impl Plan<'_> {
         border: &Border,
         group: i64,
     ) -> Result<(), StoreError> {
+        let last = self.last_stamp(span);
         for &kind in kinds_of(&span.span.source) {
             let table = table(TriadId(group), kind);
             let old = self.edge_rows(table, span, Edge::EndingAt(border.left))?;
@@ -191,9 +221,10 @@ impl Plan<'_> {
                 match partner.get(&i) {
                     Some(&j) => {
                         let life = settled.left[i].joined(&settled.right[j]);
-                        let learned = fresh.rows[new[j].0].as_ref().map(|row| row.fact.clone());
+                        let fact = &fresh.rows[new[j].0].fact;
+                        let learned = old.known.lacks_what(fact.known()).then(|| fact.clone());
                         let update = RowUpdate { table, id: old.id, life, learned };
-                        if !self.goes_on_unchanged(&old.life, &update, span) {
+                        if !goes_on_unchanged(&old.life, &update, last) {
                             self.update(update.clone());
                         }
                         fresh.joined.insert(new[j].0, update);
@@ -263,17 +294,6 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Tells whether a stored row at the end of an open slice merely lives on: then the ledger's new last stamp says it all.
-    fn goes_on_unchanged(&self, old: &Lifetime, update: &RowUpdate, span: &PlacedSpan) -> bool {
-        let last = self.last_stamp(span);
-        let same = Lifetime { last_seen: update.life.last_seen, ..*old } == update.life;
-        update.table.triad.is_some()
-            && same
-            && old.last_seen.is_some()
-            && update.life.last_seen == Some(last)
-            && !teaches(update)
-    }
-
     /// Tells whether a stored row that nothing new is joined to must be written. Where its open slice goes on without it,
     /// its last stamp must be made explicit, even if nothing else changes.
     fn must_write(&self, old: &Lifetime, new: &Lifetime, group: i64) -> bool {
@@ -320,12 +340,14 @@ impl Plan<'_> {
     }
 }
 
-/// Tells whether an update may carry details that the stored row lacks. Only processes learn details while they live;
-/// the holder of a file and a socket's ids are known from the start.
-fn teaches(update: &RowUpdate) -> bool {
-    use pofr_core::Fact;
-    matches!(&update.learned, Some(Fact::Process(p))
-        if p.details.exit_code.is_some() || p.details.totals.is_some() || p.details.exe_sha256.is_some() || p.details.arguments.is_some())
+/// Tells whether a stored row at the end of an open slice merely lives on up to `last`: then the ledger's new last stamp says it all.
+fn goes_on_unchanged(old: &Lifetime, update: &RowUpdate, last: WallMicros) -> bool {
+    let same = Lifetime { last_seen: update.life.last_seen, ..*old } == update.life;
+    update.table.triad.is_some()
+        && same
+        && old.last_seen.is_some()
+        && update.life.last_seen == Some(last)
+        && update.learned.is_none()
 }
 
 fn keyed(rows: &[EdgeRow]) -> Vec<(KeyDigest, Lifetime)> {

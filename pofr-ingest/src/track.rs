@@ -8,6 +8,7 @@ use pofr_core::{
     identity::{BootId, BundleSeq, Cid, RunId},
     lifetime::{Row, Tracker},
     record::Record,
+    source::Source,
     store::{BundleEntry, BundleFormat, StoredBundle, TriadId},
     time::WallMicros,
     wire::{
@@ -111,25 +112,25 @@ pub fn track_v1(
     let mut tracker = Tracker::new(run, zone);
     let mut differ = Differ::default();
     let mut converter = Converter::new(interval_micros);
+    let mut reader = v1::Reader::default();
     let (mut left_out, mut undecidable) = (0, 0);
-    let mut apply = |steps: Vec<Step>| -> Result<(), Rejected> {
-        for step in steps {
-            tracker.apply(match step {
-                Step::Observe { source, stamp, facts } => {
-                    Record::Sample(differ.observe(&source, stamp, 0, facts.into())?)
-                }
-                Step::Blind(gap) => differ.blind(gap),
-            })?;
-        }
-        Ok(())
-    };
     for raw in snapshots {
-        let decoded = v1::decode(raw)?;
-        left_out += decoded.pid_only;
-        undecidable += decoded.undecidable;
-        apply(converter.push(decoded))?;
+        for gap in converter.gaps(raw.stamp, raw.proc.is_some(), raw.net.is_some()) {
+            tracker.apply(differ.blind(gap))?;
+        }
+        let v1::Changed { processes, endpoints, pid_only, undecidable: unclear } = reader.read(raw)?;
+        left_out += pid_only;
+        undecidable += unclear;
+        let seen = [(Source::Process, processes), (Source::Endpoint, endpoints.map(Into::into))];
+        for (source, seen) in seen.into_iter().filter_map(|(source, seen)| Some((source, seen?))) {
+            tracker.apply(Record::Sample(differ.observe(&source, raw.stamp, 0, seen)?))?;
+        }
     }
-    apply(converter.finish())?;
+    for step in converter.finish() {
+        if let Step::Blind(gap) = step {
+            tracker.apply(differ.blind(gap))?;
+        }
+    }
     let tracked = tracker.finish();
     let first = tracked.spans.iter().map(|s| s.first).min().unwrap_or(name.stamp);
     let last = tracked.spans.iter().map(|s| s.last).max().unwrap_or(name.stamp);

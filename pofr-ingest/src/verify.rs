@@ -11,6 +11,9 @@ use pofr_core::{
 };
 use std::str::FromStr;
 
+/// What is said of a fork in the chain, wherever it is said.
+pub const FORK: &str = "two recorders share one chain, or one was forged";
+
 /// Why a file is not taken. It goes to quarantine with this text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -67,9 +70,7 @@ pub enum Rejected {
     #[error("it holds no sample")]
     Empty,
     /// A bundle of the same number and run is stored, and it is another one.
-    #[error(
-        "bundle {seq} of run {run} is stored already with sha256 {stored}: two recorders share one chain, or one was forged"
-    )]
+    #[error("bundle {seq} of run {run} is stored already with sha256 {stored}: {}", FORK)]
     Fork {
         /// The number.
         seq: u64,

@@ -11,9 +11,11 @@
 mod conformance;
 mod db;
 mod ledger;
+pub mod login;
 mod open;
 mod query;
 mod reference;
+pub mod rights;
 mod store;
 mod tables;
 mod url;

@@ -2,6 +2,7 @@
 
 use crate::{
     db::Pools,
+    login::PasswordError,
     store::SqlStore,
     url::{Location, UrlError},
 };
@@ -28,7 +29,7 @@ pub enum OpenError {
     #[error(
         "cannot open {0}: this program was built without MariaDB\nhint: build it with --features mariadb (Debian: libmariadb-dev)"
     )]
-    NoMariadb(Location),
+    NoMariadb(Box<Location>),
     /// The directory cannot be made, or is not there.
     #[error("cannot open directory {path}: {cause}")]
     Directory {
@@ -37,6 +38,9 @@ pub enum OpenError {
         /// Why.
         cause: io::Error,
     },
+    /// The password cannot be had.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The database does not answer, or is not ours.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,7 +53,7 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`]: a bad URL, a kind of database that this program was built without, or a database that does not answer.
 pub fn open(url: &str, access: Access) -> Result<Box<dyn Store>, OpenError> {
-    let location = Location::parse(url)?;
+    let location = Location::parse(url)?.logged_in(access)?;
     match &location {
         Location::Sqlite(dir) => {
             let opened = match access {
@@ -58,7 +62,9 @@ pub fn open(url: &str, access: Access) -> Result<Box<dyn Store>, OpenError> {
             };
             opened.map_err(|cause| OpenError::Directory { path: dir.clone(), cause })?;
         }
-        Location::Mariadb(_) if cfg!(not(feature = "mariadb")) => return Err(OpenError::NoMariadb(location)),
+        Location::Mariadb(_) if cfg!(not(feature = "mariadb")) => {
+            return Err(OpenError::NoMariadb(Box::new(location)));
+        }
         Location::Mariadb(_) => {}
     }
     Ok(Box::new(SqlStore::open(Pools::new(location), access)?))

@@ -10,7 +10,7 @@ const BEFORE: &str = include_str!("reference.md");
 type Static = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// The tables that Diesel knows by type; a test holds this list against a live database.
-const STATIC: [Static; 11] = [
+const STATIC: [Static; 12] = [
     (
         "lhlt.lhlttable",
         "The host-lookup table: all clients. The r… columns are UTC.",
@@ -65,7 +65,10 @@ const STATIC: [Static; 11] = [
             ("left_out", "how many records nothing could be made of"),
             ("complete", "1: the client sealed it; 0: it was cut off and says so"),
             ("received", "when this server took it in, by this server's clock, µs"),
-            ("triad", "pofr_triads.id: the triad that holds its rows"),
+            (
+                "triad",
+                "pofr_triads.id: the triad that holds its rows; 0 where they have been forgotten, which leaves this entry alone",
+            ),
         ],
     ),
     (
@@ -128,6 +131,24 @@ const STATIC: [Static; 11] = [
             ("sorted", "1: its rows lie in the order of merging"),
             ("lowest", "no time of any row is below this, µs; NULL without rows"),
             ("highest", "no time of any row is above this, µs; sixteen nines where rows go on"),
+        ],
+    ),
+    (
+        "pofr_actions",
+        "The ledger: what people, and the server by itself, did to the record other than adding to it. Never emptied.",
+        &[
+            ("id", "number, in the order of time"),
+            ("at", "when, by this server's clock, µs"),
+            (
+                "action",
+                "hold (forgetting was forbidden), release (allowed again), forget, rebuild (made anew from kept bundles), prune (kept \
+                 bundles were removed), recover (what a killed writer left half made was taken away)",
+            ),
+            ("before_stamp", "the time before which it forgot or removed, µs; else NULL"),
+            ("bundles", "how many bundles it touched"),
+            ("row_count", "how many rows it removed, or made"),
+            ("who", "the account on the server that did it"),
+            ("why", "in their words"),
         ],
     ),
     (

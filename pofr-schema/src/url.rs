@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! sqlite:DIR                                         a directory of SQLite files
-//! mysql://user:password@host:3306/                   MariaDB over TCP
+//! mysql://user@host:3306/?password_file=/etc/x       MariaDB over TCP
 //! mysql://user@localhost/?unix_socket=/run/x.sock    MariaDB over a unix socket
 //! ```
 //!
-//! User, password and socket path may be percent-encoded (RFC 3986, 2.1).
+//! `password_file` is for that user, `read_password_file` for pofr_read where the user is pofr, see [`crate::login`].
+//! User and paths may be percent-encoded (RFC 3986, 2.1).
 
 use std::{fmt, path::PathBuf};
 
@@ -24,8 +25,12 @@ pub enum Location {
 pub struct Server {
     /// The user.
     pub user: String,
-    /// The password, where one is needed.
+    /// The password, where one is needed; it comes from a file, never out of a URL.
     pub password: Option<String>,
+    /// The file that has the password.
+    pub password_file: Option<PathBuf>,
+    /// The file that has the reading user's password.
+    pub read_password_file: Option<PathBuf>,
     /// The host's name or address.
     pub host: String,
     /// The TCP port, 3306 where none is given.
@@ -44,6 +49,11 @@ pub enum UrlError {
     /// `sqlite:` without a directory.
     #[error("database URL sqlite: names no directory")]
     NoDirectory,
+    /// A password in the URL.
+    #[error(
+        "a database URL must hold no password: command lines and environments are for others to see\nhint: ?password_file=PATH names a file of mode 0600 that has it"
+    )]
+    Password,
     /// A part of a `mysql://` URL that makes no sense.
     #[error("database URL has a bad {part}: {found}")]
     Part {
@@ -80,11 +90,10 @@ impl Server {
             return Err(UrlError::Part { part: "path (none is wanted)", found: path.to_owned() });
         }
         let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = match login.split_once(':') {
-            Some((user, password)) => (user, Some(decode("password", password)?)),
-            None => (login, None),
-        };
-        let user = decode("user", user)?;
+        if login.contains(':') {
+            return Err(UrlError::Password);
+        }
+        let user = decode("user", login)?;
         if user.is_empty() {
             return Err(UrlError::Part { part: "user", found: "nothing".into() });
         }
@@ -96,10 +105,14 @@ impl Server {
             }
             _ => (place, None),
         };
-        let mut socket = None;
+        let (mut socket, mut password_file, mut read_password_file) = (None, None, None);
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             match pair.split_once('=') {
                 Some(("unix_socket", path)) => socket = Some(decode("unix_socket", path)?),
+                Some(("password_file", path)) => password_file = Some(decode("password_file", path)?.into()),
+                Some(("read_password_file", path)) => {
+                    read_password_file = Some(decode("read_password_file", path)?.into());
+                }
                 _ => return Err(UrlError::Part { part: "option", found: pair.to_owned() }),
             }
         }
@@ -108,7 +121,7 @@ impl Server {
             return Err(UrlError::Part { part: "host", found: host.to_owned() });
         }
         let host = if host.is_empty() { "localhost" } else { host }.to_owned();
-        Ok(Self { user, password, host, port, socket })
+        Ok(Self { user, password: None, password_file, read_password_file, host, port, socket })
     }
 
     /// Returns the URL of one database there, all parts encoded; the empty name picks none.
@@ -165,10 +178,7 @@ fn encode(text: &str) -> String {
 }
 
 fn decode(part: &'static str, text: &str) -> Result<String, UrlError> {
-    let bad = || UrlError::Part {
-        part,
-        found: if part == "password" { "a bad percent-encoding".into() } else { text.to_owned() },
-    };
+    let bad = || UrlError::Part { part, found: text.to_owned() };
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -205,8 +215,12 @@ mod tests {
             Location::parse("sqlite:/var/lib/pofr").unwrap(),
             Location::Sqlite("/var/lib/pofr".into())
         );
-        let tcp = server("mysql://pofr:a%3Ab%40c@[::1]:3307/");
-        assert_eq!((tcp.user.as_str(), tcp.password.as_deref()), ("pofr", Some("a:b@c")));
+        let mut tcp = server("mysql://po%66r@[::1]:3307/?password_file=/etc/a%26b&read_password_file=/r");
+        assert_eq!((tcp.user.as_str(), tcp.password.as_deref()), ("pofr", None));
+        assert_eq!(tcp.password_file.as_deref(), Some(std::path::Path::new("/etc/a&b")));
+        assert_eq!(tcp.read_password_file.as_deref(), Some(std::path::Path::new("/r")));
+        tcp.password = Some("a:b@c".into());
+        assert_eq!(tcp.database_url("x"), "mysql://pofr:a%3Ab%40c@[::1]:3307/x");
         assert_eq!((tcp.host.as_str(), tcp.port), ("[::1]", Some(3307)));
         let unix = server("mysql://root@localhost/?unix_socket=%2Frun%2Fa%20b.sock");
         assert_eq!(unix.socket.as_deref(), Some("/run/a b.sock"));
@@ -221,13 +235,16 @@ mod tests {
             ("mysql://host/", "user"),
             ("mysql://u@h/db", "path"),
             ("mysql://u@h:x/", "port"),
-            ("mysql://u:se%cret@h/", "password"),
+            ("mysql://u:secret@h/", "password_file"),
+            ("mysql://u:@h/", "password_file"),
             ("mysql://u@h/?ssl=1", "option"),
             ("mysql://u@h`/", "host"),
         ] {
             let text = Location::parse(url).unwrap_err().to_string();
             assert!(text.contains(part) && !text.contains("cret"), "{url}: {text}");
         }
-        assert!(!format!("{:?}", server("mysql://u:secret@h/")).contains("secret"));
+        let mut known = server("mysql://u@h/");
+        known.password = Some("secret".into());
+        assert!(!format!("{known:?} {}", Location::Mariadb(known.clone())).contains("secret"));
     }
 }

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+pub mod days;
+pub mod dice;
 pub mod mariadb;
 pub mod oracle;
 pub mod programs;
+pub mod record;
 pub mod stores;
+pub mod tmpfs;
 pub mod world;

@@ -43,7 +43,14 @@ impl PrivateMariadb {
     pub fn start() -> io::Result<Self> {
         // In memory, since tests make and drop thousands of tables. The shell removes the directory.
         let memory = std::path::Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        if memory.is_dir() { Self::start_in(memory) } else { Self::start_in(&std::env::temp_dir()) }
+    }
+
+    /// Does the same in a directory within `parent`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_in(parent: &std::path::Path) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("pofr-mariadb-").tempdir_in(parent)?.keep();
         let installed = Command::new("mariadb-install-db")
             .arg("--no-defaults")
@@ -126,6 +133,18 @@ impl PrivateMariadb {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Starts it again if it has died by itself, as one may whose disk is full.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn revive(&mut self) -> io::Result<()> {
+        if self.answers() {
+            return Ok(());
+        }
+        self.kill_9()?;
+        self.restart()
     }
 
     fn answers(&self) -> bool {

@@ -32,15 +32,17 @@ const GLOBAL: &str = "Global options";
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
-    /// Where the record is: sqlite:DIR, mysql://user:password@host:port/ or
-    /// mysql://user@localhost/?unix_socket=PATH [default: sqlite: in the data directory]
-    #[arg(long, value_name = "URL", env = "POFR_DB", hide_env_values = true, global = true)]
-    #[arg(help_heading = GLOBAL)]
+    /// Where the record is: sqlite:DIR, mysql://USER@localhost/?unix_socket=PATH or
+    /// mysql://USER@HOST:PORT/?password_file=PATH [env: POFR_DB] [default: sqlite: in the data directory]
+    #[arg(long, value_name = "URL", global = true, help_heading = GLOBAL)]
     pub(crate) db: Option<String>,
-    /// Where the embedded database is kept; goes before --db [default: /var/lib/pofr for root, else
-    /// $XDG_DATA_HOME/pofr or ~/.local/share/pofr]
+    /// Where inboxes, kept bundles and the embedded database are; without --db that database is meant [default: /var/lib/pofr
+    /// for root, else $XDG_DATA_HOME/pofr or ~/.local/share/pofr]
     #[arg(long, value_name = "DIR", global = true, help_heading = GLOBAL)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The configuration file [default: /etc/pofr/pofrs.toml, if it is there]
+    #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL)]
+    pub(crate) config: Option<PathBuf>,
     /// Show times in UTC, and read times without a zone as UTC; else both are in the client's zone
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) utc: bool,
@@ -49,10 +51,12 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Take the bundles that wait in a directory into a client's record
+    /// Take bundles in: all that clients have sent, or a directory of them
     Ingest(commands::ingest::IngestArgs),
     /// List the clients and what is recorded of them
     Clients(commands::clients::ClientsArgs),
+    /// Show how clients are doing: lag, backlog, gaps, trouble
+    Status(commands::status::StatusArgs),
     /// Show a machine as it was at a moment
     At(commands::at::AtArgs),
     /// Show where a record is incomplete, and why
@@ -63,6 +67,14 @@ pub(crate) enum Command {
     Archive(commands::merge::ArchiveArgs),
     /// Merge a client's archives into a period (level 3)
     Period(commands::merge::PeriodArgs),
+    /// Make a client's record anew from kept bundles
+    Rebuild(commands::rebuild::RebuildArgs),
+    /// Forget what a client recorded before a time, for good
+    Forget(commands::forget::ForgetArgs),
+    /// Forbid forgetting (a legal hold), or allow it again
+    Hold(commands::hold::HoldArgs),
+    /// Make databases, users and their rights on MariaDB
+    InitDb(commands::init_db::InitDbArgs),
     /// Print what a bundle holds, one JSON object a line
     Cat(commands::cat::CatArgs),
     /// Record this machine for some seconds, store it, and look around in the record

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     Quarantined,
     /// Another pofrs writes to that client's record: try again later.
     Busy,
+    /// `status` found trouble.
+    Trouble,
 }
 
 /// The codes, for every command's help. Clap itself ends with 2.
@@ -25,7 +27,8 @@ Exit codes:
   2  the command line was not understood
   3  nothing is recorded at the time asked for
   4  some bundles lie in quarantine, the others are stored
-  5  another pofrs writes to that client's record: try again later";
+  5  another pofrs writes to that client's record: try again later
+  6  status: there is trouble with a client";
 
 impl Exit {
     /// Returns the code.
@@ -36,6 +39,7 @@ impl Exit {
             Self::NoRecord => 3,
             Self::Quarantined => 4,
             Self::Busy => 5,
+            Self::Trouble => 6,
         }
     }
 }
@@ -52,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_code() {
-        for exit in [Exit::Done, Exit::Failed, Exit::NoRecord, Exit::Quarantined, Exit::Busy] {
+        for exit in [Exit::Done, Exit::Failed, Exit::NoRecord, Exit::Quarantined, Exit::Busy, Exit::Trouble] {
             assert!(HELP.contains(&format!("\n  {}  ", exit.code())), "{exit:?}");
         }
     }

@@ -2,17 +2,23 @@
 
 mod cli;
 mod commands;
+mod config;
 mod exit;
 mod moment;
 mod output;
 mod record;
+mod units;
+mod who;
 
 use clap::Parser;
 use exit::Exit;
 use pofr_core::{raw::RawText, store::StoreError};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 fn main() -> std::process::ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("POFR_LOG").unwrap_or_else(|_| "warn".into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time();
+    log.with_ansi(io::stderr().is_terminal()).with_target(false).init();
     let cli = cli::Cli::parse();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let result = commands::run(cli, &mut out).and_then(|exit| {

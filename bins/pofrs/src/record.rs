@@ -1,16 +1,17 @@
 //! Which record is meant: the data directory, the database's URL, the client.
 
-use crate::cli::Global;
+use crate::{cli::Global, config::Config};
 use anyhow::{Context as _, bail};
 use pofr_core::{Store, identity::Cid, store::ClientEntry};
+use pofr_ingest::Layout;
 use pofr_schema::Access;
 use std::{os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
 /// Returns where things are kept: as told, else /var/lib/pofr for root, else the user's data directory
 /// (XDG Base Directory Specification).
 pub(crate) fn data_dir(global: &Global) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = &global.data_dir {
-        return Ok(dir.clone());
+    if let Some(dir) = global.data_dir.clone().or(config(global)?.data_dir) {
+        return Ok(dir);
     }
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/pofr".into());
@@ -22,18 +23,35 @@ pub(crate) fn data_dir(global: &Global) -> anyhow::Result<PathBuf> {
         .context("no data directory: neither HOME nor XDG_DATA_HOME is set\nhint: give --data-dir or --db")
 }
 
-/// Returns the URL of the database. `--data-dir` means the embedded one there, whatever `POFR_DB` says.
+/// Reads the configuration file.
+pub(crate) fn config(global: &Global) -> anyhow::Result<Config> {
+    Config::load(global.config.as_deref())
+}
+
+/// Returns the URL of the database: what `--db` says, else the embedded one in `--data-dir`, else what `POFR_DB` says, else the
+/// configuration file, else the embedded one.
 pub(crate) fn url(global: &Global) -> anyhow::Result<String> {
-    match (&global.db, &global.data_dir) {
-        (Some(url), None) => Ok(url.clone()),
-        _ => {
-            let dir = data_dir(global)?;
-            let dir = dir
-                .to_str()
-                .with_context(|| format!("{dir:?} is not UTF-8, which a database URL must be"))?;
-            Ok(format!("sqlite:{dir}"))
+    if let Some(url) = &global.db {
+        return Ok(url.clone());
+    }
+    if global.data_dir.is_none() {
+        match std::env::var("POFR_DB") {
+            Ok(url) if !url.is_empty() => return Ok(url),
+            Err(std::env::VarError::NotUnicode(_)) => bail!("POFR_DB is not UTF-8"),
+            _ => {}
+        }
+        if let Some(url) = config(global)?.db {
+            return Ok(url);
         }
     }
+    let dir = data_dir(global)?;
+    let dir = dir.to_str().with_context(|| format!("{dir:?} is not UTF-8, which a database URL must be"))?;
+    Ok(format!("sqlite:{dir}"))
+}
+
+/// Returns where inboxes and kept bundles are.
+pub(crate) fn layout(global: &Global) -> anyhow::Result<Layout> {
+    data_dir(global).map(Layout::new)
 }
 
 /// Opens the store.

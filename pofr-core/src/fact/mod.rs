@@ -207,6 +207,17 @@ impl Fact {
         }
     }
 
+    /// Returns which details are known.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        match self {
+            Self::Process(f) => f.details.known(),
+            Self::File(f) => f.details.known(),
+            Self::Endpoint(f) => f.details.known(),
+            _ => Known::default(),
+        }
+    }
+
     /// Takes from `later`, a later observation of the same fact, the details that are not known
     /// yet; tells whether there were any.
     pub fn learn(&mut self, later: &Self) -> bool {
@@ -219,6 +230,18 @@ impl Fact {
     }
 }
 
+/// Which details of a fact are known: one bit each, the lowest for the first that its kind declares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known(pub u16);
+
+impl Known {
+    /// Tells whether `other` knows what this does not.
+    #[must_use]
+    pub const fn lacks_what(self, other: Self) -> bool {
+        other.0 & !self.0 != 0
+    }
+}
+
 /// Gives a struct of options the law of details: the earliest known value stays.
 macro_rules! details {
     ($name:ident: $($field:ident),+ $(,)?) => {
@@ -226,6 +249,18 @@ macro_rules! details {
             /// Tells whether `later` has a value that is unknown here.
             pub(crate) fn lacks_what(&self, later: &Self) -> bool {
                 $((self.$field.is_none() && later.$field.is_some()))||+
+            }
+
+            /// Returns which fields have values.
+            pub(crate) fn known(&self) -> crate::fact::Known {
+                let mut bit = 1;
+                let mut bits = 0;
+                $(
+                    bits |= if self.$field.is_some() { bit } else { 0 };
+                    bit <<= 1;
+                )+
+                let _ = bit;
+                crate::fact::Known(bits)
             }
 
             /// Takes the values of `later` that are unknown here; true if there was one.

@@ -9,6 +9,8 @@
 //! An exact time needs no bound: with `began` there is no need of `appeared_after`, which tells only
 //! what the samples know; with `ended` there is no `gone_by`.
 
+mod clip;
+mod holders;
 mod stream_error;
 mod track;
 

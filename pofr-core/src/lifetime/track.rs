@@ -9,14 +9,14 @@ use crate::{
     fact::{Fact, FileDetails},
     gap::{Gap, Severity},
     identity::{Entity, RunId},
-    lifetime::{Lifetime, Row, StreamError},
+    lifetime::{Lifetime, Row, StreamError, holders::Holders},
     record::{Added, Event, FactId, Record, Sample},
     source::Source,
     time::{WallMicros, ZoneOffset},
 };
 use hashbrown::{HashMap, HashSet};
 
-/// What a bundle's stream says, as rows.
+/// What a bundle's stream says, as rows in the order in which they began.
 #[derive(Debug, Default)]
 pub struct Tracked {
     /// Every lifetime of every fact.
@@ -27,14 +27,6 @@ pub struct Tracked {
     pub gaps: Vec<Gap>,
     /// How many samples, of all sources.
     pub samples: u64,
-}
-
-/// A fact that is live in the stream.
-#[derive(Debug)]
-struct Open {
-    fact: Fact,
-    digest: KeyDigest,
-    life: Lifetime,
 }
 
 /// One source's progress.
@@ -48,8 +40,8 @@ struct Line {
     joins_left: bool,
     /// Whether a blind gap stands at the end.
     blind: bool,
-    /// Live facts, and those of them that no sample has shown yet.
-    live: HashSet<FactId>,
+    /// The facts that began in the present span, of which some may have ended since, and those that no sample has shown yet.
+    begun: Vec<FactId>,
     unseen: Vec<FactId>,
 }
 
@@ -58,24 +50,23 @@ struct Line {
 pub struct Tracker {
     run: RunId,
     zone: ZoneOffset,
-    next: u32,
-    open: HashMap<FactId, Open>,
+    /// For each number that was given: where its fact's row stands while the fact is live. A row stands in the outcome from its
+    /// fact's beginning on, so that nothing is moved when it ends.
+    live: Vec<Option<u32>>,
     /// The live facts' digests: no fact is live twice.
     digests: HashSet<KeyDigest>,
-    /// Live process facts and files of each process.
-    holders: HashMap<Entity, Holder>,
+    holders: Holders,
     lines: HashMap<Source, Line>,
     out: Tracked,
 }
 
-#[derive(Debug, Default)]
-struct Holder {
-    process: Option<FactId>,
-    files: HashSet<FactId>,
-}
-
 /// 4000-01-01: later times are nonsense, and would overflow a database's calendar.
 const LATEST: WallMicros = WallMicros(64_060_588_800_000_000);
+
+/// Numbers facts, and rows; the last number stands for all that are too large.
+fn number(place: usize) -> FactId {
+    FactId(u32::try_from(place).unwrap_or(u32::MAX))
+}
 
 fn sane(t: WallMicros) -> Result<WallMicros, StreamError> {
     if (WallMicros(0)..LATEST).contains(&t) { Ok(t) } else { Err(StreamError::Time(t)) }
@@ -88,10 +79,9 @@ impl Tracker {
         Self {
             run,
             zone,
-            next: 0,
-            open: HashMap::new(),
+            live: Vec::new(),
             digests: HashSet::new(),
-            holders: HashMap::new(),
+            holders: Holders::default(),
             lines: HashMap::new(),
             out: Tracked::default(),
         }
@@ -138,10 +128,10 @@ impl Tracker {
         }
         let before = line.span.map(|(_, last)| last);
         for id in removed {
-            self.close(&source, id, "removal", |life| life.gone_by = Some(stamp))?;
+            self.close(&source, before, id, "removal", |life| life.gone_by = Some(stamp))?;
         }
         for id in lost {
-            self.close(&source, id, "loss", |_| ())?;
+            self.close(&source, before, id, "loss", |_| ())?;
         }
         for learned in learned {
             self.learn(learned.id, &learned.fact)?;
@@ -152,11 +142,12 @@ impl Tracker {
         line.blind = false;
         for id in std::mem::take(&mut line.unseen) {
             // An event began it, and this sample did not remove it: so this sample shows it.
-            if let Some(open) = self.open.get_mut(&id) {
-                open.life.first_seen = Some(stamp);
+            if let Some(row) = self.row_mut(id) {
+                row.life.first_seen = Some(stamp);
             }
         }
-        let first_new = self.next;
+        let first_new = self.live.len();
+        self.out.rows.reserve(added.len());
         for Added { fact, unsure, since } in added {
             if fact.source() != source {
                 return Err(StreamError::WrongSource { sample: source, fact: fact.source() });
@@ -172,8 +163,10 @@ impl Tracker {
                 cut_left: keyframe,
                 ..Lifetime::default()
             };
-            self.begin(fact, life)?;
+            self.begin(&source, fact, life)?;
         }
+        let begun = (first_new..self.live.len()).map(number);
+        self.line(&source).begun.extend(begun);
         self.describe(first_new);
         self.out.samples += 1;
         Ok(())
@@ -189,16 +182,18 @@ impl Tracker {
                 };
                 let life =
                     Lifetime { began: Some(sane(at)?), appeared_after: Some(last), ..Lifetime::default() };
-                let first_new = self.next;
-                let id = self.begin(fact, life)?;
-                self.line(&source).unseen.push(id);
+                let first_new = self.live.len();
+                let id = self.begin(&source, fact, life)?;
+                let line = self.line(&source);
+                line.begun.push(id);
+                line.unseen.push(id);
                 self.describe(first_new);
             }
             Event::Ended { id, at } => {
                 sane(at)?;
-                let source =
-                    self.open.get(&id).ok_or(StreamError::NotLive { what: "end", id })?.fact.source();
-                self.close(&source, id, "end", |life| life.ended = Some(at))?;
+                let source = self.row(id).ok_or(StreamError::NotLive { what: "end", id })?.fact.source();
+                let last = self.line(&source).span.map(|(_, last)| last);
+                self.close(&source, last, id, "end", |life| life.ended = Some(at))?;
             }
             Event::Passed { mut fact, began, ended } => {
                 let life = Lifetime {
@@ -240,59 +235,70 @@ impl Tracker {
     }
 
     fn learn(&mut self, id: FactId, fact: &Fact) -> Result<(), StreamError> {
-        let open = self.open.get_mut(&id).ok_or(StreamError::NotLive { what: "detail", id })?;
-        if !open.fact.same(fact) {
+        let row = self.row_mut(id).ok_or(StreamError::NotLive { what: "detail", id })?;
+        if !row.fact.same(fact) {
             return Err(StreamError::OtherFact { id });
         }
-        open.fact.learn(fact);
+        row.fact.learn(fact);
         Ok(())
     }
 
-    fn begin(&mut self, fact: Fact, life: Lifetime) -> Result<FactId, StreamError> {
-        let id = FactId(self.next);
-        self.next = self.next.checked_add(1).ok_or(StreamError::TooManyFacts)?;
-        let source = fact.source();
+    /// Returns a live fact's row.
+    fn row(&self, id: FactId) -> Option<&Row> {
+        let place = (*self.live.get(id.0 as usize)?)?;
+        self.out.rows.get(place as usize)
+    }
+
+    fn row_mut(&mut self, id: FactId) -> Option<&mut Row> {
+        let place = (*self.live.get(id.0 as usize)?)?;
+        self.out.rows.get_mut(place as usize)
+    }
+
+    /// Begins a fact's row. That it began in its source's span is for the caller to note.
+    fn begin(&mut self, source: &Source, fact: Fact, life: Lifetime) -> Result<FactId, StreamError> {
+        let (id, place) = (number(self.live.len()), number(self.out.rows.len()));
+        // The last number stands for all those that are too large.
+        if id.0.max(place.0) == u32::MAX {
+            return Err(StreamError::TooManyFacts);
+        }
         let digest = fact.digest();
         if !self.digests.insert(digest) {
-            return Err(StreamError::Twice { source_name: source });
+            return Err(StreamError::Twice { source_name: source.clone() });
         }
         match &fact {
-            // Where a process changes, its new fact may be told before its old one is removed.
-            Fact::Process(p) => self.holders.entry(p.key.entity).or_default().process = Some(id),
-            Fact::File(f) => {
-                self.holders.entry(f.key.entity).or_default().files.insert(id);
-            }
+            Fact::Process(p) => self.holders.add_process(p.key.entity, id),
+            Fact::File(f) => self.holders.add_file(f.key.entity, id),
             _ => {}
         }
-        self.line(&source).live.insert(id);
-        self.open.insert(id, Open { fact, digest, life });
+        self.live.push(Some(place.0));
+        self.out.rows.push(Row { run: self.run, zone: self.zone, digest, life, fact });
         Ok(id)
     }
 
     /// Fills in what facts know of each other, for those numbered from `first_new` on: a file its holder's
     /// names and ids, a process the digest over its files.
-    fn describe(&mut self, first_new: u32) {
-        for id in (first_new..self.next).map(FactId) {
-            match self.open.get(&id).map(|open| &open.fact) {
+    fn describe(&mut self, first_new: usize) {
+        // A process's files stand one after the other, as a rule.
+        let mut holder: Option<(Entity, FileDetails)> = None;
+        for id in (first_new..self.live.len()).map(number) {
+            match self.row(id).map(|row| &row.fact) {
                 Some(Fact::File(file)) => {
-                    let known = self.holder_of(file.key.entity);
-                    if let Some(Open { fact: Fact::File(file), .. }) = self.open.get_mut(&id) {
-                        file.details.learn(&known);
+                    let entity = file.key.entity;
+                    let known = match holder.take() {
+                        Some((of, known)) if of == entity => known,
+                        _ => self.holder_of(entity),
+                    };
+                    let (_, known) = holder.insert((entity, known));
+                    if let Some(Row { fact: Fact::File(file), .. }) = self.row_mut(id) {
+                        file.details.learn(known);
                     }
                 }
                 Some(Fact::Process(process)) => {
-                    let entity = process.key.entity;
+                    let files = self.holders.files(process.key.entity);
                     let mut files: Vec<KeyDigest> =
-                        self.holders.get(&entity).map_or_else(Vec::new, |holder| {
-                            holder
-                                .files
-                                .iter()
-                                .filter_map(|id| self.open.get(id))
-                                .map(|open| open.digest)
-                                .collect()
-                        });
+                        files.iter().filter_map(|id| self.row(*id)).map(|row| row.digest).collect();
                     files.sort_unstable();
-                    if let Some(Open { fact: Fact::Process(process), digest, .. }) = self.open.get_mut(&id) {
+                    if let Some(Row { fact: Fact::Process(process), digest, .. }) = self.row_mut(id) {
                         let key = KeyEncoder::new("pofr/process-with-files/2").bytes(&digest.0);
                         process.details.with_files =
                             Some(files.iter().fold(key, |key, file| key.bytes(&file.0)).finish());
@@ -304,8 +310,8 @@ impl Tracker {
     }
 
     fn holder_of(&self, entity: Entity) -> FileDetails {
-        let process = self.holders.get(&entity).and_then(|h| h.process).and_then(|id| self.open.get(&id));
-        match process.map(|open| &open.fact) {
+        let process = self.holders.process(entity).and_then(|id| self.row(id));
+        match process.map(|row| &row.fact) {
             Some(Fact::Process(p)) => {
                 FileDetails { ppid: Some(p.key.ppid), ids: Some(p.key.ids), comm: Some(p.key.comm.clone()) }
             }
@@ -313,62 +319,52 @@ impl Tracker {
         }
     }
 
-    /// Takes a fact out of the live ones and writes its row; `last_seen` is the source's last stamp.
+    /// Takes a fact out of the live ones, which finishes its row; `last` is the source's last stamp, and becomes `last_seen`.
     fn close(
         &mut self,
         source: &Source,
+        last: Option<WallMicros>,
         id: FactId,
         what: &'static str,
         how: impl FnOnce(&mut Lifetime),
     ) -> Result<(), StreamError> {
-        let line = self.line(source);
-        let last = line.span.map(|(_, last)| last);
-        if !line.live.remove(&id) {
-            return Err(StreamError::NotLive { what, id });
+        let row = self.row_mut(id).filter(|row| row.fact.source() == *source);
+        let Some(row) = row else { return Err(StreamError::NotLive { what, id }) };
+        if row.life.first_seen.is_some() {
+            row.life.last_seen = last;
         }
-        let Some(mut open) = self.open.remove(&id) else { return Err(StreamError::NotLive { what, id }) };
-        if open.life.first_seen.is_some() {
-            open.life.last_seen = last;
+        how(&mut row.life);
+        let digest = row.digest;
+        let holder = match &row.fact {
+            Fact::Process(p) => Some((p.key.entity, true)),
+            Fact::File(f) => Some((f.key.entity, false)),
+            _ => None,
+        };
+        self.digests.remove(&digest);
+        self.live[id.0 as usize] = None;
+        match holder {
+            Some((entity, true)) => self.holders.remove_process(entity, id),
+            Some((entity, false)) => self.holders.remove_file(entity, &self.live),
+            None => {}
         }
-        how(&mut open.life);
-        self.digests.remove(&open.digest);
-        match &open.fact {
-            Fact::Process(p) => self.let_go(p.key.entity, |holder| {
-                holder.process.take_if(|process| *process == id);
-            }),
-            Fact::File(f) => self.let_go(f.key.entity, |holder| {
-                holder.files.remove(&id);
-            }),
-            _ => {}
-        }
-        let Open { fact, digest, life } = open;
-        self.out.rows.push(Row { run: self.run, zone: self.zone, digest, life, fact });
         Ok(())
-    }
-
-    fn let_go(&mut self, entity: Entity, how: impl FnOnce(&mut Holder)) {
-        if let Some(holder) = self.holders.get_mut(&entity) {
-            how(holder);
-            if holder.process.is_none() && holder.files.is_empty() {
-                self.holders.remove(&entity);
-            }
-        }
     }
 
     /// Ends the present span of a source: all its live facts are cut there.
     fn end_span(&mut self, source: &Source, at_end: bool) {
         let line = self.line(source);
         line.unseen.clear();
-        let mut live: Vec<FactId> = line.live.iter().copied().collect();
-        live.sort_unstable();
+        let begun = std::mem::take(&mut line.begun);
         let joins_right = at_end && !line.blind;
-        if let Some((first, last)) = line.span {
+        let span = line.span;
+        if let Some((first, last)) = span {
             let joins_left = line.joins_left;
             self.out.spans.push(Span { source: source.clone(), first, last, joins_left, joins_right });
         }
-        for id in live {
-            // Every fact listed as live is open, so closing cannot fail.
-            let _ = self.close(source, id, "cut", |life| life.cut_right = true);
+        for id in begun {
+            // Those that have ended are no longer live, and refused.
+            let last = span.map(|(_, last)| last);
+            let _ = self.close(source, last, id, "cut", |life| life.cut_right = true);
         }
         self.line(source).span = None;
     }

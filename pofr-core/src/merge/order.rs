@@ -2,7 +2,7 @@
 
 use crate::{digest::KeyDigest, identity::RunId, lifetime::Row, time::WallMicros};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, binary_heap::PeekMut};
 
 /// What rows are sorted by: run, key, then time.
 ///
@@ -35,35 +35,10 @@ pub fn order(row: &Row) -> Order {
 /// Merges inputs that are each in [`order`] into one that is; holds one row of each input in memory.
 pub struct Merge<I> {
     inputs: Vec<I>,
-    heads: BinaryHeap<Reverse<Head>>,
-}
-
-/// The next row of an input, compared by its order alone.
-struct Head {
-    row: Row,
-    input: usize,
-}
-
-impl Head {
-    fn rank(&self) -> (impl Ord, usize) {
-        (order(&self.row), self.input)
-    }
-}
-impl PartialEq for Head {
-    fn eq(&self, other: &Self) -> bool {
-        self.rank() == other.rank()
-    }
-}
-impl Eq for Head {}
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Head {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank().cmp(&other.rank())
-    }
+    /// The next row of each input.
+    next: Vec<Option<Row>>,
+    /// Where the next row of each input that has one stands in the order.
+    heads: BinaryHeap<Reverse<(Order, usize)>>,
 }
 
 impl<E, I: Iterator<Item = Result<Row, E>>> Merge<I> {
@@ -71,19 +46,15 @@ impl<E, I: Iterator<Item = Result<Row, E>>> Merge<I> {
     ///
     /// # Errors
     /// The first error of an input.
-    pub fn new(inputs: Vec<I>) -> Result<Self, E> {
-        let mut merge = Self { heads: BinaryHeap::with_capacity(inputs.len()), inputs };
-        for input in 0..merge.inputs.len() {
-            merge.pull(input)?;
+    pub fn new(mut inputs: Vec<I>) -> Result<Self, E> {
+        let mut next = Vec::with_capacity(inputs.len());
+        let mut heads = BinaryHeap::with_capacity(inputs.len());
+        for (i, input) in inputs.iter_mut().enumerate() {
+            let row = input.next().transpose()?;
+            heads.extend(row.as_ref().map(|row| Reverse((order(row), i))));
+            next.push(row);
         }
-        Ok(merge)
-    }
-
-    fn pull(&mut self, input: usize) -> Result<(), E> {
-        if let Some(row) = self.inputs[input].next().transpose()? {
-            self.heads.push(Reverse(Head { row, input }));
-        }
-        Ok(())
+        Ok(Self { inputs, next, heads })
     }
 }
 
@@ -91,7 +62,17 @@ impl<E, I: Iterator<Item = Result<Row, E>>> Iterator for Merge<I> {
     type Item = Result<Row, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Reverse(Head { row, input }) = self.heads.pop()?;
-        Some(self.pull(input).map(|()| row))
+        let mut head = self.heads.peek_mut()?;
+        let Reverse((_, input)) = *head;
+        let following = match self.inputs[input].next().transpose() {
+            Ok(following) => following,
+            Err(error) => return Some(Err(error)),
+        };
+        match &following {
+            // The heap puts the changed head in its place when `head` goes.
+            Some(row) => *head = Reverse((order(row), input)),
+            None => drop(PeekMut::pop(head)),
+        }
+        std::mem::replace(&mut self.next[input], following).map(Ok)
     }
 }

@@ -1,9 +1,9 @@
 //! Changes: what is to happen to a client's record, planned before anything is written.
 
-use super::{StoredBundle, TriadId};
+use super::{Action, StoredBundle, TriadId};
 use crate::{
     digest::{KeyDigest, Sha256},
-    fact::{Fact, FactKind},
+    fact::{Fact, FactKind, Known},
     lifetime::{Lifetime, Row},
     time::{WallMicros, ZoneOffset},
 };
@@ -30,6 +30,8 @@ pub struct EdgeRow {
     pub digest: KeyDigest,
     /// Its lifetime, with `last_seen` filled in where an open slice leaves it to the ledger.
     pub life: Lifetime,
+    /// Which of its details are known.
+    pub known: Known,
 }
 
 /// Which rows to fetch at an edge.
@@ -80,6 +82,17 @@ pub struct PendingHalf {
     pub received: WallMicros,
 }
 
+/// What forgetting takes out of the record.
+#[derive(Clone, Debug, Default)]
+pub struct Forgetting {
+    /// Bundles of which nothing but their entries in the ledger stays, in [`TriadId::NONE`].
+    pub bundles: Vec<Sha256>,
+    /// Triads that take the place of one each, with the rows that stay.
+    pub replace: Vec<Replacement>,
+    /// Triads of which nothing stays.
+    pub drop: Vec<TriadId>,
+}
+
 /// What is to happen to a client's record, all of it or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
@@ -98,6 +111,13 @@ pub struct Change {
     pub seal: Vec<TriadId>,
     /// A triad that takes the place of others.
     pub replace: Option<Replacement>,
+    /// The record begins anew: before anything else of this change, all triads that count become dead, and all bundles, halves and rows
+    /// without triads go. Runs, boots and actions stay.
+    pub anew: bool,
+    /// What is to be forgotten.
+    pub forget: Option<Forgetting>,
+    /// What is to be said of this change in the account of what was done.
+    pub actions: Vec<Action>,
     /// Half snapshots to keep for later.
     pub keep_halves: Vec<PendingHalf>,
     /// Half snapshots that found their other half, by stamp, or were given up.

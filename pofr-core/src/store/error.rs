@@ -16,7 +16,10 @@ pub enum StoreError {
     #[error("the record of client {0} is being written by another pofrs")]
     Locked(Cid),
     /// The store was made by a newer or older program.
-    #[error("database {database} has schema version {found}, this program knows {known}")]
+    #[error(
+        "database {database} has schema version {found}, this program knows {known}\nhint: {}",
+        if found > known { "use the newer pofrs" } else { "any command that writes brings it up, such as pofrs ingest" }
+    )]
     SchemaVersion {
         /// Which database.
         database: String,

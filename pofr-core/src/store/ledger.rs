@@ -1,5 +1,6 @@
 //! The ledger: clients, bundles and triads, as the store keeps them. The truth about what is stored.
 
+use super::Action;
 use crate::{
     coverage::{PlacedSpan, Span, Succession},
     digest::Sha256,
@@ -52,6 +53,11 @@ pub enum TriadState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct TriadId(pub i64);
+
+impl TriadId {
+    /// The triad of bundles that have none: those whose time has been forgotten.
+    pub const NONE: Self = Self(0);
+}
 
 /// A triad as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -156,7 +162,7 @@ pub struct StoredBundle {
     pub spans: Vec<Span>,
     /// What it says is missing.
     pub gaps: Vec<Gap>,
-    /// The triad that holds its rows.
+    /// The triad that holds its rows; [`TriadId::NONE`] where they have been forgotten.
     pub triad: TriadId,
 }
 
@@ -169,6 +175,8 @@ pub struct Ledger {
     pub bundles: Vec<StoredBundle>,
     /// All triads, dead and half-made ones included.
     pub triads: Vec<Triad>,
+    /// What was done to the record other than adding to it, oldest first.
+    pub actions: Vec<Action>,
 }
 
 impl Ledger {

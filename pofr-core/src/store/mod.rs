@@ -1,19 +1,25 @@
 //! The store's traits: what the server asks of a database, and in what words.
 //!
-//! Reading and planning are apart from writing: a caller reads the [`Ledger`] and the rows at the
-//! edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
+//! Reading and planning are apart from writing: a caller reads what the ledger has next to new bundles
+//! ([`Vicinity`]) and the rows at the edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
 //! A store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives);
 //! any number may read.
 
+mod action;
+pub mod chain;
 mod change;
 mod error;
 mod ledger;
+mod vicinity;
 
-pub use change::{Change, Edge, EdgeRow, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
+pub use action::{Action, ActionKind};
+pub use change::{Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
 pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
 };
+
+pub use vicinity::{RunOrder, Vicinity};
 
 use crate::{
     fact::FactKind,
@@ -33,6 +39,8 @@ pub struct StateAt {
     pub maybe: Vec<Row>,
     /// For each run: whether the moment lies within its record, by source.
     pub record: Vec<RecordAt>,
+    /// The time before which everything has been forgotten, where the moment lies before it.
+    pub forgotten: Option<WallMicros>,
 }
 
 /// Whether there is a record of a source at a moment.
@@ -62,6 +70,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::ClientExists`], or where the database refuses.
     fn add_client(&self, client: &ClientEntry) -> Result<(), StoreError>;
 
+    /// Makes a known client's database where it was lost; harmless where it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoClient`], or where the database refuses.
+    fn restore_client(&self, cid: &Cid) -> Result<(), StoreError>;
+
     /// Opens a client's record for writing: takes its lock, and recovers from whatever was killed when.
     ///
     /// # Errors
@@ -82,6 +96,13 @@ pub trait ClientReader: Send {
     /// # Errors
     /// Where the database fails.
     fn ledger(&mut self) -> Result<Ledger, StoreError>;
+
+    /// Reads the end of the ledger as one consistent state: of the bundles those that were received from `since` on, or if there are
+    /// none those received last; they come without their spans.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn recent(&mut self, since: WallMicros) -> Result<Ledger, StoreError>;
 
     /// Returns the rows of `kind` that hold at `t`, over all levels and runs, each fact once per run.
     ///
@@ -105,6 +126,12 @@ pub trait ClientReader: Send {
         each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> std::ops::ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
+    /// Returns the time before which everything has been forgotten; `None` where nothing has.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn forgotten_before(&mut self) -> Result<Option<WallMicros>, StoreError>;
+
     /// Returns how many bytes the client's tables take on the store's disk.
     ///
     /// # Errors
@@ -113,7 +140,7 @@ pub trait ClientReader: Send {
 }
 
 /// Writing one client's record.
-pub trait ClientStore: ClientReader {
+pub trait ClientStore: ClientReader + Vicinity {
     /// Makes the tables of a new triad, empty and not yet counting. An open slice's name ends in sixteen nines.
     ///
     /// # Errors
@@ -145,17 +172,11 @@ pub trait ClientStore: ClientReader {
         edge: Edge,
     ) -> Result<Vec<EdgeRow>, StoreError>;
 
-    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    /// Opens a way to read rows beside this writer, on a connection of its own, so that one thread can read while another writes.
     ///
     /// # Errors
     /// Where the database fails.
-    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
-
-    /// Reads the rows with these primary keys, in the order given.
-    ///
-    /// # Errors
-    /// Where the database fails, or a row is not there.
-    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
+    fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError>;
 
     /// Returns the half snapshots that wait for their other half.
     ///
@@ -168,4 +189,25 @@ pub trait ClientStore: ClientReader {
     /// # Errors
     /// Where the database refuses; then nothing has changed.
     fn commit(&mut self, change: &Change) -> Result<(), StoreError>;
+}
+
+/// Reading the rows of triads that count, as long as the writer leaves those triads alone.
+pub trait RowReader: Send {
+    /// Reads up to `limit` rows with a primary key above `after`, in the order of the primary key.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn page(&mut self, table: TableRef, after: RowId, limit: u32) -> Result<Vec<(RowId, Row)>, StoreError>;
+
+    /// Returns the primary keys of all rows in the order of [`crate::merge::order`], for a triad that is not `sorted`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError>;
+
+    /// Reads the rows with these primary keys, in the order given.
+    ///
+    /// # Errors
+    /// Where the database fails, or a row is not there.
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError>;
 }

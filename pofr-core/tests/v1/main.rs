@@ -8,5 +8,6 @@ mod golden;
 mod hostile;
 mod naive;
 mod oddities;
+mod reader;
 mod tars;
 mod truth;

@@ -13,7 +13,7 @@ use crossbeam::channel;
 use pofr_core::{
     digest::Sha256,
     identity::{BundleSeq, Cid, RunId},
-    store::{BundleFormat, Ledger, PendingHalf},
+    store::{BundleFormat, PendingHalf},
     time::WallMicros,
     wire::{
         name::BundleName,
@@ -59,12 +59,13 @@ struct Ordered {
     drop_halves: Vec<(WallMicros, bool)>,
 }
 
-/// Puts bundles in order and cuts them into jobs.
+/// Puts bundles in order and cuts them into jobs. `beside` are the first and last stamps of the stored v1 bundles next to halves
+/// without their other half.
 pub(super) fn make(
     cid: &Cid,
     good: Vec<Surveyed>,
     pending: Vec<PendingHalf>,
-    ledger: &Ledger,
+    beside: &[(WallMicros, WallMicros)],
     options: &Options,
     now: WallMicros,
 ) -> Vec<Job> {
@@ -86,7 +87,7 @@ pub(super) fn make(
         }
     }
     let expired = |half: &PendingHalf| now.since(half.received) > options.half_wait_micros;
-    ordered.extend(order_v1(cid, v1, pending, ledger, expired));
+    ordered.extend(order_v1(cid, v1, pending, beside, expired));
     ordered.sort_by_key(|o| o.rank);
     cut(ordered, options)
 }
@@ -101,16 +102,10 @@ fn order_v1(
     cid: &Cid,
     mut tars: Vec<(Candidate, BundleName, V1Stamps)>,
     pending: Vec<PendingHalf>,
-    ledger: &Ledger,
+    beside: &[(WallMicros, WallMicros)],
     expired: impl Fn(&PendingHalf) -> bool,
 ) -> Vec<Ordered> {
     tars.sort_by_key(|(_, name, _)| name.stamp);
-    let stored: Vec<(WallMicros, WallMicros)> = ledger
-        .bundles
-        .iter()
-        .filter(|b| b.entry.format == BundleFormat::V1)
-        .map(|b| (b.entry.first, b.entry.last))
-        .collect();
     let parts: Vec<pairing::Tar> = tars
         .iter_mut()
         .map(|(_, _, stamps)| pairing::Tar {
@@ -122,7 +117,7 @@ fn order_v1(
             single: std::mem::take(&mut stamps.single),
         })
         .collect();
-    let (shares, given_up) = pairing::pair(&parts, pending, &stored, expired);
+    let (shares, given_up) = pairing::pair(&parts, pending, beside, expired);
     let run = v1_run(cid);
     let mut ordered = Vec::new();
     for ((candidate, name, stamps), share) in tars.into_iter().zip(shares) {
@@ -199,6 +194,9 @@ pub(super) fn run(
             let (receive_in, send_out) = (receive_in.clone(), send_out.clone());
             scope.spawn(move || {
                 for (i, mut job) in receive_in {
+                    if options.stop.is_told() {
+                        return;
+                    }
                     let tracked = track(inbox, options, &mut job);
                     if send_out.send((i, job, tracked)).is_err() {
                         return;
@@ -210,17 +208,18 @@ pub(super) fn run(
         let mut early = BTreeMap::new();
         let mut next = 0;
         let mut result = Ok(());
-        for (i, job, tracked) in receive_out.iter() {
+        'jobs: for (i, job, tracked) in receive_out.iter() {
             early.insert(i, (job, tracked));
             while let Some((job, tracked)) = early.remove(&next) {
                 next += 1;
+                // One is always taken, so that a turn that is too short gets somewhere.
+                if options.stop.is_told() || (next > 1 && options.stop.is_due()) {
+                    break 'jobs;
+                }
                 result = commit(&job, tracked);
                 if result.is_err() {
-                    break;
+                    break 'jobs;
                 }
-            }
-            if result.is_err() {
-                break;
             }
         }
         // Workers that still wait to send find the channel closed, and stop.

@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::{
-    inbox::{Candidate, Inbox},
+    inbox::{Candidate, Inbox, InboxError},
     verify::{Contents, verify},
 };
 use crossbeam::channel;
@@ -15,7 +15,10 @@ use pofr_core::{
         v1::{Half, Which},
     },
 };
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io::ErrorKind,
+};
 
 /// What a file is found to be.
 pub(super) enum Found {
@@ -25,6 +28,10 @@ pub(super) enum Found {
     Bad(String),
     /// A good bundle.
     Good(Surveyed),
+    /// It cannot be read now, which says nothing of what it is.
+    Unread(InboxError),
+    /// It is gone.
+    Vanished,
 }
 
 /// A good bundle, without its contents.
@@ -80,6 +87,11 @@ pub(super) fn survey(
     })
 }
 
+/// A file that its owner keeps from us is as bad as one that is none: it must not hold up the others.
+fn denied(error: &InboxError) -> bool {
+    matches!(error, InboxError::Io { cause, .. } if cause.kind() == ErrorKind::PermissionDenied)
+}
+
 fn look(inbox: &Inbox, candidate: &Candidate, known: &HashSet<Sha256>, options: &Options) -> Found {
     let is_known = |name: &BundleName| known.contains(&name.sha256);
     // The name's word is enough to leave a file where it is: nothing is taken from it.
@@ -88,6 +100,8 @@ fn look(inbox: &Inbox, candidate: &Candidate, known: &HashSet<Sha256>, options: 
     }
     let bytes = match inbox.read(candidate) {
         Ok(bytes) => bytes,
+        Err(InboxError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Found::Vanished,
+        Err(error @ InboxError::Io { .. }) if !denied(&error) => return Found::Unread(error),
         Err(error) => return Found::Bad(error.to_string()),
     };
     match verify(&candidate.name(), &bytes, options.limits) {
@@ -108,6 +122,17 @@ fn look(inbox: &Inbox, candidate: &Candidate, known: &HashSet<Sha256>, options: 
             Found::Good(Surveyed { candidate: candidate.clone(), name: verified.name, kind })
         }
     }
+}
+
+/// Returns the stamps of halves without their other half.
+pub(super) fn single_stamps(good: &[Surveyed]) -> BTreeSet<WallMicros> {
+    let mut stamps = BTreeSet::new();
+    for surveyed in good {
+        if let Kind::V1(v1) = &surveyed.kind {
+            stamps.extend(v1.single.iter().map(|half| half.stamp));
+        }
+    }
+    stamps
 }
 
 impl V1Stamps {

@@ -2,23 +2,24 @@
 
 use crate::verify::Rejected;
 use pofr_core::{
-    store::{BundleFormat, Ledger, StoredBundle, Triad},
+    identity::Cid,
+    store::{BundleFormat, StoredBundle, Triad},
     time::WallMicros,
 };
 
-/// Checks that a bundle fits what is stored.
+/// Checks that a bundle fits what is stored: `owner` is the client that stored bundles name, `near` are those that
+/// [`pofr_core::store::Vicinity::near`] returns, or any others. As stored bundles fit each other, those next to it tell for all.
 ///
 /// # Errors
 /// [`Rejected`]: another client's, a fork, an overlap, a run of two boots.
-pub fn check(ledger: &Ledger, bundle: &StoredBundle) -> Result<(), Rejected> {
+pub fn check(owner: Option<&Cid>, near: &[StoredBundle], bundle: &StoredBundle) -> Result<(), Rejected> {
     let new = &bundle.entry;
-    let owner = ledger.bundles.iter().find_map(|b| b.entry.cid.as_ref());
     if let (Some(found), Some(expected)) = (&new.cid, owner)
         && found != expected
     {
         return Err(Rejected::OtherClient { found: found.clone(), expected: expected.clone() });
     }
-    for StoredBundle { entry: old, spans, .. } in ledger.bundles.iter().filter(|b| b.entry.run == new.run) {
+    for StoredBundle { entry: old, spans, .. } in near.iter().filter(|b| b.entry.run == new.run) {
         if old.boot != new.boot {
             let (stored, found) = (old.boot.to_string(), new.boot.to_string());
             return Err(Rejected::OtherBoot { run: new.run.to_string(), stored, found });
@@ -45,10 +46,10 @@ pub fn check(ledger: &Ledger, bundle: &StoredBundle) -> Result<(), Rejected> {
     Ok(())
 }
 
-/// Tells whether `bundle` follows the last bundle of the open slice, so that it may extend it.
+/// Tells whether `bundle` follows the last bundle of the open slice, so that it may extend it; `near` are the bundles next to it.
 #[must_use]
-pub fn follows(ledger: &Ledger, open: &Triad, bundle: &StoredBundle) -> bool {
-    let Some(last) = ledger.bundles.iter().filter(|b| b.triad == open.id).max_by_key(|b| b.entry.last) else {
+pub fn follows(near: &[StoredBundle], open: &Triad, bundle: &StoredBundle) -> bool {
+    let Some(last) = near.iter().filter(|b| b.triad == open.id).max_by_key(|b| b.entry.last) else {
         return false;
     };
     let (old, new) = (&last.entry, &bundle.entry);
@@ -57,9 +58,7 @@ pub fn follows(ledger: &Ledger, open: &Triad, bundle: &StoredBundle) -> bool {
         BundleFormat::V2 => old.seq.0.checked_add(1) == Some(new.seq.0),
     };
     // Nothing of the run may lie behind the open slice's end, or extending it would skip that.
-    let behind = ledger
-        .bundles
-        .iter()
-        .any(|b| b.entry.run == new.run && b.entry.first > old.last && b.entry.first < new.first);
+    let behind =
+        near.iter().any(|b| b.entry.run == new.run && b.entry.first > old.last && b.entry.first < new.first);
     old.run == new.run && old.format == new.format && consecutive && old.last < new.first && !behind
 }

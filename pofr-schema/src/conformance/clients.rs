@@ -7,7 +7,7 @@ use super::{
 use crate::{Access, db::fuse, open};
 use pofr_core::{
     identity::Cid,
-    store::{ClientEntry, StoreError},
+    store::{Change, ClientEntry, StoreError},
 };
 
 on_every_store!(
@@ -17,6 +17,8 @@ on_every_store!(
     one_writes_any_number_read,
     reading_makes_nothing,
     a_newer_schema_is_refused,
+    an_older_schema_is_brought_up_by_who_writes,
+    a_lost_database_is_made_again,
     a_half_added_client_is_added_again,
 );
 
@@ -85,6 +87,53 @@ fn a_newer_schema_is_refused(place: &Place) {
     }
 }
 
+fn an_older_schema_is_brought_up_by_who_writes(place: &Place) {
+    let (store, cid, mut writer) = place.writer();
+    let triad = super::samples::open_slice(&mut *writer, 0);
+    let bundles = vec![super::samples::bundle(triad, 1, 0, 10)];
+    writer.commit(&Change { bundles, make_live: vec![triad], ..Change::default() }).unwrap();
+    let before = writer.ledger().unwrap();
+    assert_eq!((before.bundles.len(), before.triads.len()), (1, 1));
+    drop(writer);
+    // As version 1 had it.
+    let pools = crate::db::Pools::new(crate::Location::parse(&place.url).unwrap());
+    let mut db = pools.get(&cid.database(), crate::db::Rights::Write).unwrap();
+    db.batch("DROP TABLE pofr_actions").unwrap();
+    crate::ledger::set(&mut db, "schema", 1).unwrap();
+    drop(db);
+    let error = store.read(&cid).map(drop).unwrap_err();
+    assert!(matches!(error, StoreError::SchemaVersion { found: 1, .. }), "{error}");
+    assert!(error.to_string().contains("hint: any command that writes"), "{error}");
+    let mut writer = store.write(&cid).unwrap();
+    let after = writer.ledger().unwrap();
+    assert_eq!((after.bundles, after.triads), (before.bundles, before.triads), "nothing is lost");
+    drop(writer);
+    assert_eq!(store.read(&cid).unwrap().ledger().unwrap().actions, []);
+}
+
+fn a_lost_database_is_made_again(place: &Place) {
+    let (store, cid, writer) = place.writer();
+    drop(writer);
+    store.restore_client(&cid).unwrap();
+    drop(store);
+    match place.url.strip_prefix("sqlite:") {
+        Some(dir) => {
+            std::fs::remove_file(std::path::Path::new(dir).join(cid.database() + ".sqlite")).unwrap();
+        }
+        None => {
+            let pools = crate::db::Pools::new(crate::Location::parse(&place.url).unwrap());
+            let mut db = pools.get("", crate::db::Rights::Create).unwrap();
+            db.execute(crate::db::Statement::new("DROP DATABASE ").name(cid.database())).unwrap();
+        }
+    }
+    let store = place.store();
+    assert!(store.write(&cid).is_err());
+    store.restore_client(&cid).unwrap();
+    assert_eq!(store.write(&cid).unwrap().ledger().unwrap().bundles, []);
+    let unknown = Cid::parse("never-heard-of").unwrap();
+    assert!(matches!(store.restore_client(&unknown), Err(StoreError::NoClient(_))));
+}
+
 fn a_half_added_client_is_added_again(place: &Place) {
     let store = place.store();
     let client = new_client();
@@ -112,12 +161,19 @@ fn a_half_added_client_is_added_again(place: &Place) {
 #[test]
 fn a_server_that_does_not_answer_is_named() {
     let began = std::time::Instant::now();
-    let url = "mysql://nobody:secret@localhost/?unix_socket=%2Fnonexistent%2Fsocket";
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "secret").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let option = format!("password_file={}", file.display());
+    let url = &format!("mysql://nobody@localhost/?unix_socket=%2Fnonexistent%2Fsocket&{option}");
     let error = open(url, Access::Write).map(drop).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/socket") && !error.contains("secret"), "{error}");
-    let server = Place::mariadb().url.replace("root@", "nobody@");
+    let server = Place::mariadb().url.replace("root@", "nobody@") + "&" + &option;
     let error = open(&server, Access::Read).map(drop).unwrap_err().to_string();
-    assert!(error.contains("nobody"), "{error}");
+    assert!(error.contains("nobody") && error.contains("password: YES"), "{error}");
+    assert!(error.contains("hint: ") && !error.contains("secret"), "{error}");
     assert!(began.elapsed() < std::time::Duration::from_secs(10), "it must not try for long");
 }
 

@@ -15,6 +15,7 @@ mod samples;
 mod schema;
 mod slices;
 mod times;
+mod upgrade;
 mod views;
 
 /// Makes each function a test on SQLite and, with the feature, on MariaDB.

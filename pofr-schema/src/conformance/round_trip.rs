@@ -75,7 +75,7 @@ fn every_fact_comes_back(place: &Place) {
         }
         let mut ids: Vec<_> = stored.iter().map(|(id, _)| *id).collect();
         ids.reverse();
-        let by_id = writer.rows(place_of(*kind), &ids).unwrap();
+        let by_id = writer.row_reader().unwrap().rows(place_of(*kind), &ids).unwrap();
         assert!(by_id.iter().rev().eq(rows.iter()), "{kind:?} by keys");
     }
     let ledger = reader.ledger().unwrap();

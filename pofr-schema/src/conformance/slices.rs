@@ -214,8 +214,8 @@ fn order_is_known_and_made(place: &Place) {
     rows[15].life = Lifetime { began: Some(at(1)), ended: Some(at(2)), ..Lifetime::default() };
     let mixed = writer.create_triad(Level::Slice, false, at(0), at(40), ZoneOffset::UTC).unwrap();
     writer.fill(table(mixed, KIND), &rows).unwrap();
-    let ids = writer.sorted_ids(table(mixed, KIND)).unwrap();
-    let sorted = writer.rows(table(mixed, KIND), &ids).unwrap();
+    let ids = writer.row_reader().unwrap().sorted_ids(table(mixed, KIND)).unwrap();
+    let sorted = writer.row_reader().unwrap().rows(table(mixed, KIND), &ids).unwrap();
     rows.sort_by_key(pofr_core::merge::order);
     assert_eq!(sorted, rows);
     let ordered = writer.create_triad(Level::Slice, false, at(0), at(40), ZoneOffset::UTC).unwrap();
@@ -224,7 +224,7 @@ fn order_is_known_and_made(place: &Place) {
     }
     let triads = writer.ledger().unwrap().triads;
     assert_eq!(triads.iter().map(|t| t.sorted).collect::<Vec<_>>(), [false, true]);
-    assert_eq!(writer.sorted_ids(table(ordered, FactKind::File)).unwrap(), []);
+    assert_eq!(writer.row_reader().unwrap().sorted_ids(table(ordered, FactKind::File)).unwrap(), []);
 }
 
 fn tables_of_one_kind_for_all_time(place: &Place) {

@@ -72,7 +72,7 @@ impl Pools {
                 pools.entry(key).or_insert(made)
             }
         };
-        let action = || format!("connect to database {database} at {}", self.location);
+        let action = || self.connecting(database);
         match pool {
             AnyPool::Sqlite(pool) => {
                 let pool = pool.clone();
@@ -129,10 +129,14 @@ impl Pools {
         M: r2d2::ManageConnection,
         M::Error: Send + Sync,
     {
-        manager
-            .connect()
-            .map(drop)
-            .map_err(|e| failure(format_args!("connect to database {database} at {}", self.location), e))
+        manager.connect().map(drop).map_err(|e| failure(self.connecting(database), e))
+    }
+
+    fn connecting(&self, database: &str) -> String {
+        match database {
+            "" => format!("connect to {}", self.location),
+            _ => format!("connect to database {database} at {}", self.location),
+        }
     }
 
     fn builder<M: r2d2::ManageConnection>(&self) -> r2d2::Builder<M> {

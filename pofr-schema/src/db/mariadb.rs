@@ -16,7 +16,34 @@ use diesel::{
 
 impl QueryableByName<Mysql> for Record {
     fn build<'a>(row: &impl NamedRow<'a, Mysql>) -> deserialize::Result<Self> {
-        (0..row.field_count()).map(|i| Ok(field(row, i)?.1)).collect::<Result<_, _>>().map(Self)
+        let mut record = Self::with_columns(row.field_count());
+        for at in 0..row.field_count() {
+            let field = Row::get(row, at).ok_or("a column is missing")?;
+            let Some(raw) = field.value() else {
+                record.push_null();
+                continue;
+            };
+            match raw.value_type() {
+                // A number that is too large for the type is for the reader to refuse.
+                MysqlType::UnsignedLongLong => {
+                    let n = <u64 as FromSql<Unsigned<BigInt>, Mysql>>::from_sql(raw)?;
+                    match i64::try_from(n) {
+                        Ok(n) => record.push_int(n),
+                        Err(_) => record.push_bytes(n.to_string().as_bytes()),
+                    }
+                }
+                MysqlType::Tiny
+                | MysqlType::UnsignedTiny
+                | MysqlType::Short
+                | MysqlType::UnsignedShort
+                | MysqlType::Long
+                | MysqlType::UnsignedLong
+                | MysqlType::LongLong => record.push_int(FromSql::<BigInt, Mysql>::from_sql(raw)?),
+                MysqlType::Float | MysqlType::Double => record.push_real(),
+                _ => record.push_bytes(raw.as_bytes()),
+            }
+        }
+        Ok(record)
     }
 }
 

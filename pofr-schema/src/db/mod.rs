@@ -5,6 +5,7 @@
 
 mod cell;
 mod connect;
+mod hint;
 #[cfg(feature = "mariadb")]
 mod mariadb;
 mod row;
@@ -14,7 +15,7 @@ mod statement;
 pub(crate) use cell::Cell;
 pub(crate) use connect::{LOOKUP, Pools, Rights};
 pub(crate) use row::{NamedRecord, Record, Value, Values};
-pub(crate) use statement::Statement;
+pub(crate) use statement::{Insert, Statement};
 
 use diesel::{
     RunQueryDsl as _,
@@ -106,6 +107,11 @@ impl Db {
         on_link!(self, conn => statement.execute(conn))
     }
 
+    /// Adds rows.
+    pub(crate) fn insert(&mut self, insert: Insert<'_>) -> Result<usize, Error> {
+        on_link!(self, conn => insert.execute(conn))
+    }
+
     /// Runs a statement and returns all of its rows.
     pub(crate) fn query(&mut self, statement: Statement<'_>) -> Result<Vec<Record>, Error> {
         on_link!(self, conn => statement.load::<Record>(conn))
@@ -129,7 +135,7 @@ impl Db {
 
     /// Runs a statement that answers with one number, if any.
     pub(crate) fn number(&mut self, statement: Statement<'_>) -> Result<Option<i64>, Error> {
-        Ok(self.query(statement)?.into_iter().next().and_then(|row| row.0.into_iter().next()?.int()))
+        Ok(self.query(statement)?.first().and_then(Record::first_int))
     }
 
     /// Runs `body` in a transaction that may write: all of it or nothing.
@@ -155,6 +161,20 @@ impl Db {
         let begin = match self.dialect() {
             Dialect::Sqlite => "BEGIN",
             Dialect::Mariadb => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        };
+        self.within(begin, action, body)
+    }
+
+    /// Runs `body`, one statement that names merged views, in a transaction. What it sees is the state of when its tables were
+    /// opened, not of an earlier moment: at that, those that its views name might not have had all their rows yet.
+    pub(crate) fn read<T>(
+        &mut self,
+        action: &str,
+        body: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begin = match self.dialect() {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Mariadb => "START TRANSACTION READ ONLY",
         };
         self.within(begin, action, body)
     }
@@ -224,7 +244,7 @@ pub(crate) fn failure(
     action: impl std::fmt::Display,
     cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> StoreError {
-    StoreError::Database { action: action.to_string(), cause: cause.into() }
+    StoreError::Database { action: action.to_string(), cause: hint::with_hint(cause.into()) }
 }
 
 /// Tells whether a read met a table that was renamed or dropped underneath it: then the list of tables is to be read again.

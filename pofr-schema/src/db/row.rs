@@ -34,26 +34,84 @@ impl Value {
             Err(_) => Self::Bytes(bytes.to_vec()),
         }
     }
+}
 
-    /// Returns the whole number; `None` for NULL and for what is none.
-    pub(crate) fn int(self) -> Option<i64> {
-        match self {
-            Self::Int(n) => Some(n),
-            Self::Decimal(digits) => digits.parse().ok(),
-            _ => None,
+/// One row that was read: its values in two allocations, since rows are read by the million.
+#[derive(Default)]
+pub(crate) struct Record {
+    slots: Vec<Slot>,
+    bytes: Vec<u8>,
+}
+
+/// One value of a [`Record`].
+#[derive(Clone, Copy)]
+enum Slot {
+    Null,
+    Int(i64),
+    Real,
+    /// Text, bytes, or the digits of a number that is no [`Slot::Int`]: where they end; they begin where those before end.
+    Bytes(usize, usize),
+}
+
+impl Record {
+    pub(super) fn with_columns(columns: usize) -> Self {
+        Self { slots: Vec::with_capacity(columns), bytes: Vec::with_capacity(columns * 8) }
+    }
+
+    pub(super) fn push_int(&mut self, value: i64) {
+        self.slots.push(Slot::Int(value));
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.slots.push(Slot::Bytes(start, self.bytes.len()));
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.slots.push(Slot::Null);
+    }
+
+    pub(super) fn push_real(&mut self) {
+        self.slots.push(Slot::Real);
+    }
+
+    /// Returns the first value where it is a whole number.
+    pub(crate) fn first_int(&self) -> Option<i64> {
+        self.int_at(0)
+    }
+
+    fn int_at(&self, at: usize) -> Option<i64> {
+        match *self.slots.get(at)? {
+            Slot::Int(n) => Some(n),
+            Slot::Bytes(start, end) => std::str::from_utf8(&self.bytes[start..end]).ok()?.parse().ok(),
+            Slot::Null | Slot::Real => None,
         }
     }
 }
-
-/// One row that was read.
-pub(crate) struct Record(pub(crate) Vec<Value>);
 
 /// One row that was read, with the names of its columns.
 pub(crate) struct NamedRecord(pub(crate) Vec<(String, Value)>);
 
 impl QueryableByName<Sqlite> for Record {
     fn build<'a>(row: &impl NamedRow<'a, Sqlite>) -> deserialize::Result<Self> {
-        (0..row.field_count()).map(|i| Ok(sqlite_field(row, i)?.1)).collect::<Result<_, _>>().map(Self)
+        let mut record = Self::with_columns(row.field_count());
+        for at in 0..row.field_count() {
+            let field = Row::get(row, at).ok_or("a column is missing")?;
+            let Some(mut raw) = field.value() else {
+                record.push_null();
+                continue;
+            };
+            match raw.value_type() {
+                None => record.push_null(),
+                Some(SqliteType::SmallInt | SqliteType::Integer | SqliteType::Long) => {
+                    record.push_int(FromSql::<BigInt, Sqlite>::from_sql(raw)?);
+                }
+                Some(SqliteType::Float | SqliteType::Double) => record.push_real(),
+                Some(SqliteType::Text | SqliteType::Binary) => record.push_bytes(raw.read_blob()),
+            }
+        }
+        Ok(record)
     }
 }
 
@@ -88,35 +146,42 @@ fn sqlite_field<'a>(
 }
 
 /// The values of a row, taken one after the other as columns of a table.
-pub(crate) struct Values<'t> {
-    table: &'t str,
-    rest: std::vec::IntoIter<Value>,
+pub(crate) struct Values<'a> {
+    table: &'a str,
+    record: &'a Record,
+    next: usize,
 }
 
 impl Record {
     /// Reads the values one after the other; `table` is named in errors.
-    pub(crate) fn reader(self, table: &str) -> Values<'_> {
-        Values { table, rest: self.0.into_iter() }
+    pub(crate) fn reader<'a>(&'a self, table: &'a str) -> Values<'a> {
+        Values { table, record: self, next: 0 }
     }
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// Says that `detail` of this table cannot be.
     pub(crate) fn corrupt(&self, detail: impl Into<String>) -> StoreError {
         StoreError::Corrupt { table: self.table.to_owned(), detail: detail.into() }
     }
 
-    fn next(&mut self) -> Result<Value, StoreError> {
-        self.rest.next().ok_or_else(|| self.corrupt("a column is missing"))
+    /// Returns the place of the next value, and whether it is NULL.
+    fn step(&mut self) -> Result<(usize, bool), StoreError> {
+        let at = self.next;
+        self.next += 1;
+        match self.record.slots.get(at) {
+            Some(slot) => Ok((at, matches!(slot, Slot::Null))),
+            None => Err(self.corrupt("a column is missing")),
+        }
     }
 
     /// Takes a whole number, or `None` for NULL.
     pub(crate) fn opt_int<T: TryFrom<i64>>(&mut self, column: &str) -> Result<Option<T>, StoreError> {
-        let value = match self.next()? {
-            Value::Null => return Ok(None),
-            other => other.int(),
-        };
-        match value.and_then(|n| T::try_from(n).ok()) {
+        let (at, is_null) = self.step()?;
+        if is_null {
+            return Ok(None);
+        }
+        match self.record.int_at(at).and_then(|n| T::try_from(n).ok()) {
             Some(n) => Ok(Some(n)),
             None => Err(self.corrupt(format!("{column} is not a number of its range"))),
         }
@@ -137,18 +202,23 @@ impl Values<'_> {
         Ok(self.int::<i64>(column)? != 0)
     }
 
+    /// Passes over a value that others imply.
+    pub(crate) fn skip(&mut self) {
+        self.next += 1;
+    }
+
     /// Takes bytes, or `None` for NULL.
-    pub(crate) fn opt_bytes(&mut self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.next()? {
-            Value::Null => Ok(None),
-            Value::Bytes(bytes) => Ok(Some(bytes)),
-            Value::Text(text) => Ok(Some(text.into_bytes())),
+    pub(crate) fn opt_bytes(&mut self, column: &str) -> Result<Option<&'a [u8]>, StoreError> {
+        let (at, is_null) = self.step()?;
+        match self.record.slots[at] {
+            _ if is_null => Ok(None),
+            Slot::Bytes(start, end) => Ok(Some(&self.record.bytes[start..end])),
             _ => Err(self.corrupt(format!("{column} is a number"))),
         }
     }
 
     /// Takes bytes.
-    pub(crate) fn bytes(&mut self, column: &str) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn bytes(&mut self, column: &str) -> Result<&'a [u8], StoreError> {
         self.opt_bytes(column)?.ok_or_else(|| self.corrupt(format!("{column} is NULL")))
     }
 
@@ -159,9 +229,9 @@ impl Values<'_> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, StoreError> {
         let Some(bytes) = self.opt_bytes(column)? else { return Ok(None) };
-        match std::str::from_utf8(&bytes).ok().and_then(parse) {
+        match std::str::from_utf8(bytes).ok().and_then(parse) {
             Some(value) => Ok(Some(value)),
-            None => Err(self.corrupt(format!("{column} is {:?}", String::from_utf8_lossy(&bytes)))),
+            None => Err(self.corrupt(format!("{column} is {:?}", String::from_utf8_lossy(bytes)))),
         }
     }
 

@@ -73,6 +73,12 @@ impl<'a> Statement<'a> {
         self
     }
 
+    /// Adds another statement.
+    pub(crate) fn append(mut self, other: Self) -> Self {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// Keeps the statement prepared; only for one that is run again and again, see [`super::Db::forget_statements`].
     pub(crate) fn cached(mut self) -> Self {
         self.cached = true;
@@ -111,6 +117,71 @@ impl<'a> Statement<'a> {
         Ok(())
     }
 }
+
+/// A statement that adds rows, kept prepared for as many of the same table.
+pub(crate) struct Insert<'a> {
+    /// The table.
+    pub(crate) table: &'a str,
+    /// The columns.
+    pub(crate) columns: &'a [&'static str],
+    /// The values, one row after the other.
+    pub(crate) cells: &'a [Cell<'a>],
+}
+
+impl<'a> Insert<'a> {
+    fn walk<'b, DB>(
+        &'b self,
+        mut out: AstPass<'_, 'b, DB>,
+        push: impl Fn(&'b Cell<'a>, &mut AstPass<'_, 'b, DB>) -> QueryResult<()>,
+    ) -> QueryResult<()>
+    where
+        DB: Backend,
+    {
+        out.push_sql("INSERT INTO ");
+        out.push_identifier(self.table)?;
+        for (i, column) in self.columns.iter().enumerate() {
+            out.push_sql(if i > 0 { "," } else { " (" });
+            out.push_identifier(column)?;
+        }
+        out.push_sql(") VALUES ");
+        for (i, row) in self.cells.chunks(self.columns.len()).enumerate() {
+            for (j, cell) in row.iter().enumerate() {
+                out.push_sql(match (i, j) {
+                    (0, 0) => "(",
+                    (_, 0) => "),(",
+                    _ => ",",
+                });
+                push(cell, &mut out)?;
+            }
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryFragment<diesel::sqlite::Sqlite> for Insert<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, diesel::sqlite::Sqlite>) -> QueryResult<()> {
+        self.walk(out, |cell, out| cell.push(out, true))
+    }
+}
+
+#[cfg(feature = "mariadb")]
+impl QueryFragment<diesel::mysql::Mysql> for Insert<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, diesel::mysql::Mysql>) -> QueryResult<()> {
+        self.walk(out, |cell, out| cell.push(out, false))
+    }
+}
+
+impl QueryId for Insert<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Insert<'_> {
+    type SqlType = Untyped;
+}
+
+impl<C> RunQueryDsl<C> for Insert<'_> {}
 
 impl QueryFragment<diesel::sqlite::Sqlite> for Statement<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, diesel::sqlite::Sqlite>) -> QueryResult<()> {

@@ -19,9 +19,9 @@ use std::collections::HashMap;
 
 #[derive(Queryable, Insertable, Selectable)]
 #[diesel(table_name = pofr_bundles)]
-struct BundleRow {
+pub(super) struct BundleRow {
     cid: Option<String>,
-    sha256: String,
+    pub(super) sha256: String,
     name: String,
     format: String,
     seq: i64,
@@ -36,7 +36,7 @@ struct BundleRow {
     left_out: i64,
     complete: i64,
     received: i64,
-    triad: i64,
+    pub(super) triad: i64,
 }
 
 #[derive(Queryable, Insertable, Selectable)]
@@ -55,8 +55,8 @@ struct SpanRow {
 
 #[derive(Queryable, Insertable, Selectable)]
 #[diesel(table_name = pofr_gaps)]
-struct GapRow {
-    bundle: String,
+pub(super) struct GapRow {
+    pub(super) bundle: String,
     position: i64,
     source: Option<String>,
     severity: String,
@@ -66,10 +66,13 @@ struct GapRow {
     lost: Option<i64>,
 }
 
+/// How many rows one statement adds.
+const ROWS: usize = 500;
+
 const FORMATS: [(BundleFormat, &str); 2] = [(BundleFormat::V1, "v1"), (BundleFormat::V2, "v2")];
 const SEVERITIES: [(Severity, &str); 2] = [(Severity::Blind, "blind"), (Severity::Thin, "thin")];
 
-fn corrupt(table: &str, bundle: &str, what: &str) -> StoreError {
+pub(super) fn corrupt(table: &str, bundle: &str, what: &str) -> StoreError {
     StoreError::Corrupt { table: table.into(), detail: format!("{what} of bundle {bundle} makes no sense") }
 }
 
@@ -88,7 +91,39 @@ pub(crate) fn load_bundles(db: &mut Db, names: &Names) -> Result<Vec<StoredBundl
         .select(GapRow::as_select())
         .load(conn))
     .doing("read table pofr_gaps")?;
+    assemble(names, rows, spans, gaps)
+}
 
+/// Reads the bundles with these digests, without their gaps, by run and number.
+pub(super) fn load_some(
+    db: &mut Db,
+    names: &Names,
+    digests: &[String],
+) -> Result<Vec<StoredBundle>, StoreError> {
+    if digests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<BundleRow> = on_link!(db, conn => pofr_bundles::table
+        .filter(pofr_bundles::sha256.eq_any(digests))
+        .select(BundleRow::as_select())
+        .load(conn))
+    .doing("read table pofr_bundles")?;
+    let spans: Vec<SpanRow> = on_link!(db, conn => pofr_spans::table
+        .filter(pofr_spans::bundle.eq_any(digests))
+        .order((pofr_spans::bundle, pofr_spans::position))
+        .select(SpanRow::as_select())
+        .load(conn))
+    .doing("read table pofr_spans")?;
+    assemble(names, rows, spans, Vec::new())
+}
+
+/// Puts bundles together with their spans and gaps.
+fn assemble(
+    names: &Names,
+    rows: Vec<BundleRow>,
+    spans: Vec<SpanRow>,
+    gaps: Vec<GapRow>,
+) -> Result<Vec<StoredBundle>, StoreError> {
     let mut spans_of: HashMap<String, Vec<Span>> = HashMap::new();
     for row in spans {
         let span = span_of(row.source, row.first_stamp, row.last_stamp, row.joins_left, row.joins_right)
@@ -129,7 +164,7 @@ pub(super) fn span_of(source: String, first: i64, last: i64, left: i64, right: i
     })
 }
 
-fn gap_of(row: GapRow) -> Option<Gap> {
+pub(super) fn gap_of(row: GapRow) -> Option<Gap> {
     Some(Gap {
         source: match row.source {
             Some(name) => Some(Source::parse(&name)?),
@@ -143,7 +178,7 @@ fn gap_of(row: GapRow) -> Option<Gap> {
     })
 }
 
-fn entry_of(row: BundleRow, names: &Names) -> Option<BundleEntry> {
+pub(super) fn entry_of(row: BundleRow, names: &Names) -> Option<BundleEntry> {
     Some(BundleEntry {
         cid: match row.cid {
             Some(text) => Some(Cid::parse(&text)?),
@@ -219,8 +254,9 @@ fn insert_cover(
     spans: &[Span],
     gaps: &[Gap],
 ) -> Result<(), StoreError> {
-    for (position, span) in (0..).zip(spans) {
-        let row = SpanRow {
+    let spans: Vec<SpanRow> = (0..)
+        .zip(spans)
+        .map(|(position, span)| SpanRow {
             bundle: bundle.to_owned(),
             position,
             triad,
@@ -230,23 +266,31 @@ fn insert_cover(
             last_stamp: span.last.0,
             joins_left: i64::from(span.joins_left),
             joins_right: i64::from(span.joins_right),
-        };
-        on_link!(db, conn => diesel::insert_into(pofr_spans::table).values(&row).execute(conn))
+        })
+        .collect();
+    for some in spans.chunks(ROWS) {
+        on_link!(db, conn => diesel::insert_into(pofr_spans::table).values(some).execute(conn))
             .doing("write table pofr_spans")?;
     }
-    for (position, gap) in (0..).zip(gaps) {
-        let severity = SEVERITIES.iter().find(|(s, _)| *s == gap.severity).map_or("blind", |(_, text)| text);
-        let row = GapRow {
+    let gaps: Vec<GapRow> = (0..)
+        .zip(gaps)
+        .map(|(position, gap)| GapRow {
             bundle: bundle.to_owned(),
             position,
             source: gap.source.as_ref().map(|s| s.name().to_owned()),
-            severity: severity.to_owned(),
+            severity: SEVERITIES
+                .iter()
+                .find(|(s, _)| *s == gap.severity)
+                .map_or("blind", |(_, text)| text)
+                .to_owned(),
             reason: gap.reason.clone(),
             from_stamp: gap.from.0,
             to_stamp: gap.to.map(|t| t.0),
             lost: gap.lost.map(u64::cast_signed),
-        };
-        on_link!(db, conn => diesel::insert_into(pofr_gaps::table).values(&row).execute(conn))
+        })
+        .collect();
+    for some in gaps.chunks(ROWS) {
+        on_link!(db, conn => diesel::insert_into(pofr_gaps::table).values(some).execute(conn))
             .doing("write table pofr_gaps")?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! MariaDB commits at each DDL statement, so a step may be cut off anywhere: every statement is harmless when
 //! repeated, and the version is written last.
 
-use super::meta;
+use super::{meta, upgrade};
 use crate::{
     db::{Db, Dialect, Doing as _, LOOKUP, Statement},
     tables::{create_table, create_urlinfo, spec},
@@ -11,10 +11,10 @@ use crate::{
 use pofr_core::{fact::FactKind, store::StoreError};
 
 /// The version of the schema that this program knows.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
-/// The tables of version 1; `$words` differ between the databases, see [`in_dialect`].
-const V1: &[&str] = &[
+/// The static tables, which each version only adds to; `$words` differ between the databases, see [`in_dialect`].
+const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS pofr_runs (id $big NOT NULL PRIMARY KEY, run $ascii(32) NOT NULL UNIQUE)$table",
     "CREATE TABLE IF NOT EXISTS pofr_boots (id $big NOT NULL PRIMARY KEY, boot $ascii(32) NOT NULL UNIQUE)$table",
     "CREATE TABLE IF NOT EXISTS pofr_bundles (cid $ascii(59) NULL, sha256 $ascii(64) NOT NULL PRIMARY KEY,
@@ -23,6 +23,8 @@ const V1: &[&str] = &[
      samples $big NOT NULL, left_out $big NOT NULL, complete $big NOT NULL, received $big NOT NULL,
      triad $big NOT NULL)$table",
     "CREATE INDEX IF NOT EXISTS pofr_bundles_triad ON pofr_bundles (triad)",
+    "CREATE INDEX IF NOT EXISTS pofr_bundles_seq ON pofr_bundles (run, seq)",
+    "CREATE INDEX IF NOT EXISTS pofr_bundles_first ON pofr_bundles (run, first_stamp)",
     "CREATE TABLE IF NOT EXISTS pofr_spans (bundle $ascii(64) NOT NULL, position $big NOT NULL, triad $big NOT NULL,
      run $big NOT NULL, source $ascii(64) NOT NULL, first_stamp $big NOT NULL, last_stamp $big NOT NULL,
      joins_left $big NOT NULL, joins_right $big NOT NULL, PRIMARY KEY (bundle, position))$table",
@@ -38,6 +40,9 @@ const V1: &[&str] = &[
      lowest $big NULL, highest $big NULL)$table",
     "CREATE TABLE IF NOT EXISTS pofr_halves (stamp $big NOT NULL, is_proc $big NOT NULL, zone $big NOT NULL,
      content $blob NOT NULL, bundle $ascii(64) NOT NULL, received $big NOT NULL, PRIMARY KEY (stamp, is_proc))$table",
+    "CREATE TABLE IF NOT EXISTS pofr_actions (id $big NOT NULL PRIMARY KEY, at $big NOT NULL, action $ascii(16) NOT NULL,
+     before_stamp $big NULL, bundles $big NOT NULL, row_count $big NOT NULL, who $text NOT NULL, why $text NOT NULL)$table",
+    "CREATE INDEX IF NOT EXISTS pofr_bundles_received ON pofr_bundles (received)",
     "CREATE TABLE IF NOT EXISTS pofr_views (name $ascii(64) NOT NULL PRIMARY KEY, body $text NOT NULL)$table",
 ];
 
@@ -88,7 +93,8 @@ pub(crate) fn version(db: &mut Db, database: &str) -> Result<Option<i64>, StoreE
 pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     let dialect = db.dialect();
     let action = format!("make the tables of database {database}");
-    if version(db, database)? == Some(VERSION) {
+    let found = version(db, database)?;
+    if found == Some(VERSION) {
         return Ok(());
     }
     if dialect == Dialect::Sqlite {
@@ -96,8 +102,11 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
     }
     let meta = "CREATE TABLE IF NOT EXISTS pofr_meta (name $ascii(32) NOT NULL PRIMARY KEY, value $big NOT NULL)$table";
     db.batch(&in_dialect(meta, dialect)).doing(&action)?;
-    for sql in V1 {
+    for sql in TABLES {
         db.batch(&in_dialect(sql, dialect)).doing(&action)?;
+    }
+    if found == Some(1) {
+        upgrade::from_1(db)?;
     }
     for kind in FactKind::ALL {
         let spec = spec(kind);

@@ -95,6 +95,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What was done to the record other than adding to it.
+    pofr_actions (id) {
+        id -> BigInt,
+        at -> BigInt,
+        action -> Text,
+        before_stamp -> Nullable<BigInt>,
+        bundles -> BigInt,
+        row_count -> BigInt,
+        who -> Text,
+        why -> Text,
+    }
+}
+
+diesel::table! {
     /// Triads of tables.
     pofr_triads (id) {
         id -> BigInt,
@@ -137,4 +151,11 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(pofr_bundles, pofr_spans, pofr_triads, pofr_runs, pofr_boots);
+diesel::allow_tables_to_appear_in_same_query!(
+    pofr_bundles,
+    pofr_gaps,
+    pofr_spans,
+    pofr_triads,
+    pofr_runs,
+    pofr_boots
+);

@@ -7,6 +7,7 @@ use pofr_core::{
     store::{Level, StoreError, Triad, TriadId, TriadState},
     time::{WallMicros, ZoneOffset},
 };
+use std::collections::BTreeSet;
 
 /// A triad as it is stored.
 #[derive(Clone, Debug, Queryable, Insertable, Selectable, Identifiable, AsChangeset)]
@@ -30,7 +31,7 @@ pub(crate) struct TriadRow {
     pub(crate) sorted: i64,
     /// The earliest time of any row, µs; NULL without rows.
     pub(crate) lowest: Option<i64>,
-    /// The latest time of any row, µs.
+    /// The latest time of any row, µs; those of an open slice may go on.
     pub(crate) highest: Option<i64>,
 }
 
@@ -187,6 +188,37 @@ pub(crate) fn load_triads(db: &mut Db) -> Result<Vec<TriadRow>, StoreError> {
 pub(crate) fn find_triad(db: &mut Db, triad: TriadId) -> Result<Option<TriadRow>, StoreError> {
     on_link!(db, conn => pofr_triads::table
         .find(triad.0)
+        .select(TriadRow::as_select())
+        .first(conn)
+        .optional())
+    .doing("read table pofr_triads")
+}
+
+/// Returns the endings of the names that triads of `level` have, or had before a seal, and that begin with `stem`.
+pub(crate) fn taken_endings(
+    db: &mut Db,
+    level: Level,
+    prefix: &str,
+    stem: &str,
+) -> Result<BTreeSet<String>, StoreError> {
+    let level = LEVELS.iter().find(|(l, _)| *l == level).map_or("", |(_, text)| *text);
+    let names: Vec<(String, Option<String>)> = on_link!(db, conn => pofr_triads::table
+        .filter(pofr_triads::level.eq(level))
+        .filter(pofr_triads::psname.like(format!("{prefix}{stem}%"))
+            .or(pofr_triads::renamed_from.assume_not_null().like(format!("{stem}%"))))
+        .select((pofr_triads::psname, pofr_triads::renamed_from))
+        .load(conn))
+    .doing("read table pofr_triads")?;
+    let ending = |name: String| name.strip_prefix(prefix).map(str::to_owned);
+    Ok(names.into_iter().flat_map(|(name, old)| [ending(name), old]).flatten().collect())
+}
+
+/// Finds the slice that counts and is open.
+pub(crate) fn open_triad(db: &mut Db) -> Result<Option<TriadRow>, StoreError> {
+    on_link!(db, conn => pofr_triads::table
+        .filter(pofr_triads::is_open.ne(0))
+        .filter(pofr_triads::state.eq("live"))
+        .order(pofr_triads::id)
         .select(TriadRow::as_select())
         .first(conn)
         .optional())

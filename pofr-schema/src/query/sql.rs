@@ -40,7 +40,7 @@ fn run(
 ) -> Result<(), StoreError> {
     let mut told = false;
     for attempt in 0.. {
-        let result = db.snapshot("run a query", |db| {
+        let result = db.read("run a query", |db| {
             db.each(Statement::new(statement.to_owned()), &mut |row: NamedRecord| {
                 told = true;
                 each(row.0.into_iter().map(|(name, value)| (name, json(value))).collect())

@@ -1,6 +1,6 @@
 //! The state at a moment.
 //!
-//! SQL fetches a superset through the index on `reach`, the latest time of each row; then [`Lifetime::at`] classifies exactly.
+//! SQL fetches a superset through the index on `term`, `earliest` and `reach`; then [`Lifetime::at`] classifies exactly.
 //! What lies at a border between two triads needs more than one row knows:
 //!
 //! ```text
@@ -22,10 +22,10 @@
 //! answers.
 
 use crate::{
-    db::{Db, Doing as _, Record, Statement},
-    ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
+    db::{Db, Dialect, Doing as _, Record, Statement},
+    ledger::{Names, TriadRow, custom_sources, forgotten_before, load_triads, spans_around},
     store::{Place, read},
-    tables::spec,
+    tables::{TERMS, spec},
 };
 use pofr_core::{
     coverage::{Coverage, Neighbour, PlacedSpan},
@@ -60,7 +60,8 @@ pub(crate) fn state_at(
         Some(source) => vec![source],
         None => custom_sources(db)?,
     };
-    let mut state = StateAt::default();
+    let forgotten = forgotten_before(db)?.filter(|before| t < *before);
+    let mut state = StateAt { forgotten, ..StateAt::default() };
     let mut lines = Lines::new();
     let mut at_border: BTreeSet<i64> = BTreeSet::new();
     for source in sources {
@@ -71,7 +72,7 @@ pub(crate) fn state_at(
     if kind.in_triad() {
         let near = |triad: &TriadRow| {
             triad.lowest.is_some_and(|lowest| lowest <= t.0)
-                && triad.highest.is_some_and(|highest| t.0 <= highest)
+                && (triad.is_open != 0 || triad.highest.is_some_and(|highest| t.0 <= highest))
                 || at_border.contains(&triad.id)
         };
         for triad in load_triads(db)?.into_iter().filter(|triad| triad.is_live() && near(triad)) {
@@ -145,18 +146,43 @@ fn standing(life: &Lifetime, t: WallMicros, around: Option<&Around>) -> (Standin
     (own, false)
 }
 
-/// Selects every row that may hold at `t` as far as it knows itself.
-pub(crate) fn reaching(place: &Place, t: WallMicros) -> Statement<'_> {
-    read::select_rows(place)
-        .sql(" WHERE reach >= ")
-        .int(t.0)
-        .sql(" AND (first_seen <= ")
-        .int(t.0)
-        .sql(" OR began <= ")
-        .int(t.0)
-        .sql(" OR appeared_after < ")
-        .int(t.0)
-        .sql(")")
+/// Selects every row that may hold at `t` as far as it knows itself: `earliest` ≤ t ≤ `reach`.
+///
+/// Neither bound alone narrows this down in a table of months. But a row of term n takes no longer than [`TERMS`] says, so
+/// only those can hold that begin within as long before `t`: a short stretch of the index for each term. What tells whether a
+/// row of it does stands in the index, too, so that no other row is read.
+pub(crate) fn reaching(place: &Place, t: WallMicros, dialect: Dialect) -> Statement<'_> {
+    let mut keys = Statement::new("");
+    for term in 0..=TERMS.len() {
+        let from = TERMS.get(term).map(|longest| t.0.saturating_sub(*longest));
+        keys = keys
+            .sql(if term > 0 { " UNION ALL SELECT " } else { "SELECT " })
+            .name(place.spec.id)
+            .sql(" AS wanted FROM ")
+            .name(&place.name)
+            .sql(format!(" WHERE term = {term} AND earliest BETWEEN "))
+            .int(from.unwrap_or(i64::MIN))
+            .sql(" AND ")
+            .int(t.0)
+            .sql(" AND reach >= ")
+            .int(t.0);
+    }
+    // The keys first, whatever the database thinks of it.
+    let then = match dialect {
+        Dialect::Sqlite => ") k CROSS JOIN ",
+        Dialect::Mariadb => ") k STRAIGHT_JOIN ",
+    };
+    Statement::new("SELECT ")
+        .name(place.spec.id)
+        .sql(",")
+        .names(place.spec.stored())
+        .sql(" FROM (")
+        .append(keys)
+        .sql(then)
+        .name(&place.name)
+        .sql(" ON ")
+        .name(place.spec.id)
+        .sql(" = wanted")
 }
 
 /// Selects the rows that are cut at the left stamp of a border.
@@ -164,14 +190,17 @@ pub(crate) fn cut_at(place: &Place, run: i64, left: WallMicros) -> Statement<'_>
     read::select_rows(place).sql(" WHERE right_edge = ").int(left.0).sql(" AND run = ").int(run)
 }
 
-/// Selects the digests of facts that ended between the left stamp of a border and `t`, told by their rows on its right.
+/// Selects the digests of facts that ended between the left stamp of a border and `t`, told by their rows on its right, which
+/// know of no other time.
 pub(crate) fn ended_within(place: &Place, run: i64, left: WallMicros, t: WallMicros) -> Statement<'_> {
     Statement::new("SELECT ")
         .name(place.spec.digest)
         .sql(" FROM ")
         .name(&place.name)
-        .sql(" WHERE reach > ")
+        .sql(" WHERE term = 0 AND earliest > ")
         .int(left.0)
+        .sql(" AND earliest <= ")
+        .int(t.0)
         .sql(" AND reach <= ")
         .int(t.0)
         .sql(" AND cut_left = 1 AND ended IS NOT NULL AND run = ")
@@ -205,14 +234,15 @@ impl Found {
         let action = || format!("read table {}", place.name);
         let mut take = |records: Vec<Record>| -> Result<(), StoreError> {
             for record in records {
-                let (id, row) = read::decode(names, place, record)?;
+                let (id, row) = read::decode(names, place, &record)?;
                 if seen.insert(id) {
                     rows.push(row);
                 }
             }
             Ok(())
         };
-        take(db.query(reaching(place, t)).doing(action())?)?;
+        let dialect = db.dialect();
+        take(db.query(reaching(place, t, dialect)).doing(action())?)?;
         for ((run, _), around) in lines {
             let (Some((left, _)), Some(number)) = (around.border, names.runs.get(run)) else { continue };
             take(db.query(cut_at(place, *number, left)).doing(action())?)?;

@@ -1,23 +1,31 @@
 //! One client's record: the reader, the writer, and what both do alike.
 
-use super::{commit, lock::Lock, order::Orders, read, recover, triads};
+use super::{commit, lock::Lock, order::Orders, place::Place, read, recover, triads};
 use crate::{
-    db::{Db, Dialect, is_vanished},
-    ledger::{Names, load_halves},
+    db::{Db, Dialect, Pools, Rights, is_vanished},
+    ledger::{Names, TriadRow, find_triad, load_halves, load_triads, open_triad, spans_within, vicinity},
     query,
 };
 use pofr_core::{
+    coverage::PlacedSpan,
+    digest::Sha256,
     fact::FactKind,
     identity::{Cid, RunId},
     lifetime::Row,
     source::Source,
     store::{
-        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, StateAt,
-        StoreError, TableRef, TriadId,
+        Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, RowReader,
+        RunOrder, StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
     },
     time::{WallMicros, ZoneOffset},
 };
-use std::{ops::ControlFlow, path::PathBuf, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// How often a read begins again because tables changed underneath it.
 const ATTEMPTS: u32 = 50;
@@ -62,6 +70,10 @@ macro_rules! read_alike {
                 self.session.consistent("read the ledger", read::ledger)
             }
 
+            fn recent(&mut self, since: WallMicros) -> Result<Ledger, StoreError> {
+                self.session.consistent("read the ledger", |db, names| read::recent(db, names, since))
+            }
+
             fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError> {
                 self.session
                     .consistent("read the state at a moment", |db, names| query::state_at(db, names, kind, t))
@@ -73,8 +85,10 @@ macro_rules! read_alike {
                 after: RowId,
                 limit: u32,
             ) -> Result<Vec<(RowId, Row)>, StoreError> {
-                self.session
-                    .consistent("read a page of rows", |db, names| read::page(db, names, table, after, limit))
+                self.session.consistent("read a page of rows", |db, names| {
+                    let place = Place::find(db, names, table)?;
+                    read::page(db, names, &place, after, limit)
+                })
             }
 
             fn sql(
@@ -83,6 +97,10 @@ macro_rules! read_alike {
                 each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> ControlFlow<()>,
             ) -> Result<(), StoreError> {
                 query::sql(&mut self.session.db, statement, each)
+            }
+
+            fn forgotten_before(&mut self) -> Result<Option<WallMicros>, StoreError> {
+                crate::ledger::forgotten_before(&mut self.session.db)
             }
 
             fn stored_bytes(&mut self) -> Result<u64, StoreError> {
@@ -106,15 +124,17 @@ pub(super) struct Writer {
     orders: Orders,
     /// Whether views and names still lag behind the ledger (MariaDB alone).
     unfinished: bool,
+    /// Where more connections come from.
+    pools: Arc<Pools>,
 }
 read_alike!(Writer);
 
 impl Writer {
     /// Makes a writer of a session whose lock is held: recovers first.
-    pub(super) fn new(mut session: Session, lock: Lock) -> Result<Self, StoreError> {
+    pub(super) fn new(mut session: Session, lock: Lock, pools: Arc<Pools>) -> Result<Self, StoreError> {
         let finished = recover::recover(&mut session.db)?;
         let names = Names::load(&mut session.db, &session.cid)?;
-        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished })
+        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished, pools })
     }
 
     /// Runs a change of the tables in one transaction, and takes back in memory what a failure took back on disk.
@@ -175,12 +195,9 @@ impl ClientStore for Writer {
         read::edge_rows(&mut self.session.db, &self.names, table, run, source, edge)
     }
 
-    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError> {
-        read::sorted_ids(&mut self.session.db, &self.names, table)
-    }
-
-    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
-        read::rows(&mut self.session.db, &self.names, table, ids)
+    fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError> {
+        let db = self.pools.get(&self.session.cid.database(), Rights::Read)?;
+        Ok(Box::new(Rows { db, names: self.names.clone(), places: HashMap::new() }))
     }
 
     fn pending_halves(&mut self) -> Result<Vec<PendingHalf>, StoreError> {
@@ -190,6 +207,9 @@ impl ClientStore for Writer {
     fn commit(&mut self, change: &Change) -> Result<(), StoreError> {
         if self.unfinished {
             self.catch_up();
+        }
+        for id in change.make_live.iter().chain(change.replace.iter().map(|r| &r.new)) {
+            triads::create_missing_indexes(&mut self.session.db, *id)?;
         }
         let sqlite = self.session.db.dialect() == Dialect::Sqlite;
         let changed = self.transact("commit a change", |db, names, orders| {
@@ -206,6 +226,94 @@ impl ClientStore for Writer {
             self.session.db.forget_statements();
         }
         Ok(())
+    }
+}
+
+/// Reads rows while the writer, which holds the lock, leaves their triads alone: so names and tables are looked up once.
+struct Rows {
+    db: Db,
+    names: Names,
+    places: HashMap<TableRef, Place>,
+}
+
+impl Rows {
+    /// Returns a table's place; the first look for it asks the ledger.
+    fn place(&mut self, table: TableRef) -> Result<(&mut Db, &Names, &Place), StoreError> {
+        let Self { db, names, places } = self;
+        let place = match places.entry(table) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Place::find(db, names, table)?),
+        };
+        Ok((db, names, place))
+    }
+}
+
+impl RowReader for Rows {
+    fn page(&mut self, table: TableRef, after: RowId, limit: u32) -> Result<Vec<(RowId, Row)>, StoreError> {
+        let (db, names, place) = self.place(table)?;
+        read::page(db, names, place, after, limit)
+    }
+
+    fn sorted_ids(&mut self, table: TableRef) -> Result<Vec<RowId>, StoreError> {
+        let (db, _, place) = self.place(table)?;
+        read::sorted_ids(db, place)
+    }
+
+    fn rows(&mut self, table: TableRef, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
+        let (db, names, place) = self.place(table)?;
+        read::rows(db, names, place, ids)
+    }
+}
+
+/// Only the one writer asks these, so there is nothing that could change in between.
+impl Vicinity for Writer {
+    fn stored(&mut self, bundles: &[Sha256]) -> Result<HashSet<Sha256>, StoreError> {
+        vicinity::stored(&mut self.session.db, bundles)
+    }
+
+    fn owner(&mut self) -> Result<Option<Cid>, StoreError> {
+        vicinity::owner(&mut self.session.db)
+    }
+
+    fn open_slice(&mut self) -> Result<Option<Triad>, StoreError> {
+        open_triad(&mut self.session.db)?.map(|triad| triad.triad()).transpose()
+    }
+
+    fn last_stamp(&mut self) -> Result<Option<WallMicros>, StoreError> {
+        vicinity::last_stamp(&mut self.session.db)
+    }
+
+    fn near(&mut self, bundle: &StoredBundle) -> Result<Vec<StoredBundle>, StoreError> {
+        vicinity::near(&mut self.session.db, &self.names, bundle)
+    }
+
+    fn beside(&mut self, run: RunId, t: WallMicros) -> Result<Vec<(WallMicros, WallMicros)>, StoreError> {
+        vicinity::beside(&mut self.session.db, &self.names, run, t)
+    }
+
+    fn runs(&mut self) -> Result<Vec<RunOrder>, StoreError> {
+        vicinity::runs(&mut self.session.db, &self.names)
+    }
+
+    fn ends(&mut self, run: RunId) -> Result<Vec<StoredBundle>, StoreError> {
+        vicinity::ends(&mut self.session.db, &self.names, run)
+    }
+
+    fn spans_within(
+        &mut self,
+        source: &Source,
+        from: WallMicros,
+        to: WallMicros,
+    ) -> Result<Vec<PlacedSpan>, StoreError> {
+        spans_within(&mut self.session.db, &self.names, source, (from, to))
+    }
+
+    fn triads(&mut self) -> Result<Vec<Triad>, StoreError> {
+        load_triads(&mut self.session.db)?.iter().map(TriadRow::triad).collect()
+    }
+
+    fn triad(&mut self, id: TriadId) -> Result<Option<Triad>, StoreError> {
+        find_triad(&mut self.session.db, id)?.map(|triad| triad.triad()).transpose()
     }
 }
 

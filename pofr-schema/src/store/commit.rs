@@ -10,8 +10,8 @@ use super::{
 use crate::{
     db::{Db, Doing as _, Statement, failure},
     ledger::{
-        Ends, Names, TriadRow, bump_generation, drop_halves, insert_bundles, keep_halves, load_triads,
-        triad_ends,
+        Ends, Names, TriadRow, bump_generation, drop_halves, find_triad, insert_actions, insert_bundles,
+        keep_halves, triad_ends,
     },
     tables::{LIVE, spec},
 };
@@ -20,15 +20,20 @@ use pofr_core::{
     lifetime::Row,
     store::{Change, Level, StoreError, TableRef, TriadId, TriadState},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    rc::Rc,
+};
 
-/// What a change works on: the triads as they become, saved at its end.
-struct Work<'a> {
-    db: &'a mut Db,
+/// What a change works on.
+pub(super) struct Work<'a> {
+    pub(super) db: &'a mut Db,
     names: &'a mut Names,
     orders: &'a mut Orders,
+    /// Those that this change has to do with, as they become; saved at its end.
     triads: BTreeMap<TriadId, TriadRow>,
-    touched: BTreeSet<TriadId>,
+    /// The tables that it has to do with.
+    places: BTreeMap<TableRef, Rc<Place>>,
     ends: BTreeMap<TriadId, Ends>,
 }
 
@@ -39,8 +44,10 @@ pub(super) fn apply(
     orders: &mut Orders,
     change: &Change,
 ) -> Result<bool, StoreError> {
-    let triads = load_triads(db)?.into_iter().map(|t| (TriadId(t.id), t)).collect();
-    let mut work = Work { db, names, orders, triads, touched: BTreeSet::new(), ends: BTreeMap::new() };
+    let mut work = Work::new(db, names, orders);
+    if change.anew {
+        work.begin_anew()?;
+    }
     // The spans first: 'the end' of an open slice is the one after this change.
     insert_bundles(work.db, work.names, &change.bundles)?;
     for (table, rows) in &change.insert {
@@ -60,16 +67,16 @@ pub(super) fn apply(
         work.get(*triad)?.set_state(TriadState::Live);
     }
     if let Some(replacement) = &change.replace {
-        work.get(replacement.new)?.set_state(TriadState::Live);
-        work.get(replacement.new)?.clone().take_bundles(work.db, &replacement.old)?;
-        for old in &replacement.old {
-            work.get(*old)?.set_state(TriadState::Dead);
-        }
+        work.replace(replacement)?;
     }
-    for bundle in &change.bundles {
-        work.get(bundle.triad)?;
+    if let Some(forgetting) = &change.forget {
+        work.forget(forgetting)?;
     }
-    for id in work.touched.clone() {
+    let forgetting = change.forget.iter().flat_map(|f| f.replace.iter().map(|r| r.new));
+    let widened = change.bundles.iter().map(|bundle| bundle.triad).filter(|triad| *triad != TriadId::NONE);
+    let widened: BTreeSet<TriadId> =
+        widened.chain(change.replace.iter().map(|r| r.new)).chain(forgetting).collect();
+    for id in widened {
         let mut triad = work.get(id)?.clone();
         triad.measure(work.db)?;
         *work.get(id)? = triad;
@@ -79,10 +86,13 @@ pub(super) fn apply(
     }
     keep_halves(work.db, &change.keep_halves)?;
     drop_halves(work.db, &change.drop_halves)?;
-    for id in &work.touched {
-        work.triads[id].save(work.db)?;
-    }
-    let changed = !change.make_live.is_empty() || change.replace.is_some() || !change.seal.is_empty();
+    work.save()?;
+    insert_actions(work.db, &change.actions)?;
+    let changed = !change.make_live.is_empty()
+        || change.replace.is_some()
+        || !change.seal.is_empty()
+        || change.anew
+        || change.forget.is_some();
     if changed {
         bump_generation(work.db)?;
     }
@@ -97,8 +107,7 @@ pub(super) fn fill(
     table: TableRef,
     rows: &[Row],
 ) -> Result<(), StoreError> {
-    let triads = load_triads(db)?.into_iter().map(|t| (TriadId(t.id), t)).collect();
-    let mut work = Work { db, names, orders, triads, touched: BTreeSet::new(), ends: BTreeMap::new() };
+    let mut work = Work::new(db, names, orders);
     let creating = match table.triad {
         Some(id) => work.get(id)?.state() == Some(TriadState::Creating),
         None => false,
@@ -107,27 +116,47 @@ pub(super) fn fill(
         return Err(failure("fill a table", "only a triad that does not count yet can be filled"));
     }
     work.insert(table, rows)?;
-    for id in &work.touched {
-        work.triads[id].save(work.db)?;
-    }
-    Ok(())
+    work.save()
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(db: &'a mut Db, names: &'a mut Names, orders: &'a mut Orders) -> Self {
+        let (triads, places, ends) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { db, names, orders, triads, places, ends }
+    }
+
+    fn save(&mut self) -> Result<(), StoreError> {
+        self.triads.values().try_for_each(|triad| triad.save(self.db))
+    }
+
     /// Returns a triad to be changed.
-    fn get(&mut self, id: TriadId) -> Result<&mut TriadRow, StoreError> {
-        self.touched.insert(id);
-        let missing = || failure(format_args!("change triad {}", id.0), "it is not in pofr_triads");
-        self.triads.get_mut(&id).ok_or_else(missing)
+    pub(super) fn get(&mut self, id: TriadId) -> Result<&mut TriadRow, StoreError> {
+        match self.triads.entry(id) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let missing = || failure(format_args!("change triad {}", id.0), "it is not in pofr_triads");
+                Ok(unknown.insert(find_triad(self.db, id)?.ok_or_else(missing)?))
+            }
+        }
     }
 
     /// Finds a table, and for an open slice the end of each source's record after this change.
-    fn place(&mut self, table: TableRef) -> Result<Place, StoreError> {
-        let Some(id) = table.triad else { return Place::find(self.db, self.names, table) };
-        let triad = self.get(id)?.clone();
-        let name = current_name(self.db, &triad, table_index(table)?)?;
-        let ends = if triad.is_open == 0 { None } else { Some(self.ends(id)?.clone()) };
-        Ok(Place { spec: spec(table.kind), name, ends })
+    fn place(&mut self, table: TableRef) -> Result<Rc<Place>, StoreError> {
+        if let Some(place) = self.places.get(&table) {
+            return Ok(Rc::clone(place));
+        }
+        let place = match table.triad {
+            None => Place::find(self.db, self.names, table)?,
+            Some(id) => {
+                let triad = self.get(id)?.clone();
+                let name = current_name(self.db, &triad, table_index(table)?)?;
+                let ends = if triad.is_open == 0 { None } else { Some(self.ends(id)?.clone()) };
+                Place { spec: spec(table.kind), name, ends }
+            }
+        };
+        let place = Rc::new(place);
+        self.places.insert(table, Rc::clone(&place));
+        Ok(place)
     }
 
     fn ends(&mut self, id: TriadId) -> Result<&Ends, StoreError> {
@@ -152,7 +181,7 @@ impl Work<'_> {
             triad.sorted = 0;
         }
         for row in rows {
-            let (lowest, highest) = extremes(&row.life, live(row));
+            let (lowest, highest) = extremes(&row.life);
             triad.widen(lowest, highest);
         }
         Ok(())
@@ -170,8 +199,7 @@ impl Work<'_> {
             if moved {
                 triad.sorted = 0;
             }
-            // A row that goes on reaches for ever; its run need not be known for that.
-            let (lowest, highest) = extremes(&update.life, update.life.cut_right);
+            let (lowest, highest) = extremes(&update.life);
             triad.widen(lowest, highest);
         }
         Ok(())
@@ -180,12 +208,10 @@ impl Work<'_> {
     /// Writes down what the ledger filled in so far, and notes the final names.
     fn seal(&mut self, id: TriadId) -> Result<(), StoreError> {
         let ends = self.ends(id)?.clone();
-        let all: Vec<TriadRow> = self.triads.values().cloned().collect();
         let triad = self.get(id)?.clone();
         if triad.is_open == 0 {
             return Ok(());
         }
-        let mut highest = triad.lowest;
         for (kind, name) in FactKind::TRIAD.iter().zip(triad.tables()) {
             let spec = spec(*kind);
             let action = format!("seal table {name}");
@@ -202,16 +228,16 @@ impl Work<'_> {
                     .int(*run);
                 self.db.execute(statement).doing(&action)?;
             }
-            let reach =
-                self.db.number(Statement::new("SELECT MAX(reach) FROM ").name(name)).doing(&action)?;
-            highest = highest.max(reach);
         }
         let row = triad.triad()?;
         let old = triad.psname[prefixes(Level::Slice)[0].len()..].to_owned();
-        let names = free_names(&all, row.level, false, (row.from, row.to), row.zone)?;
+        let names = free_names(self.db, row.level, false, (row.from, row.to), row.zone)?;
+        // Its rows are read by other names, and without ends, from now on.
+        self.places.retain(|table, _| table.triad != Some(id));
+        let last = ends.values().map(|end| end.0).max();
         let triad = self.get(id)?;
         triad.is_open = 0;
-        triad.highest = highest;
+        triad.highest = triad.highest.max(last);
         triad.renamed_from = Some(old);
         triad.set_tables(names);
         Ok(())

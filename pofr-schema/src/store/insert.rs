@@ -1,7 +1,7 @@
 //! Adding rows: many to a statement, by one prepared statement for each size of batch.
 
 use crate::{
-    db::{Cell, Db, Dialect, Doing as _, Statement, failure},
+    db::{Cell, Db, Dialect, Doing as _, Insert, failure},
     ledger::Names,
     tables::{Spec, row_cells},
 };
@@ -40,15 +40,15 @@ pub(crate) fn insert_rows(
 ) -> Result<(), StoreError> {
     let columns = spec.stored();
     let dialect = db.dialect();
+    // As many rows as fit the largest statement.
+    let most = sizes(dialect)[0].min(most_parameters(dialect) / columns.len());
     db.begin_filling(table);
     let mut rest = rows;
     while !rest.is_empty() {
-        // As many rows as fit the largest statement.
-        let most = sizes(dialect)[0].min(most_parameters(dialect) / columns.len());
-        let mut batch: Vec<Vec<Cell<'_>>> = Vec::with_capacity(most.min(rest.len()));
-        let mut bytes = 0;
-        while let Some((row, tail)) = rest.split_first() {
-            let mut cells = Vec::with_capacity(columns.len());
+        let mut cells: Vec<Cell<'_>> = Vec::with_capacity(columns.len() * most.min(rest.len()));
+        let (mut taken, mut bytes) = (0, 0);
+        while let Some(row) = rest.get(taken).filter(|_| taken < most) {
+            let start = cells.len();
             let run = names.runs.get(&row.run).copied();
             run.and_then(|run| row_cells(spec, row, run, goes_on(row), &names.context, &mut cells))
                 .ok_or_else(|| {
@@ -57,39 +57,35 @@ pub(crate) fn insert_rows(
                         format!("{} is no {:?}", row.digest, spec.kind),
                     )
                 })?;
-            let size: usize = cells.iter().map(Cell::size).sum();
-            if batch.len() == most || (!batch.is_empty() && bytes + size > MOST_BYTES) {
+            bytes += cells[start..].iter().map(Cell::size).sum::<usize>();
+            if taken > 0 && bytes > MOST_BYTES {
+                cells.truncate(start);
                 break;
             }
-            bytes += size;
-            batch.push(cells);
-            rest = tail;
+            taken += 1;
         }
-        insert_batch(db, &columns, table, batch)?;
+        insert_batch(db, &columns, table, &cells, most)?;
+        rest = &rest[taken..];
     }
     Ok(())
 }
 
+/// Adds rows whose values, one row after the other, are `cells`.
 fn insert_batch(
     db: &mut Db,
     columns: &[&'static str],
     table: &str,
-    batch: Vec<Vec<Cell<'_>>>,
+    mut cells: &[Cell<'_>],
+    most: usize,
 ) -> Result<(), StoreError> {
-    let most = most_parameters(db.dialect()) / columns.len();
     let sizes = sizes(db.dialect());
-    let mut rows = batch.into_iter();
-    while rows.len() > 0 {
-        let size = sizes.iter().map(|s| (*s).min(most)).find(|s| *s <= rows.len()).unwrap_or(1);
-        let mut statement = Statement::new("INSERT INTO ")
-            .name(table)
-            .sql(" (")
-            .names(columns.iter().copied())
-            .sql(") VALUES ");
-        for (i, cells) in rows.by_ref().take(size).enumerate() {
-            statement = if i > 0 { statement.sql(",") } else { statement }.tuple(cells);
-        }
-        db.execute(statement.cached()).doing(format_args!("add rows to table {table}"))?;
+    while !cells.is_empty() {
+        let rows = cells.len() / columns.len();
+        let size = sizes.iter().map(|s| (*s).min(most)).find(|s| *s <= rows).unwrap_or(1);
+        let (these, rest) = cells.split_at(size * columns.len());
+        db.insert(Insert { table, columns, cells: these })
+            .doing(format_args!("add rows to table {table}"))?;
+        cells = rest;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod commit;
+mod drastic;
 mod insert;
 mod lock;
 mod order;
@@ -12,7 +13,7 @@ mod triads;
 mod update;
 mod views;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, current_name, exists};
 
 use crate::{
     db::{Cell, Db, Dialect, Doing as _, LOOKUP, Pools, Rights, Statement, failure},
@@ -24,13 +25,14 @@ use pofr_core::{
     identity::Cid,
     store::{ClientEntry, ClientReader, ClientStore, Store, StoreError},
 };
+use std::sync::Arc;
 
 /// Names that are databases of somebody else's, or ours for another purpose.
 const RESERVED: [&str; 6] = [LOOKUP, "mysql", "sys", "test", "main", "temp"];
 
 /// All clients' records in one place.
 pub(crate) struct SqlStore {
-    pools: Pools,
+    pools: Arc<Pools>,
     access: Access,
 }
 
@@ -48,7 +50,7 @@ impl SqlStore {
             };
             ledger::migrate_lookup(&mut db)?;
         }
-        let store = Self { pools, access };
+        let store = Self { pools: Arc::new(pools), access };
         store.clients()?;
         Ok(store)
     }
@@ -66,6 +68,23 @@ impl SqlStore {
             Some(_) => Ok(()),
             None => Err(StoreError::NoClient(cid.to_string())),
         }
+    }
+
+    /// Makes a client's database with its tables where they are missing.
+    fn make(&self, lookup: &mut Db, cid: &Cid) -> Result<(), StoreError> {
+        let database = &cid.database();
+        if lookup.dialect() == Dialect::Mariadb {
+            refuse_foreign(lookup, database)?;
+            create_database(lookup, database)?;
+        }
+        let mut db = self.pools.get(database, Rights::Create)?;
+        let lock = lock::take(&mut db, cid, self.pools.file(database).as_deref(), database)?;
+        let made = ledger::migrate(&mut db, database).and_then(|()| {
+            // The views of a new client, which are empty.
+            recover::recover(&mut db).map(drop)
+        });
+        lock.release(&mut db);
+        made
     }
 
     /// Connects to a client's database, and checks that this program knows its schema.
@@ -88,6 +107,13 @@ fn create_database(db: &mut Db, name: &str) -> Result<(), StoreError> {
         .sql(" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
     db.execute(statement).doing(format_args!("make database {name}"))?;
     Ok(())
+}
+
+/// Tells whether MariaDB has a database of that name.
+fn database_exists(db: &mut Db, name: &str) -> Result<bool, StoreError> {
+    let statement = Statement::new("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ")
+        .bind(Cell::text(name.to_owned()));
+    Ok(db.number(statement).doing(format_args!("look for database {name}"))? != Some(0))
 }
 
 /// Refuses a database that has tables but not ours.
@@ -123,14 +149,7 @@ impl Store for SqlStore {
             return Err(StoreError::ClientExists(client.cid.clone()));
         }
         // The row comes last: a database without a row is nobody's, and is taken over when the client is added again.
-        if lookup.dialect() == Dialect::Mariadb {
-            refuse_foreign(&mut lookup, &database)?;
-            create_database(&mut lookup, &database)?;
-        }
-        let mut db = self.pools.get(&database, Rights::Create)?;
-        ledger::migrate(&mut db, &database)?;
-        // The views of a new client, which are empty.
-        recover::recover(&mut db)?;
+        self.make(&mut lookup, &client.cid)?;
         lookup.write(&action, |db| {
             if ledger::clients(db)?.iter().any(same) {
                 return Err(StoreError::ClientExists(client.cid.clone()));
@@ -139,13 +158,25 @@ impl Store for SqlStore {
         })
     }
 
+    fn restore_client(&self, cid: &Cid) -> Result<(), StoreError> {
+        self.may_write("make a client's database")?;
+        self.known(cid)?;
+        let database = cid.database();
+        let mut lookup = self.pools.get(LOOKUP, Rights::Write)?;
+        let there = match self.pools.file(&database) {
+            Some(file) => file.exists(),
+            None => database_exists(&mut lookup, &database)?,
+        };
+        if there { Ok(()) } else { self.make(&mut lookup, cid) }
+    }
+
     fn write(&self, cid: &Cid) -> Result<Box<dyn ClientStore>, StoreError> {
         self.may_write("write a client's record")?;
         let mut session = self.session(cid, Rights::Write)?;
         let database = cid.database();
         let lock = lock::take(&mut session.db, cid, session.file.as_deref(), &database)?;
         ledger::migrate(&mut session.db, &database)?;
-        Ok(Box::new(Writer::new(session, lock)?))
+        Ok(Box::new(Writer::new(session, lock, Arc::clone(&self.pools))?))
     }
 
     fn read(&self, cid: &Cid) -> Result<Box<dyn ClientReader>, StoreError> {

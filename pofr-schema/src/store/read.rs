@@ -3,11 +3,12 @@
 use super::place::Place;
 use crate::{
     db::{Cell, Db, Doing as _, Record, Statement},
-    ledger::{Names, generation, load_bundles, load_triads},
+    ledger::{Names, generation, load_actions, load_bundles, load_triads, recent_bundles},
     tables::{LIFE, LIVE, read_life, read_row},
 };
 use pofr_core::{
     digest::KeyDigest,
+    fact::Known,
     identity::RunId,
     lifetime::Row,
     source::Source,
@@ -25,6 +26,17 @@ pub(crate) fn ledger(db: &mut Db, names: &Names) -> Result<Ledger, StoreError> {
         generation: generation(db)?,
         bundles: load_bundles(db, names)?,
         triads: load_triads(db)?.iter().map(crate::ledger::TriadRow::triad).collect::<Result<_, _>>()?,
+        actions: load_actions(db)?,
+    })
+}
+
+/// Reads the end of the ledger.
+pub(crate) fn recent(db: &mut Db, names: &Names, since: WallMicros) -> Result<Ledger, StoreError> {
+    Ok(Ledger {
+        generation: generation(db)?,
+        bundles: recent_bundles(db, names, since)?,
+        triads: load_triads(db)?.iter().map(crate::ledger::TriadRow::triad).collect::<Result<_, _>>()?,
+        actions: load_actions(db)?,
     })
 }
 
@@ -39,7 +51,7 @@ pub(crate) fn select_rows(place: &Place) -> Statement<'_> {
 }
 
 /// Reads what [`select_rows`] selected.
-pub(crate) fn decode(names: &Names, place: &Place, record: Record) -> Result<(RowId, Row), StoreError> {
+pub(crate) fn decode(names: &Names, place: &Place, record: &Record) -> Result<(RowId, Row), StoreError> {
     read_row(place.spec, &place.name, record, &names.context, &names.run_names, |run| place.row_end(run))
 }
 
@@ -47,12 +59,11 @@ pub(crate) fn decode(names: &Names, place: &Place, record: Record) -> Result<(Ro
 pub(crate) fn page(
     db: &mut Db,
     names: &Names,
-    table: TableRef,
+    place: &Place,
     after: RowId,
     limit: u32,
 ) -> Result<Vec<(RowId, Row)>, StoreError> {
-    let place = Place::find(db, names, table)?;
-    let statement = select_rows(&place)
+    let statement = select_rows(place)
         .sql(" WHERE ")
         .name(place.spec.id)
         .sql(" > ")
@@ -62,27 +73,21 @@ pub(crate) fn page(
         .sql(" LIMIT ")
         .int(i64::from(limit));
     let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
-    records.into_iter().map(|record| decode(names, &place, record)).collect()
+    records.iter().map(|record| decode(names, place, record)).collect()
 }
 
 /// Reads the rows with these keys, in this order.
-pub(crate) fn rows(
-    db: &mut Db,
-    names: &Names,
-    table: TableRef,
-    ids: &[RowId],
-) -> Result<Vec<Row>, StoreError> {
-    let place = Place::find(db, names, table)?;
+pub(crate) fn rows(db: &mut Db, names: &Names, place: &Place, ids: &[RowId]) -> Result<Vec<Row>, StoreError> {
     let mut found: HashMap<RowId, Row> = HashMap::with_capacity(ids.len());
     for some in ids.chunks(KEYS) {
-        let statement = select_rows(&place)
+        let statement = select_rows(place)
             .sql(" WHERE ")
             .name(place.spec.id)
             .sql(" IN ")
             .tuple(some.iter().map(|id| Cell::int(id.0)));
         let records = db.query(statement).doing(format_args!("read table {}", place.name))?;
-        for record in records {
-            let (id, row) = decode(names, &place, record)?;
+        for record in &records {
+            let (id, row) = decode(names, place, record)?;
             found.insert(id, row);
         }
     }
@@ -98,8 +103,7 @@ pub(crate) fn rows(
 }
 
 /// Returns all keys in the order of [`pofr_core::merge::order`].
-pub(crate) fn sorted_ids(db: &mut Db, names: &Names, table: TableRef) -> Result<Vec<RowId>, StoreError> {
-    let place = Place::find(db, names, table)?;
+pub(crate) fn sorted_ids(db: &mut Db, place: &Place) -> Result<Vec<RowId>, StoreError> {
     let spec = place.spec;
     // Runs are ordered by their ids, not by the numbers that they happen to have here.
     let statement = Statement::new("SELECT t.")
@@ -127,12 +131,12 @@ pub(crate) fn select_edge<'a>(
         Edge::EndingAt(stamp) if end == Some(stamp) => vec![stamp, WallMicros(LIVE)],
         Edge::EndingAt(stamp) | Edge::BeginningAt(stamp) => vec![stamp],
     };
-    let statement = Statement::new("SELECT ")
-        .name(spec.id)
-        .sql(",")
-        .name(spec.digest)
-        .sql(",")
-        .names(LIFE)
+    let mut statement =
+        Statement::new("SELECT ").name(spec.id).sql(",").name(spec.digest).sql(",").names(LIFE).sql(", 0");
+    for (bit, column) in spec.known.iter().enumerate() {
+        statement = statement.sql(format!(" + {} * (", 1 << bit)).name(*column).sql(" IS NOT NULL)");
+    }
+    let statement = statement
         .sql(" FROM ")
         .name(&place.name)
         .sql(match edge {
@@ -171,6 +175,7 @@ pub(crate) fn edge_rows(
                 id: RowId(values.int(place.spec.id)?),
                 digest: values.parsed(place.spec.digest, KeyDigest::parse)?,
                 life: read_life(&mut values, end)?,
+                known: Known(values.int("known")?),
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;

@@ -7,8 +7,8 @@
 use super::place::current_name;
 use crate::{
     db::{Db, Dialect, Doing as _, Statement, failure, is_kept_waiting},
-    ledger::{TriadRow, get, insert_triad, load_triads, set},
-    tables::{create_table, spec},
+    ledger::{TriadRow, find_triad, get, insert_triad, load_triads, set, taken_endings},
+    tables::{Spec, create_bare_table, create_indexes, create_table, spec},
 };
 use jiff::{Timestamp, tz};
 use pofr_core::{
@@ -59,22 +59,17 @@ fn stem(
 
 /// Names the tables of a triad as no others are named, dead ones included.
 pub(crate) fn free_names(
-    taken: &[TriadRow],
+    db: &mut Db,
     level: Level,
     open: bool,
     range: (WallMicros, WallMicros),
     zone: ZoneOffset,
 ) -> Result<[String; 3], StoreError> {
     let stem = stem(level, open, range.0, range.1, zone)?;
-    let is_taken = |ending: &str| {
-        let first = format!("{}{ending}", prefixes(level)[0]);
-        taken.iter().any(|t| {
-            t.psname == first || (t.level() == Some(level) && t.renamed_from.as_deref() == Some(ending))
-        })
-    };
+    let taken = taken_endings(db, level, prefixes(level)[0], &stem)?;
     let ending = std::iter::once(stem.clone())
         .chain((2..).map(|n| format!("{stem}_{n}")))
-        .find(|ending| !is_taken(ending))
+        .find(|ending| !taken.contains(ending))
         .unwrap_or(stem);
     Ok(prefixes(level).map(|prefix| format!("{prefix}{ending}")))
 }
@@ -88,8 +83,7 @@ pub(crate) fn create(
     zone: ZoneOffset,
 ) -> Result<TriadRow, StoreError> {
     let triad = db.write("make a triad", |db| {
-        let all = load_triads(db)?;
-        let names = free_names(&all, level, open, range, zone)?;
+        let names = free_names(db, level, open, range, zone)?;
         // Numbers are never used again: readers and indexes know a triad by its number.
         let id = get(db, "last_triad")?.unwrap_or(0) + 1;
         set(db, "last_triad", id)?;
@@ -101,8 +95,12 @@ pub(crate) fn create(
     let make = |db: &mut Db| {
         for (kind, name) in FactKind::TRIAD.iter().zip(triad.tables()) {
             let spec = spec(*kind);
-            let stem = format!("pofr_{}_{}", spec.table, triad.id);
-            for statement in create_table(spec, name, &stem, dialect) {
+            let stem = index_stem(spec, triad.id);
+            let statements = match level {
+                Level::Slice => create_table(spec, name, &stem, dialect),
+                Level::Archive | Level::Period => create_bare_table(spec, name, dialect),
+            };
+            for statement in statements {
                 db.execute(statement).doing(format_args!("make table {name}"))?;
             }
         }
@@ -113,6 +111,29 @@ pub(crate) fn create(
         Dialect::Mariadb => make(db)?,
     }
     Ok(triad)
+}
+
+/// Makes the indexes that an archive's or a period's tables were filled without; harmless when repeated.
+///
+/// On MariaDB this commits: it is done before the change that makes the triad count.
+pub(crate) fn create_missing_indexes(db: &mut Db, id: TriadId) -> Result<(), StoreError> {
+    let Some(triad) = find_triad(db, id)? else { return Ok(()) };
+    if triad.level() == Some(Level::Slice) {
+        return Ok(());
+    }
+    let dialect = db.dialect();
+    for (kind, name) in FactKind::TRIAD.iter().zip(triad.tables()) {
+        let spec = spec(*kind);
+        for statement in create_indexes(spec, name, &index_stem(spec, triad.id), dialect) {
+            db.execute(statement).doing(format_args!("index table {name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Begins the names of a table's indexes on SQLite.
+fn index_stem(spec: &Spec, triad: i64) -> String {
+    format!("pofr_{}_{triad}", spec.table)
 }
 
 /// Gives the tables of sealed slices their final names; harmless when repeated.

@@ -4,7 +4,7 @@ use super::place::Place;
 use crate::{
     db::{Cell, Db, Doing as _, Statement},
     ledger::Names,
-    tables::{LIFE, LIVE, life_cells, read_life},
+    tables::{LIFE, life_cells, read_life},
 };
 use pofr_core::{
     lifetime::Lifetime,
@@ -22,12 +22,11 @@ pub(super) fn goes_on(life: &Lifetime, end: Option<WallMicros>) -> bool {
         && life.last_seen == end
 }
 
-/// Returns the earliest and the latest time of a lifetime, µs; one that goes on has no latest.
-pub(super) fn extremes(life: &Lifetime, goes_on: bool) -> (i64, i64) {
+/// Returns the earliest and the latest time of a lifetime, µs. That one goes on beyond is known of the whole open slice.
+pub(super) fn extremes(life: &Lifetime) -> (i64, i64) {
     let all = [life.first_seen, life.last_seen, life.appeared_after, life.gone_by, life.began, life.ended];
     let times = || all.into_iter().flatten().map(|t| t.0);
-    let unbounded = goes_on || (life.cut_right && life.last_seen.is_none());
-    (times().min().unwrap_or(0), if unbounded { LIVE } else { times().max().unwrap_or(0) })
+    (times().min().unwrap_or(0), times().max().unwrap_or(0))
 }
 
 /// Changes a row; tells whether that may have moved it in the order of merging, asked for only where that matters.

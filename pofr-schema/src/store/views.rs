@@ -3,7 +3,7 @@
 //! SQLite takes at most 500 terms in a compound SELECT, and remaking a view of hundreds of tables for each new slice
 //! is slow on MariaDB. So triads go by their numbers into views of at most [`CHUNK`], and only those that changed are made anew.
 
-use super::place::current_name;
+use super::place::{current_name, exists};
 use crate::{
     db::{Db, Dialect, Doing as _, Statement},
     ledger::{TriadRow, forget_view, load_triads, load_views, record_view},
@@ -27,29 +27,74 @@ pub(crate) fn rebuild(db: &mut Db) -> Result<(), StoreError> {
     for (index, kind) in FactKind::TRIAD.into_iter().enumerate() {
         bodies(db, &triads, index, spec(kind), &mut wanted)?;
     }
-    for (name, body) in &wanted {
-        let sum = Sha256::of(body.as_bytes()).to_string();
-        if made.get(name) == Some(&sum) {
-            continue;
-        }
-        let action = format!("make view {name}");
-        let create = match db.dialect() {
-            Dialect::Sqlite => {
-                db.execute(Statement::new("DROP VIEW IF EXISTS ").name(name)).doing(&action)?;
-                "CREATE VIEW "
+    let sum = |body: &str| Sha256::of(body.as_bytes()).to_string();
+    let changed: Vec<&(String, String)> =
+        wanted.iter().filter(|(name, body)| made.get(name) != Some(&sum(body))).collect();
+    match db.dialect() {
+        // Within the transaction that changed the ledger.
+        Dialect::Sqlite => {
+            for (name, body) in &changed {
+                drop_view(db, name)?;
+                make_view(db, name, body)?;
             }
-            // INVOKER: whoever reads needs rights of their own.
-            Dialect::Mariadb => "CREATE OR REPLACE SQL SECURITY INVOKER VIEW ",
-        };
-        db.execute(Statement::new(create).name(name).sql(" AS ").sql(body.as_str())).doing(&action)?;
-        record_view(db, name, &sum)?;
+        }
+        Dialect::Mariadb => swap(db, &changed)?,
+    }
+    for (name, body) in changed {
+        record_view(db, name, &sum(body))?;
     }
     let wanted: BTreeSet<&String> = wanted.iter().map(|(name, _)| name).collect();
     for name in made.keys().filter(|name| !wanted.contains(name)) {
-        let action = format!("drop view {name}");
-        db.execute(Statement::new("DROP VIEW IF EXISTS ").name(name.as_str())).doing(action)?;
+        drop_view(db, name)?;
         forget_view(db, name)?;
     }
+    Ok(())
+}
+
+/// Puts views in place of those there are, all at the same moment: a query that is begun in between would see a slice and the archive
+/// that it is in, or neither.
+fn swap(db: &mut Db, changed: &[&(String, String)]) -> Result<(), StoreError> {
+    let mut renames: Option<Statement<'_>> = None;
+    let mut old = Vec::new();
+    for (name, body) in changed {
+        if !exists(db, name)? {
+            // None that is in use names it yet.
+            make_view(db, name, body)?;
+            continue;
+        }
+        let (new, aside) = (format!("pofr_new_{name}"), format!("pofr_old_{name}"));
+        // What a writer left that was killed.
+        drop_view(db, &new)?;
+        drop_view(db, &aside)?;
+        make_view(db, &new, body)?;
+        let begun = match renames {
+            None => Statement::new("RENAME TABLE "),
+            Some(begun) => begun.sql(", "),
+        };
+        let put_aside = begun.name(name.as_str()).sql(" TO ").name(aside.clone());
+        renames = Some(put_aside.sql(", ").name(new).sql(" TO ").name(name.as_str()));
+        old.push(aside);
+    }
+    if let Some(renames) = renames {
+        db.execute(renames).doing("swap the merged views")?;
+    }
+    old.iter().try_for_each(|name| drop_view(db, name))
+}
+
+fn make_view(db: &mut Db, name: &str, body: &str) -> Result<(), StoreError> {
+    // INVOKER: whoever reads needs rights of their own.
+    let create = match db.dialect() {
+        Dialect::Sqlite => "CREATE VIEW ",
+        Dialect::Mariadb => "CREATE SQL SECURITY INVOKER VIEW ",
+    };
+    let statement = Statement::new(create).name(name).sql(" AS ").sql(body);
+    db.execute(statement).doing(format_args!("make view {name}"))?;
+    Ok(())
+}
+
+fn drop_view(db: &mut Db, name: &str) -> Result<(), StoreError> {
+    let statement = Statement::new("DROP VIEW IF EXISTS ").name(name);
+    db.execute(statement).doing(format_args!("drop view {name}"))?;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub(crate) const USER: Spec = Spec {
     indexes: &[],
     encode: encode_user,
     decode: decode_user,
+    known: &[],
     details: no_details,
 };
 
@@ -41,6 +42,7 @@ pub(crate) const GROUP: Spec = Spec {
     indexes: &[],
     encode: encode_group,
     decode: decode_group,
+    known: &[],
     details: no_details,
 };
 

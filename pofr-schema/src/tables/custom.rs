@@ -28,6 +28,7 @@ pub(crate) const SPEC: Spec = Spec {
     indexes: &[],
     encode,
     decode,
+    known: &[],
     details: no_details,
 };
 

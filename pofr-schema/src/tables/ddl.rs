@@ -6,10 +6,14 @@ use crate::db::{Dialect, Statement};
 /// Indexes that every table of facts has besides its kind's own.
 ///
 /// Each costs about a third of the time to insert a row, so there is one for each way in and no more: `first_seen` for
-/// left edges and for what began in a range, `reach` for the state at a moment, `right_edge` for right edges.
+/// left edges and for what began in a range, `term` for the state at a moment (it holds all that tells whether a row may
+/// have held then, so that no others are read), `right_edge` for right edges.
 /// A process is found by `pid`; its other facts have the same pid and `entity`.
-const INDEXES: [super::Index; 3] =
-    [("first", "first_seen", None), ("reach", "reach", None), ("edge", "right_edge", None)];
+const INDEXES: [super::Index; 3] = [
+    ("first", &["first_seen"], None),
+    ("term", &["term", "earliest", "reach"], None),
+    ("edge", &["right_edge"], None),
+];
 
 /// Returns the statements that make the table `name` for facts of this kind, each harmless when repeated.
 ///
@@ -17,8 +21,77 @@ const INDEXES: [super::Index; 3] =
 /// two tables may share it.
 pub(crate) fn create_table(spec: &Spec, name: &str, stem: &str, dialect: Dialect) -> Vec<Statement<'static>> {
     let columns: Vec<Column> = spec.all_columns().collect();
-    let indexes: Vec<super::Index> = INDEXES.iter().chain(spec.indexes).copied().collect();
-    create(name, stem, &columns, &indexes, dialect)
+    create(name, stem, &columns, &indexes(spec), dialect)
+}
+
+/// Returns the statement that makes it without its indexes: filling it is several times as fast, and [`create_indexes`] makes
+/// them at once from all that is there.
+pub(crate) fn create_bare_table(spec: &Spec, name: &str, dialect: Dialect) -> Vec<Statement<'static>> {
+    let columns: Vec<Column> = spec.all_columns().collect();
+    create(name, "", &columns, &[], dialect)
+}
+
+/// Returns the statements that make the indexes of a table that has none, each harmless when repeated.
+pub(crate) fn create_indexes(
+    spec: &Spec,
+    name: &str,
+    stem: &str,
+    dialect: Dialect,
+) -> Vec<Statement<'static>> {
+    let indexes = indexes(spec);
+    match dialect {
+        Dialect::Sqlite => indexes.iter().map(|index| sqlite_index(index, name, stem)).collect(),
+        // All in one statement, so that the table is read once.
+        Dialect::Mariadb => {
+            let mut statement = Statement::new("ALTER TABLE ").name(name.to_owned());
+            for (i, index) in indexes.iter().enumerate() {
+                statement = statement.sql(if i > 0 {
+                    ", ADD INDEX IF NOT EXISTS "
+                } else {
+                    " ADD INDEX IF NOT EXISTS "
+                });
+                statement = mariadb_index(statement, index);
+            }
+            vec![statement]
+        }
+    }
+}
+
+/// Returns the statements that give a table of version 1 the columns `earliest` and `term`, unless it `has` them, and their index for that
+/// on `reach`.
+pub(crate) fn add_term(
+    spec: &Spec,
+    name: &str,
+    stem: &str,
+    dialect: Dialect,
+    has: bool,
+) -> Vec<Statement<'static>> {
+    let alter = || Statement::new("ALTER TABLE ").name(name.to_owned());
+    let columns = spec.all_columns().filter(|c| ["earliest", "term"].contains(&c.name));
+    let [_, index, _] = &INDEXES;
+    match dialect {
+        Dialect::Sqlite => {
+            let columns = columns.filter(|_| !has);
+            let mut statements: Vec<Statement<'static>> = columns
+                .map(|c| alter().sql(" ADD COLUMN ").name(c.name).sql(definition(&c, dialect)))
+                .collect();
+            statements.push(Statement::new("DROP INDEX IF EXISTS ").name(format!("{stem}_reach")));
+            statements.push(sqlite_index(index, name, stem));
+            statements
+        }
+        Dialect::Mariadb => {
+            let mut statement = alter().sql(" DROP INDEX IF EXISTS ").name("reach");
+            for c in columns {
+                statement =
+                    statement.sql(", ADD COLUMN IF NOT EXISTS ").name(c.name).sql(definition(&c, dialect));
+            }
+            vec![statement, mariadb_index(alter().sql(" ADD INDEX IF NOT EXISTS "), index)]
+        }
+    }
+}
+
+fn indexes(spec: &Spec) -> Vec<super::Index> {
+    INDEXES.iter().chain(spec.indexes).copied().collect()
 }
 
 /// Returns the statements that make a table of these columns, each harmless when repeated.
@@ -37,34 +110,40 @@ pub(crate) fn create(
         table = table.name(column.name).sql(definition(column, dialect));
     }
     if dialect == Dialect::Mariadb {
-        for (ending, column, prefix) in indexes {
-            table = table.sql(", INDEX ").name(*ending).sql(" (").name(*column);
-            if let Some(bytes) = prefix {
-                table = table.sql(format!("({bytes})"));
-            }
-            table = table.sql(")");
+        for index in indexes {
+            table = mariadb_index(table.sql(", INDEX "), index);
         }
         return vec![
             table.sql(") ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"),
         ];
     }
     let mut statements = vec![table.sql(")")];
-    for (ending, column, _) in indexes {
-        let index = Statement::new("CREATE INDEX IF NOT EXISTS ")
-            .name(format!("{stem}_{ending}"))
-            .sql(" ON ")
-            .name(name.to_owned())
-            .sql(" (")
-            .name(*column)
-            .sql(")");
-        // Few rows are cut; the others need no entry.
-        statements.push(if *column == "right_edge" {
-            index.sql(" WHERE right_edge IS NOT NULL")
-        } else {
-            index
-        });
-    }
+    statements.extend(indexes.iter().map(|index| sqlite_index(index, name, stem)));
     statements
+}
+
+/// Appends an index's name and columns.
+fn mariadb_index(
+    statement: Statement<'static>,
+    (ending, columns, prefix): &super::Index,
+) -> Statement<'static> {
+    let statement = statement.name(*ending).sql(" (").names(columns.iter().copied());
+    match prefix {
+        Some(bytes) => statement.sql(format!("({bytes}))")),
+        None => statement.sql(")"),
+    }
+}
+
+fn sqlite_index((ending, columns, _): &super::Index, name: &str, stem: &str) -> Statement<'static> {
+    let index = Statement::new("CREATE INDEX IF NOT EXISTS ")
+        .name(format!("{stem}_{ending}"))
+        .sql(" ON ")
+        .name(name.to_owned())
+        .sql(" (")
+        .names(columns.iter().copied())
+        .sql(")");
+    // Few rows are cut; the others need no entry.
+    if *columns == ["right_edge"] { index.sql(" WHERE right_edge IS NOT NULL") } else { index }
 }
 
 fn definition(column: &Column, dialect: Dialect) -> String {

@@ -29,6 +29,7 @@ pub(crate) const SPEC: Spec = Spec {
     indexes: &[],
     encode,
     decode,
+    known: &[],
     details: no_details,
 };
 

@@ -46,9 +46,10 @@ pub(crate) const SPEC: Spec = Spec {
         Column::opt("country", Type::Text, "the peer's country, filled by enrichment"),
         Column::opt("city", Type::Text, "the peer's city, filled by enrichment"),
     ],
-    indexes: &[("pid", "pid", None), ("source", "sourceip", None), ("dest", "destip", None)],
+    indexes: &[("pid", &["pid"], None), ("source", &["sourceip"], None), ("dest", &["destip"], None)],
     encode,
     decode,
+    known: &["uid", "inode"],
     details,
 };
 

@@ -42,7 +42,7 @@ pub(crate) fn encode(entity: Option<&Entity>, context: &Context, cells: &mut Vec
 /// Reads what [`encode`] wrote.
 pub(crate) fn decode(values: &mut Values<'_>, context: &Context) -> Result<Option<Entity>, StoreError> {
     let pid = values.opt_int("pid")?.map(Pid);
-    let _: Option<Vec<u8>> = values.opt_bytes("entity")?;
+    values.skip();
     let boot: Option<i64> = values.opt_int("boot")?;
     let start = values.opt_wide("startticks")?;
     let tag = values.opt_parsed("tag", KeyDigest::parse)?;

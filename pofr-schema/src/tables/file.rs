@@ -40,9 +40,10 @@ pub(crate) const SPEC: Spec = Spec {
         Column::new("mode", Type::Ascii(2), "how it is open: r, w, rw, - (neither), ? (not told)"),
         Column::new("deleted", Type::Flag, "1: the file had been unlinked"),
     ],
-    indexes: &[("pid", "pid", None), ("name", "filename", Some(64))],
+    indexes: &[("pid", &["pid"], None), ("name", &["filename"], Some(64))],
     encode,
     decode,
+    known: &["ppid", "ruid", "command"],
     details,
 };
 

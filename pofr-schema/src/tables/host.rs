@@ -27,6 +27,7 @@ pub(crate) const SPEC: Spec = Spec {
     indexes: &[],
     encode,
     decode,
+    known: &[],
     details: no_details,
 };
 
@@ -41,7 +42,7 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
 }
 
 fn decode(values: &mut Values<'_>, _: &Context) -> Result<Fact, StoreError> {
-    let _: Vec<u8> = values.bytes("cid")?;
+    values.skip();
     let mut next = |column| Ok::<_, StoreError>(values.bytes(column)?.into());
     Ok(Fact::Host(Host {
         hostname: next("hostname")?,

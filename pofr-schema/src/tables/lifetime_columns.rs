@@ -151,7 +151,7 @@ const POSITION: Column = Column {
          ELSE LEAST(COALESCE(ended, 9223372036854775807), COALESCE(appeared_after, 9223372036854775807), \
          COALESCE(gone_by, 9223372036854775807)) END",
     )),
-    doc: "the earliest known time, µs: puts rows of one fact in order",
+    doc: "the earliest known time of the fact itself, µs: puts rows of one fact in order",
 };
 
 const RIGHT_EDGE: Column = Column::virt(
@@ -167,15 +167,53 @@ const REACH: Column = Column {
     ty: Type::Big,
     nullable: true,
     generated: Some((
-        "CASE WHEN cut_right = 1 AND last_seen IS NULL AND ended IS NULL AND gone_by IS NULL THEN 9999999999999999 \
-         ELSE MAX(COALESCE(last_seen, -9223372036854775807), COALESCE(ended, -9223372036854775807), \
-         COALESCE(gone_by, -9223372036854775807)) END",
-        "CASE WHEN cut_right = 1 AND last_seen IS NULL AND ended IS NULL AND gone_by IS NULL THEN 9999999999999999 \
-         ELSE GREATEST(COALESCE(last_seen, -9223372036854775807), COALESCE(ended, -9223372036854775807), \
-         COALESCE(gone_by, -9223372036854775807)) END",
+        "CASE WHEN cut_right = 1 AND first_seen IS NOT NULL AND last_seen IS NULL THEN 9999999999999999 \
+         ELSE MAX(COALESCE(last_seen, ended, gone_by, began), COALESCE(ended, gone_by, last_seen, began), \
+         COALESCE(gone_by, ended, last_seen, began)) END",
+        "CASE WHEN cut_right = 1 AND first_seen IS NOT NULL AND last_seen IS NULL THEN 9999999999999999 \
+         ELSE GREATEST(COALESCE(last_seen, ended, gone_by, began), COALESCE(ended, gone_by, last_seen, began), \
+         COALESCE(gone_by, ended, last_seen, began)) END",
     )),
     doc: "the latest known time, µs; sixteen nines while it goes on. Every row that may hold at t has reach >= t",
 };
+
+const EARLIEST: Column = Column {
+    name: "earliest",
+    ty: Type::Big,
+    nullable: true,
+    generated: Some((
+        "COALESCE(MIN(COALESCE(began, first_seen, appeared_after), COALESCE(first_seen, began, appeared_after), \
+         COALESCE(appeared_after, began, first_seen)), ended, gone_by)",
+        "COALESCE(LEAST(COALESCE(began, first_seen, appeared_after), COALESCE(first_seen, began, appeared_after), \
+         COALESCE(appeared_after, began, first_seen)), ended, gone_by)",
+    )),
+    doc: "the earliest known time, bounds included, µs. Every row that may hold at t has earliest <= t",
+};
+
+/// The longest that rows of each term but the last take from `earliest` to `reach`, µs: 1 s, and 4 times longer each.
+pub(crate) const TERMS: [i64; 13] = {
+    let mut terms = [1_000_000; 13];
+    let mut n = 1;
+    while n < terms.len() {
+        terms[n] = terms[n - 1] * 4;
+        n += 1;
+    }
+    terms
+};
+
+const TERM: Column = Column::virt(
+    "term",
+    Type::Big,
+    "CASE WHEN reach - earliest <= 1000000 THEN 0 WHEN reach - earliest <= 4000000 THEN 1 \
+     WHEN reach - earliest <= 16000000 THEN 2 WHEN reach - earliest <= 64000000 THEN 3 \
+     WHEN reach - earliest <= 256000000 THEN 4 WHEN reach - earliest <= 1024000000 THEN 5 \
+     WHEN reach - earliest <= 4096000000 THEN 6 WHEN reach - earliest <= 16384000000 THEN 7 \
+     WHEN reach - earliest <= 65536000000 THEN 8 WHEN reach - earliest <= 262144000000 THEN 9 \
+     WHEN reach - earliest <= 1048576000000 THEN 10 WHEN reach - earliest <= 4194304000000 THEN 11 \
+     WHEN reach - earliest <= 16777216000000 THEN 12 ELSE 13 END",
+    "how long from earliest to reach, in classes: 0 up to 1 s, each further one four times longer, 12 up to 194 d, 13 longer or going on. \
+     So the state at t is a short stretch of the index on term, earliest, reach for each",
+);
 
 const MODIFIED: [Column; 7] = {
     const fn m(name: &'static str) -> Column {
@@ -199,7 +237,7 @@ pub(crate) fn after(spec: &Spec) -> Vec<Column> {
     }
     columns.push(DMICROS);
     columns.extend(broken_down_time!("d", "end"));
-    columns.extend([POSITION, RIGHT_EDGE, REACH]);
+    columns.extend([POSITION, RIGHT_EDGE, REACH, EARLIEST, TERM]);
     columns
 }
 
@@ -208,4 +246,18 @@ pub(crate) fn begin_only() -> Vec<Column> {
     let mut columns = vec![TZONE];
     columns.extend(broken_down_time!("c", "begin"));
     columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_terms_are_those_of_the_column() {
+        let (expression, _) = TERM.generated.unwrap();
+        for (n, longest) in TERMS.iter().enumerate() {
+            assert!(expression.contains(&format!("<= {longest} THEN {n}")), "{n}");
+        }
+        assert!(expression.ends_with(&format!("ELSE {} END", TERMS.len())));
+    }
 }

@@ -21,8 +21,8 @@ mod route;
 mod row;
 mod url;
 
-pub(crate) use ddl::create_table;
-pub(crate) use lifetime_columns::LIVE;
+pub(crate) use ddl::{add_term, create_bare_table, create_indexes, create_table};
+pub(crate) use lifetime_columns::{LIVE, TERMS};
 pub(crate) use row::{LIFE, life_cells, read_life, read_row, row_cells};
 pub(crate) use url::{all_columns as urlinfo_columns, create as create_urlinfo};
 
@@ -95,8 +95,8 @@ impl Column {
     }
 }
 
-/// An index: its name's ending, its columns, and for MariaDB how many bytes of the first one.
-pub(crate) type Index = (&'static str, &'static str, Option<u16>);
+/// An index: its name's ending, its columns, and for MariaDB how many bytes of the last one.
+pub(crate) type Index = (&'static str, &'static [&'static str], Option<u16>);
 
 /// What the rows of a kind need to know from outside.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +130,8 @@ pub(crate) struct Spec {
     pub(crate) encode: for<'a> fn(&'a Fact, &Context, &mut Vec<Cell<'a>>) -> Option<()>,
     /// Reads them back.
     pub(crate) decode: fn(&mut Values<'_>, &Context) -> Result<Fact, StoreError>,
+    /// The columns that tell which details are known, in the order of [`pofr_core::fact::Known`].
+    pub(crate) known: &'static [&'static str],
     /// Returns those details that are known, with the names of their columns.
     pub(crate) details: for<'a> fn(&'a Fact) -> Details<'a>,
 }

@@ -21,6 +21,7 @@ pub(crate) const SPEC: Spec = Spec {
     indexes: &[],
     encode,
     decode,
+    known: &[],
     details: no_details,
 };
 

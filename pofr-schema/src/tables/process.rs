@@ -85,9 +85,10 @@ pub(crate) const SPEC: Spec = Spec {
         Column::opt("writebytes", Type::Big, "bytes written to storage over its life"),
         Column::opt("exesha256", Type::Ascii(64), "SHA-256 of the executable"),
     ],
-    indexes: &[("pid", "pid", None)],
+    indexes: &[("pid", &["pid"], None)],
     encode,
     decode,
+    known: &["arguments", "started", "exitcode", "usermicros", "exesha256", "withfiles"],
     details,
 };
 
@@ -183,7 +184,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
     let late = values.opt_int::<i64>("arglate")? == Some(1);
     let vector = match (text, nuls) {
         (Some(text), nuls) => Some(RawText::from(
-            arguments::join(text, &nuls.unwrap_or_default())
+            arguments::join(text.to_vec(), nuls.unwrap_or_default())
                 .ok_or_else(|| values.corrupt("argnuls does not go with arguments"))?,
         )),
         (None, _) => None,
@@ -205,7 +206,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
         _ => None,
     };
     let unread = values.opt_bytes("unread")?.unwrap_or_default();
-    let unread = String::from_utf8_lossy(&unread).into_owned();
+    let unread = std::str::from_utf8(unread).unwrap_or_default();
     let zombie = values.flag("zombie")?;
     let files =
         values.parsed("files", |t| FILES.iter().find(|(_, name)| *name == t).map(|(files, _)| *files))?;
@@ -230,13 +231,13 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
             ids,
             comm,
             arguments: in_key,
-            exe: as_reading("exe", exe.map(RawText::from), &unread),
-            cwd: as_reading("cwd", cwd.map(RawText::from), &unread),
+            exe: as_reading("exe", exe.map(RawText::from), unread),
+            cwd: as_reading("cwd", cwd.map(RawText::from), unread),
             session,
             tty,
             login_uid,
-            cgroup: as_reading("cgroup", cgroup.map(RawText::from), &unread),
-            namespaces: as_reading("namespaces", namespaces, &unread),
+            cgroup: as_reading("cgroup", cgroup.map(RawText::from), unread),
+            namespaces: as_reading("namespaces", namespaces, unread),
             zombie,
             files,
         },

@@ -72,7 +72,7 @@ pub(crate) fn row_cells<'a>(
 pub(crate) fn read_row(
     spec: &Spec,
     table: &str,
-    record: Record,
+    record: &Record,
     context: &Context,
     runs: &HashMap<i64, RunId>,
     end: impl FnOnce(RunId) -> Option<WallMicros>,

@@ -4,11 +4,16 @@ pub(crate) mod at;
 pub(crate) mod cat;
 pub(crate) mod clients;
 pub(crate) mod demo;
+pub(crate) mod forget;
 pub(crate) mod gaps;
+pub(crate) mod hold;
 pub(crate) mod ingest;
+pub(crate) mod init_db;
 pub(crate) mod manual;
 pub(crate) mod merge;
+pub(crate) mod rebuild;
 pub(crate) mod sql;
+pub(crate) mod status;
 
 use crate::{
     cli::{Cli, Command},
@@ -22,11 +27,16 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Ingest(args) => ingest::run(&args, &global, out),
         Command::Clients(args) => clients::run(&args, &global, out),
+        Command::Status(args) => status::run(&args, &global, out),
         Command::At(args) => at::run(&args, &global, out),
         Command::Gaps(args) => gaps::run(&args, &global, out),
         Command::Sql(args) => sql::run(&args, &global, out),
         Command::Archive(args) => merge::archive(&args, &global, out),
         Command::Period(args) => merge::period(&args, &global, out),
+        Command::Rebuild(args) => rebuild::run(&args, &global, out),
+        Command::Forget(args) => forget::run(&args, &global, out),
+        Command::Hold(args) => hold::run(&args, &global, out),
+        Command::InitDb(args) => init_db::run(&args, &global, out),
         Command::Cat(args) => cat::run(&args, out),
         Command::Demo(args) => demo::run(&args, &global, out),
         Command::DemoActor(args) => demo::act(&args),

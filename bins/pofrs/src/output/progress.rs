@@ -2,6 +2,12 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Makes a bar that shows the message it is given, behind a wheel that turns.
+pub(crate) fn message() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
 /// Makes a bar of `unit`s. It shows nothing where standard error is no terminal.
 pub(crate) fn bar(what: &str, unit: &str) -> ProgressBar {
     let template = format!("{what} [{{bar:30}}] {{pos}}/{{len}} {unit} {{elapsed}}");

@@ -98,6 +98,17 @@ pub(crate) fn length(micros: i64) -> String {
     }
 }
 
+/// Writes a length of time in at most six characters: `12 s`, `3 min`, `20 h`, `41 d`.
+pub(crate) fn brief(micros: i64) -> String {
+    let s = micros.max(0) / 1_000_000;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min", s / 60),
+        3600..172_800 => format!("{} h", s / 3600),
+        _ => format!("{} d", s / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,10 +88,21 @@ impl Converter {
     #[must_use = "the steps are all that comes of a snapshot"]
     pub fn push(&mut self, snapshot: Decoded) -> Vec<Step> {
         let Decoded { stamp, processes, endpoints, .. } = snapshot;
-        let mut steps = Vec::with_capacity(2);
-        self.processes.push(stamp, self.quiet_micros, processes, &mut steps);
-        self.endpoints.push(stamp, self.quiet_micros, endpoints, &mut steps);
+        let gaps = self.gaps(stamp, processes.is_some(), endpoints.is_some());
+        let mut steps: Vec<Step> = gaps.into_iter().map(Step::Blind).collect();
+        for (source, facts) in [(Source::Process, processes), (Source::Endpoint, endpoints)] {
+            steps.extend(facts.map(|facts| Step::Observe { source, stamp, facts }));
+        }
         steps
+    }
+
+    /// Takes note of the next snapshot's stamp and which of its halves there are; returns the gaps that end with it.
+    #[must_use = "the gaps belong in the record"]
+    pub fn gaps(&mut self, stamp: WallMicros, has_proc: bool, has_net: bool) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        gaps.extend(self.processes.push(stamp, self.quiet_micros, has_proc));
+        gaps.extend(self.endpoints.push(stamp, self.quiet_micros, has_net));
+        gaps
     }
 
     /// Ends the run. A source that the last snapshots lack is blind from its last stamp on, and until when is not known;
@@ -103,15 +114,15 @@ impl Converter {
 }
 
 impl Line {
-    fn push(&mut self, stamp: WallMicros, quiet: i64, facts: Option<Vec<Fact>>, steps: &mut Vec<Step>) {
-        let Some(facts) = facts else {
+    fn push(&mut self, stamp: WallMicros, quiet: i64, came: bool) -> Option<Gap> {
+        if !came {
             self.lacking_from.get_or_insert(stamp);
             self.lacking += 1;
-            return;
-        };
-        steps.extend(self.lack(Some(stamp)).or_else(|| self.silence(stamp, quiet)).map(Step::Blind));
+            return None;
+        }
+        let gap = self.lack(Some(stamp)).or_else(|| self.silence(stamp, quiet));
         (self.last, self.lacking_from, self.lacking) = (Some(stamp), None, 0);
-        steps.push(Step::Observe { source: self.source.clone(), stamp, facts });
+        gap
     }
 
     /// Returns the gap that halves which never came leave, up to `to`.

@@ -7,6 +7,8 @@
 //! tar bytes -> read_tar -> halves -> pair -> raw snapshots -> decode -> facts -> Converter -> observations
 //! ```
 //!
+//! [`Reader`] is the quick way for many snapshots: it reads what changed from one to the next.
+//!
 //! Nothing here is trusted: whatever the bytes, the answer is a value or an error that names the member and
 //! the line. A process that dresses up its name or its arguments can at most make the border between the
 //! two uncertain, which is counted; it cannot make a half unreadable.
@@ -16,6 +18,7 @@ mod convert;
 mod name;
 mod net;
 mod proc;
+mod reader;
 mod recorder;
 mod snapshot;
 mod tar;
@@ -24,6 +27,7 @@ pub use convert::{Converter, Step, median_interval};
 pub use name::{HalfName, HalfNameError, Which};
 pub use net::{Holders, NetError, NetHalf, Socket};
 pub use proc::{ProcError, ProcHalf, SeenProcess};
+pub use reader::{Changed, Reader};
 pub use recorder::Recorder;
 pub use snapshot::{Clash, Decoded, Paired, RawSnapshot, SnapshotError, decode, pair};
 pub use tar::{Caps, Half, TarError, read_tar};

@@ -13,7 +13,7 @@
 //! runs on are x86, so the words are read as little-endian; ports are printed in network order and need no care.
 
 use super::{
-    proc::{ProcHalf, socket_inode},
+    proc::{ProcHalf, SeenProcess, socket_inode},
     recorder::{Recorder, number},
 };
 use crate::{
@@ -161,8 +161,16 @@ impl Holders {
     /// Collects the holders from a proc half; each process once for a socket, however many descriptors it has of it.
     #[must_use]
     pub fn of_half(half: &ProcHalf) -> Self {
+        Self::of_processes(&half.processes, half.recorder_sockets.iter().copied())
+    }
+
+    /// Collects the holders among `processes`, and what the recorder holds.
+    pub(super) fn of_processes<'a>(
+        processes: impl IntoIterator<Item = &'a SeenProcess>,
+        recorders: impl IntoIterator<Item = u64>,
+    ) -> Self {
         let mut by_inode: HashMap<u64, Vec<Entity>> = HashMap::new();
-        for file in half.processes.iter().flat_map(|p| &p.files) {
+        for file in processes.into_iter().flat_map(|p| &p.files) {
             if let Some(inode) = socket_inode(file.key.path.as_bytes()) {
                 let holders = by_inode.entry(inode).or_default();
                 if !holders.contains(&file.key.entity) {
@@ -170,7 +178,7 @@ impl Holders {
                 }
             }
         }
-        Self { by_inode, recorders: half.recorder_sockets.iter().copied().collect() }
+        Self { by_inode, recorders: recorders.into_iter().collect() }
     }
 
     fn of(&self, inode: u64) -> &[Entity] {

@@ -76,6 +76,14 @@ pub struct SeenProcess {
     pub files: Vec<OpenFile>,
 }
 
+impl SeenProcess {
+    /// Returns the process, followed by its files.
+    pub(super) fn facts(&self) -> impl Iterator<Item = Fact> + '_ {
+        let files = self.files.iter().cloned().map(Fact::File);
+        std::iter::once(Fact::Process(self.process.clone())).chain(files)
+    }
+}
+
 impl ProcHalf {
     /// Reads a proc half's text.
     ///
@@ -88,13 +96,20 @@ impl ProcHalf {
         while !rest.is_empty() {
             let (bytes, after) = next_record(rest).ok_or(ProcError::CutOff { line })?;
             let fail = |problem| ProcError::Record { line, problem };
-            let record = Record::parse(bytes).map_err(fail)?;
-            let half = half.get_or_insert_with(|| Self::empty(record.recorder));
-            if half.recorder != record.recorder {
-                return Err(fail("names other recorder pids than the line before"));
+            let (recorder, told) = read_record(bytes).map_err(fail)?;
+            let half = half.get_or_insert_with(|| Self::empty(recorder));
+            if half.recorder != recorder {
+                return Err(fail(OTHER_RECORDER));
             }
-            half.take(&record).map_err(fail)?;
-            line += bytes.iter().filter(|b| **b == b'\n').count() + 1;
+            match told {
+                Told::Recorder { sockets } => half.recorder_sockets.extend(sockets),
+                Told::PidOnly => half.pid_only += 1,
+                Told::Process { seen, certain } => {
+                    half.undecidable += u64::from(!certain);
+                    half.processes.push(*seen);
+                }
+            }
+            line += lines(bytes);
             rest = after;
         }
         half.ok_or(ProcError::Empty)
@@ -102,30 +117,52 @@ impl ProcHalf {
 
     /// Returns all facts: each process, followed by its files.
     pub fn facts(&self) -> impl Iterator<Item = Fact> + '_ {
-        self.processes.iter().flat_map(|seen| {
-            let files = seen.files.iter().cloned().map(Fact::File);
-            std::iter::once(Fact::Process(seen.process.clone())).chain(files)
-        })
+        self.processes.iter().flat_map(SeenProcess::facts)
     }
 
     fn empty(recorder: Recorder) -> Self {
         Self { recorder, processes: Vec::new(), recorder_sockets: Vec::new(), pid_only: 0, undecidable: 0 }
     }
+}
 
-    fn take(&mut self, record: &Record<'_>) -> Result<(), &'static str> {
-        if self.recorder.is(record.pid) {
-            self.recorder_sockets.extend(record.file_texts().filter_map(socket_inode));
-            return Ok(());
-        }
-        let Some((ppid, ids)) = record.ids()? else {
-            self.pid_only += 1;
-            return Ok(());
-        };
-        let parts = border::split(record.body).ok_or("no ### between name and command line")?;
-        self.undecidable += u64::from(!parts.certain);
-        self.processes.push(describe(record, ppid, ids, &parts));
-        Ok(())
+/// What is wrong with a record that tells of another recorder than those before it.
+pub(super) const OTHER_RECORDER: &str = "names other recorder pids than the line before";
+
+/// What one record tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The recorder's own process, which is left out, and the sockets that it has open.
+    Recorder {
+        /// By inode.
+        sockets: Vec<u64>,
+    },
+    /// A process that was gone before its ids could be read.
+    PidOnly,
+    /// A process.
+    Process {
+        /// The process with its files.
+        seen: Box<SeenProcess>,
+        /// Whether the end of its name could be told for certain.
+        certain: bool,
+    },
+}
+
+/// Reads one record.
+pub(super) fn read_record(bytes: &[u8]) -> Result<(Recorder, Told), &'static str> {
+    let record = Record::parse(bytes)?;
+    if record.recorder.is(record.pid) {
+        let sockets = record.file_texts().filter_map(socket_inode).collect();
+        return Ok((record.recorder, Told::Recorder { sockets }));
     }
+    let Some((ppid, ids)) = record.ids()? else { return Ok((record.recorder, Told::PidOnly)) };
+    let parts = border::split(record.body).ok_or("no ### between name and command line")?;
+    let seen = describe(&record, ppid, ids, &parts);
+    Ok((record.recorder, Told::Process { seen: Box::new(seen), certain: parts.certain }))
+}
+
+/// Returns how many lines a record takes.
+pub(super) fn lines(record: &[u8]) -> usize {
+    record.iter().filter(|b| **b == b'\n').count() + 1
 }
 
 /// Returns the inode that `socket:[…]` names; `None` for any other link.
@@ -138,7 +175,7 @@ pub(super) fn socket_inode(link: &[u8]) -> Option<u64> {
 }
 
 /// Takes the next record off `text`: one line, or two where the second begins with `###`; without its last newline.
-fn next_record(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn next_record(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let line_end = |from: usize| text[from..].iter().position(|b| *b == b'\n').map(|at| from + at);
     let mut end = line_end(0)?;
     if text[end + 1..].starts_with(SEPARATOR) {

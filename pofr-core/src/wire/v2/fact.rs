@@ -16,6 +16,7 @@ use crate::{
     source::Source,
     time::WallMicros,
 };
+use prost::{Message as _, bytes::Bytes};
 use std::net::{IpAddr, SocketAddr};
 
 /// Why a message is no fact.
@@ -92,6 +93,11 @@ pub(super) fn encode(fact: &Fact) -> FactMessage {
     FactMessage { kind: Some(kind) }
 }
 
+/// Reads a fact from the bytes of its message.
+pub(super) fn decode_bytes(bytes: Bytes, boot: BootId) -> Result<Fact, Bad> {
+    decode(FactMessage::decode(bytes).map_err(|e| e.to_string())?, boot)
+}
+
 pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
     let kind = message.kind.ok_or("a fact of a kind that this program does not know")?;
     Ok(match kind {
@@ -100,7 +106,7 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
             key: FileKey {
                 entity: decode_entity(m.entity, boot)?,
                 fd: m.fd,
-                path: m.path.into(),
+                path: text(m.path),
                 mode: match m.mode {
                     0 => FileMode::Read,
                     1 => FileMode::Write,
@@ -121,15 +127,15 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
         }
         FactOneof::User(m) => {
             let [gecos, home, shell] = texts("user", m.texts)?;
-            Fact::User(User { name: m.name.into(), uid: m.uid, gid: m.gid, gecos, home, shell })
+            Fact::User(User { name: text(m.name), uid: m.uid, gid: m.gid, gecos, home, shell })
         }
         FactOneof::Group(m) => {
             let [members] = texts("group", m.texts)?;
-            Fact::Group(Group { name: m.name.into(), gid: m.gid, members })
+            Fact::Group(Group { name: text(m.name), gid: m.gid, members })
         }
         FactOneof::Interface(m) => Fact::Interface(Interface {
-            name: m.name.into(),
-            mac: m.mac.into(),
+            name: text(m.name),
+            mac: text(m.mac),
             address: optional_ip(&m.address)?,
             prefix: prefix(m.prefix)?,
             up: m.up,
@@ -138,16 +144,16 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
             destination: ip(&m.destination)?,
             prefix: prefix(m.prefix)?,
             gateway: optional_ip(&m.gateway)?,
-            interface: m.interface.into(),
+            interface: text(m.interface),
             metric: m.metric,
         }),
         FactOneof::Device(mut m) => {
-            let users = if m.texts.len() == 7 { m.texts.pop().map(RawText::from) } else { None };
+            let users = if m.texts.len() == 7 { m.texts.pop().map(text) } else { None };
             let [bus, address, id, vendor, product, serial] = texts("device", m.texts)?;
             Fact::Device(Device { key: DeviceKey { bus, address, id, vendor, product, serial }, users })
         }
         FactOneof::Module(m) => {
-            Fact::Module(Module { name: m.name.into(), size: m.size, taint: m.taint.into() })
+            Fact::Module(Module { name: text(m.name), size: m.size, taint: text(m.taint) })
         }
         FactOneof::Custom(m) => {
             if m.names.len() != m.values.len() {
@@ -160,8 +166,8 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
             let source = Source::parse(&m.source)
                 .filter(|s| matches!(s, Source::Custom(_)))
                 .ok_or_else(|| format!("{:?} is no name for a custom source", m.source))?;
-            let attributes = m.names.into_iter().zip(m.values.into_iter().map(RawText::from)).collect();
-            Fact::Custom(Custom { source, name: m.name.into(), attributes })
+            let attributes = m.names.into_iter().zip(m.values.into_iter().map(text)).collect();
+            Fact::Custom(Custom { source, name: text(m.name), attributes })
         }
     })
 }
@@ -197,7 +203,7 @@ fn encode_process(process: &Process) -> ProcessMessage {
         totals: details
             .totals
             .map_or_else(Vec::new, |t| vec![t.user_micros, t.system_micros, t.read_bytes, t.write_bytes]),
-        exe_sha256: details.exe_sha256.map(|d| d.0.to_vec()),
+        exe_sha256: details.exe_sha256.map(|d| Bytes::copy_from_slice(&d.0)),
     }
 }
 
@@ -221,8 +227,8 @@ fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
             entity: decode_entity(m.entity, boot)?,
             ppid: Pid(m.ppid),
             ids: Ids { ruid: m.ruid, euid: m.euid, rgid: m.rgid, egid: m.egid },
-            comm: m.comm.into(),
-            arguments: m.arguments.map(RawText::from),
+            comm: text(m.comm),
+            arguments: m.arguments.map(text),
             exe: decode_reading(m.exe)?,
             cwd: decode_reading(m.cwd)?,
             session: m.session,
@@ -239,13 +245,15 @@ fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
             },
         },
         details: ProcessDetails {
-            arguments: m.arguments_later.map(RawText::from),
+            arguments: m.arguments_later.map(text),
             started: m.started.map(WallMicros),
             exit_code: m.exit_code,
             totals,
             exe_sha256: m
                 .exe_sha256
-                .map(|b| b.try_into().map(Sha256).map_err(|_| "an executable's sha256 that is not 32 bytes"))
+                .map(|b| {
+                    (&*b).try_into().map(Sha256).map_err(|_| "an executable's sha256 that is not 32 bytes")
+                })
                 .transpose()?,
             with_files: None,
         },
@@ -302,8 +310,10 @@ fn decode_endpoint(m: EndpointMessage, boot: BootId) -> Result<Endpoint, Bad> {
 
 fn encode_entity(entity: &Entity) -> EntityMessage {
     match entity {
-        Entity::Started { pid, start, .. } => EntityMessage { pid: pid.0, start: start.0, tag: Vec::new() },
-        Entity::Described { pid, tag } => EntityMessage { pid: pid.0, start: 0, tag: tag.0.to_vec() },
+        Entity::Started { pid, start, .. } => EntityMessage { pid: pid.0, start: start.0, tag: Bytes::new() },
+        Entity::Described { pid, tag } => {
+            EntityMessage { pid: pid.0, start: 0, tag: Bytes::copy_from_slice(&tag.0) }
+        }
     }
 }
 
@@ -312,21 +322,21 @@ fn decode_entity(message: Option<EntityMessage>, boot: BootId) -> Result<Entity,
     if m.tag.is_empty() {
         return Ok(Entity::Started { boot, pid: Pid(m.pid), start: StartTicks(m.start) });
     }
-    let tag = m.tag.try_into().map_err(|_| "a process's tag that is not 20 bytes")?;
+    let tag = (&*m.tag).try_into().map_err(|_| "a process's tag that is not 20 bytes")?;
     Ok(Entity::Described { pid: Pid(m.pid), tag: KeyDigest(tag) })
 }
 
 fn encode_reading(reading: &Reading<RawText>) -> ReadingMessage {
     match reading {
         Reading::Known(text) => ReadingMessage { bytes: bytes(text), why: 0 },
-        other => ReadingMessage { bytes: Vec::new(), why: why(other) },
+        other => ReadingMessage { bytes: Bytes::new(), why: why(other) },
     }
 }
 
 fn decode_reading(message: Option<ReadingMessage>) -> Result<Reading<RawText>, Bad> {
     match message {
         None => Ok(Reading::Unknown),
-        Some(ReadingMessage { bytes, why: 0 }) => Ok(Reading::Known(bytes.into())),
+        Some(ReadingMessage { bytes, why: 0 }) => Ok(Reading::Known(text(bytes))),
         Some(ReadingMessage { why, .. }) => absence(why),
     }
 }
@@ -349,20 +359,24 @@ fn absence<T>(why: u32) -> Result<Reading<T>, Bad> {
     }
 }
 
-fn bytes(text: &RawText) -> Vec<u8> {
-    text.as_bytes().to_vec()
+fn bytes(text: &RawText) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
 }
 
-fn texts<const N: usize>(what: &str, texts: Vec<Vec<u8>>) -> Result<[RawText; N], Bad> {
+fn text(bytes: Bytes) -> RawText {
+    RawText::from(&*bytes)
+}
+
+fn texts<const N: usize>(what: &str, texts: Vec<Bytes>) -> Result<[RawText; N], Bad> {
     let found = texts.len();
-    let texts: Vec<RawText> = texts.into_iter().map(RawText::from).collect();
+    let texts: Vec<RawText> = texts.into_iter().map(text).collect();
     texts.try_into().map_err(|_| format!("{what} with {found} texts instead of {N}"))
 }
 
-fn address(ip: IpAddr) -> Vec<u8> {
+fn address(ip: IpAddr) -> Bytes {
     match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
+        IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
     }
 }
 

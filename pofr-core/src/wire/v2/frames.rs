@@ -8,7 +8,7 @@ use super::{
     record,
 };
 use crate::{identity::BootId, record::Record, time::WallMicros};
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use std::io::Read;
 
 /// One message may be so large: a keyframe of 100,000 files with long paths has 30 MB.
@@ -121,7 +121,8 @@ impl<'a> Decoder<'a> {
     fn read(&mut self) -> Result<Option<Record>, WireError> {
         let part = format!("record {}", self.count + 1);
         let Some(message) = self.stream.message(&part)? else { return Ok(None) };
-        let message = RecordMessage::decode(&*message).map_err(|e| WireError::malformed(&part, e))?;
+        let message =
+            RecordMessage::decode(Bytes::from(message)).map_err(|e| WireError::malformed(&part, e))?;
         self.count += 1;
         record::decode(message, self.boot).map(Some).map_err(|detail| WireError::malformed(part, detail))
     }

@@ -1,9 +1,9 @@
 //! The protobuf messages, as docs/format/records-v2.proto publishes them.
 //!
 //! Field numbers are for ever. A reader skips fields it does not know, so a field can be added; a record or a fact
-//! of an unknown kind is an error, since leaving it out would be a silent loss.
+//! of an unknown kind is an error, since leaving it out would be a silent loss. Bytes are shared with the buffer that they were read from.
 
-use prost::{Message, Oneof};
+use prost::{Message, Oneof, bytes::Bytes};
 
 /// The version that this program writes.
 pub const FORMAT_VERSION: u32 = 2;
@@ -76,8 +76,9 @@ pub(super) struct SampleMessage {
     pub(super) lost: Vec<u32>,
     #[prost(message, repeated, tag = "7")]
     pub(super) learned: Vec<LearnedMessage>,
-    #[prost(message, repeated, tag = "8")]
-    pub(super) added: Vec<FactMessage>,
+    /// A [`FactMessage`] each, which is read when it is due: a keyframe has many.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub(super) added: Vec<Bytes>,
     /// Positions in `added` of the facts that are `unsure`.
     #[prost(uint32, repeated, tag = "9")]
     pub(super) unsure: Vec<u32>,
@@ -186,15 +187,15 @@ pub(super) struct EntityMessage {
     #[prost(uint64, tag = "2")]
     pub(super) start: u64,
     /// 20 bytes where the process has no start time (v1), else empty.
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) tag: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) tag: Bytes,
 }
 
 /// Bytes, or why there are none: 0 known, 1 absent, 2 denied, 3 unknown.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ReadingMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) bytes: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) bytes: Bytes,
     #[prost(uint32, tag = "2")]
     pub(super) why: u32,
 }
@@ -213,10 +214,10 @@ pub(super) struct ProcessMessage {
     pub(super) rgid: u32,
     #[prost(uint32, tag = "6")]
     pub(super) egid: u32,
-    #[prost(bytes = "vec", tag = "7")]
-    pub(super) comm: Vec<u8>,
-    #[prost(bytes = "vec", optional, tag = "8")]
-    pub(super) arguments: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(super) comm: Bytes,
+    #[prost(bytes = "bytes", optional, tag = "8")]
+    pub(super) arguments: Option<Bytes>,
     #[prost(message, optional, tag = "9")]
     pub(super) exe: Option<ReadingMessage>,
     #[prost(message, optional, tag = "10")]
@@ -240,8 +241,8 @@ pub(super) struct ProcessMessage {
     /// 0 read, 1 denied, 2 unknown.
     #[prost(uint32, tag = "18")]
     pub(super) files: u32,
-    #[prost(bytes = "vec", optional, tag = "19")]
-    pub(super) arguments_later: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", optional, tag = "19")]
+    pub(super) arguments_later: Option<Bytes>,
     #[prost(int64, optional, tag = "20")]
     pub(super) started: Option<i64>,
     #[prost(sint32, optional, tag = "21")]
@@ -249,8 +250,8 @@ pub(super) struct ProcessMessage {
     /// User and system µs, bytes read and written.
     #[prost(uint64, repeated, tag = "22")]
     pub(super) totals: Vec<u64>,
-    #[prost(bytes = "vec", optional, tag = "23")]
-    pub(super) exe_sha256: Option<Vec<u8>>,
+    #[prost(bytes = "bytes", optional, tag = "23")]
+    pub(super) exe_sha256: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -259,8 +260,8 @@ pub(super) struct FileMessage {
     pub(super) entity: Option<EntityMessage>,
     #[prost(uint32, tag = "2")]
     pub(super) fd: u32,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) path: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) path: Bytes,
     /// 0 r, 1 w, 2 rw, 3 neither, 4 unknown.
     #[prost(uint32, tag = "4")]
     pub(super) mode: u32,
@@ -274,12 +275,12 @@ pub(super) struct EndpointMessage {
     #[prost(uint32, tag = "1")]
     pub(super) transport: u32,
     /// 4 or 16 bytes in network order.
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) local: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) local: Bytes,
     #[prost(uint32, tag = "3")]
     pub(super) local_port: u32,
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) remote: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) remote: Bytes,
     #[prost(uint32, tag = "5")]
     pub(super) remote_port: u32,
     /// The kernel's number.
@@ -302,31 +303,31 @@ pub(super) struct EndpointMessage {
 /// The texts of a host or a device, in the order in which the model declares them.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TextsMessage {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub(super) texts: Vec<Vec<u8>>,
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(super) texts: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AccountMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) name: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) name: Bytes,
     #[prost(uint32, tag = "2")]
     pub(super) uid: u32,
     #[prost(uint32, tag = "3")]
     pub(super) gid: u32,
     /// A user's comment, home and shell; a group's members.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    pub(super) texts: Vec<Vec<u8>>,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub(super) texts: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct InterfaceMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) name: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) mac: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) address: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) name: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) mac: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) address: Bytes,
     #[prost(uint32, tag = "4")]
     pub(super) prefix: u32,
     #[prost(bool, tag = "5")]
@@ -335,36 +336,36 @@ pub(super) struct InterfaceMessage {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RouteMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) destination: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) destination: Bytes,
     #[prost(uint32, tag = "2")]
     pub(super) prefix: u32,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) gateway: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) interface: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) gateway: Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) interface: Bytes,
     #[prost(uint32, tag = "5")]
     pub(super) metric: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModuleMessage {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) name: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) name: Bytes,
     #[prost(uint64, tag = "2")]
     pub(super) size: u64,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) taint: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) taint: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct CustomMessage {
     #[prost(string, tag = "1")]
     pub(super) source: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) name: Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) name: Bytes,
     #[prost(string, repeated, tag = "3")]
     pub(super) names: Vec<String>,
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    pub(super) values: Vec<Vec<u8>>,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub(super) values: Vec<Bytes>,
 }

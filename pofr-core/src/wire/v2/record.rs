@@ -16,6 +16,7 @@ use crate::{
     source::Source,
     time::{WallMicros, ZoneOffset},
 };
+use prost::Message as _;
 
 /// A gap's reason is for a person; more than this is an attack on the reader.
 const MAX_REASON: usize = 1000;
@@ -79,7 +80,7 @@ pub(super) fn encode(record: &Record) -> RecordMessage {
             removed: sample.removed.iter().map(|id| id.0).collect(),
             lost: sample.lost.iter().map(|id| id.0).collect(),
             learned: sample.learned.iter().map(encode_learned).collect(),
-            added: sample.added.iter().map(|a| fact::encode(&a.fact)).collect(),
+            added: sample.added.iter().map(|a| fact::encode(&a.fact).encode_to_vec().into()).collect(),
             unsure: (0u32..).zip(&sample.added).filter(|(_, a)| a.unsure).map(|(i, _)| i).collect(),
             since: (0u32..)
                 .zip(&sample.added)
@@ -130,11 +131,11 @@ pub(super) fn decode(message: RecordMessage, boot: BootId) -> Result<Record, Str
     let kind = message.kind.ok_or("a record of a kind that this program does not know")?;
     Ok(match kind {
         RecordKind::Sample(m) => {
-            let mut added = m
-                .added
-                .into_iter()
-                .map(|m| Ok(Added::from(fact::decode(m, boot)?)))
-                .collect::<Result<Vec<_>, String>>()?;
+            // Made at its size: facts are large, and a vector that grows moves them.
+            let mut added: Vec<Added> = Vec::with_capacity(m.added.len());
+            for bytes in m.added {
+                added.push(fact::decode_bytes(bytes, boot)?.into());
+            }
             for position in m.unsure {
                 at(&mut added, position)?.unsure = true;
             }

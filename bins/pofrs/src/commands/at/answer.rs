@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) rows: Vec<(Standing, Row)>,
     /// The runs whose record has this moment.
     pub(crate) covered: BTreeSet<RunId>,
+    /// The time before which everything has been forgotten, where the moment lies before it.
+    pub(crate) forgotten: Option<WallMicros>,
     /// For each run and source that may tell: the nearest stamps.
     pub(crate) record: Vec<RecordAt>,
 }
@@ -53,15 +55,17 @@ impl Answer {
         at: WallMicros,
     ) -> Result<Self, StoreError> {
         let (mut certain, mut maybe, mut record) = (Vec::new(), Vec::new(), Vec::new());
+        let mut forgotten = None;
         for kind in kinds {
             let state = reader.state_at(*kind, at)?;
             certain.extend(state.certain.into_iter().map(|row| (Standing::Certain, row)));
             maybe.extend(state.maybe.into_iter().map(|row| (Standing::Maybe, row)));
             record = state.record;
+            forgotten = state.forgotten;
         }
         let rows: Vec<(Standing, Row)> = certain.into_iter().chain(maybe).collect();
         let covered = record.iter().filter(|r| r.covered).map(|r| r.run).collect();
-        Ok(Self { at, kinds, rows, covered, record })
+        Ok(Self { at, kinds, rows, covered, forgotten, record })
     }
 
     /// Drops the rows whose facts do not satisfy `wanted`.
@@ -107,14 +111,21 @@ impl Answer {
         #[derive(Serialize)]
         struct Nothing<'a> {
             standing: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            forgotten_before: Option<WallMicros>,
             at: WallMicros,
             kind: FactKind,
             nearest: &'a [RecordAt],
         }
         if self.covered.is_empty() {
             let Self { at, kinds, record, .. } = self;
+            let forgotten_before = self.forgotten;
+            let standing = if forgotten_before.is_some() { "forgotten" } else { "no record" };
             for kind in *kinds {
-                json::line(out, &Nothing { standing: "no record", at: *at, kind: *kind, nearest: record })?;
+                json::line(
+                    out,
+                    &Nothing { standing, forgotten_before, at: *at, kind: *kind, nearest: record },
+                )?;
             }
         }
         for (standing, row) in &self.rows {

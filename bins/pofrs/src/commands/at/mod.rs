@@ -53,8 +53,8 @@ What is marked with ? held just before or just after, and no sample tells whethe
 JSON: one object a line with standing (certain or maybe), run, zone (minutes east of UTC), digest, the lifetime \
 (first_seen, last_seen, appeared_after, gone_by, began, ended: µs since 1970 or null; cut_left, cut_right) and fact, an \
 object with kind and what is known of it. Text that is no UTF-8 is {{\"hex\": \"…\"}}; what could not be read is \
-{{\"unread\": \"denied\"}}. Where there is no record of that moment, there is one line with standing \"no record\", and \
-for each run the nearest stamps; the exit code is then 3.
+{{\"unread\": \"denied\"}}. Where there is no record of that moment, there is one line with standing \"no record\" (or \
+\"forgotten\", and forgotten_before), and for each run the nearest stamps; the exit code is then 3.
 
 Examples:
   pofrs at -5m ps --client web-1

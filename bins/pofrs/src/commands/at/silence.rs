@@ -8,7 +8,7 @@ use crate::output::{
 use pofr_core::{
     fact::FactKind,
     gap::{self, Gap, Severity},
-    store::Ledger,
+    store::{ActionKind, Ledger},
     time::WallMicros,
 };
 use std::io::Write;
@@ -35,6 +35,18 @@ pub(super) fn print(
         [FactKind::Custom, ..] => "third parties' collectors",
     };
     writeln!(out, "no record of {what} at {}", zones.full(at))?;
+    let forgotten = ledger.actions.iter().rev();
+    let forgotten = forgotten.filter(|a| a.kind == ActionKind::Forget && a.before.is_some_and(|t| at < t));
+    for action in forgotten {
+        let why = if action.why.is_empty() { String::new() } else { format!(": {}", action.why) };
+        let until = zones.full(action.before.unwrap_or_default());
+        writeln!(
+            out,
+            "  forgotten: everything before {until}, by {}, on {}{why}",
+            action.who,
+            zones.second(action.at)
+        )?;
+    }
     let before = answer.record.iter().filter_map(|r| Some((r.nearest.0?, r.run))).max();
     let after = answer.record.iter().filter_map(|r| Some((r.nearest.1?, r.run))).min();
     for (word, nearest) in [("before", before), ("after", after)] {

@@ -84,7 +84,7 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, out: &mut dyn Write) -> anyh
     let url = format!("sqlite:{}", place.store.to_str().context("the directory's name is not UTF-8")?);
     let store = pofr_schema::open(&url, Access::Write)?;
     let options = Options::default();
-    ingest::add_client(&*store, &cid, (options.now)())?;
+    pofr_ingest::service::add_client(&*store, &cid, (options.now)())?;
     let inbox = Inbox::new(&captured.bundles, options.limits.tar);
     let ingested = ingest::take(&*store, &cid, &inbox, &options, &mut |_, _| {})?;
     if let Some((name, reason)) = ingested.quarantined.first() {

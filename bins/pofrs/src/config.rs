@@ -1,0 +1,163 @@
+//! The configuration file: what the service needs to know and nobody wants to say each time.
+//!
+//! The command line goes before the environment, that before the file. A word that the file has and this program does not know is an
+//! error: a policy that is misspelt must not be a policy that is not there.
+
+use crate::units;
+use anyhow::Context as _;
+use pofr_ingest::{
+    levels::{Calendar, Policy},
+    merge,
+    service::Keep,
+};
+use serde::Deserialize;
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// Where it is, unless told otherwise.
+pub(crate) const PATH: &str = "/etc/pofr/pofrs.toml";
+
+/// An example with everything in it, for the help; a test reads it.
+pub(crate) const EXAMPLE: &str = r#"
+  data_dir = "/var/lib/pofr"            # inboxes, kept bundles, the embedded database
+  db = "mysql://pofr@localhost/?unix_socket=/run/mysqld/mysqld.sock"
+
+  [ingest]
+  workers = 4                           # threads for all clients together
+  keep_bundles = "90d"                  # "forever" (the default), "no"
+
+  [levels]
+  max_triads = 191                      # archive when there are more slices
+  max_file_rows = 130000                # or more file rows in them
+  period = "week"                       # "day"; without it level 3 is made on request alone
+
+  [status]
+  silence = "10m"                       # a client that sends nothing for so long is trouble
+  hook = ["/usr/local/bin/pofr-alert"]  # gets each trouble as a line of JSON
+"#;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The data directory.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The database's URL.
+    pub(crate) db: Option<String>,
+    /// How to ingest.
+    pub(crate) ingest: Ingest,
+    /// When to merge.
+    pub(crate) levels: Levels,
+    /// What is trouble.
+    pub(crate) status: Status,
+}
+
+/// How to ingest.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ingest {
+    /// Threads for all clients together.
+    pub(crate) workers: Option<u16>,
+    /// How long bundles are kept.
+    pub(crate) keep_bundles: Option<KeepText>,
+}
+
+/// How long bundles are kept, as it is written.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct KeepText(pub(crate) Keep);
+
+impl TryFrom<String> for KeepText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        units::keep(&text).map(Self)
+    }
+}
+
+/// When to merge.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Levels {
+    max_triads: Option<usize>,
+    max_file_rows: Option<u64>,
+    period: Option<Calendar>,
+}
+
+impl Levels {
+    /// Returns it as the pipeline takes it.
+    pub(crate) fn policy(&self) -> Policy {
+        let default = merge::Options::default();
+        let archive = merge::Options {
+            max_triads: self.max_triads.unwrap_or(default.max_triads),
+            max_file_rows: self.max_file_rows.unwrap_or(default.max_file_rows),
+            force: false,
+        };
+        Policy { archive, period: self.period }
+    }
+}
+
+/// What is trouble, and whom to tell.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Status {
+    /// How long a client may send nothing.
+    pub(crate) silence: Option<Length>,
+    /// A program and its arguments.
+    pub(crate) hook: Vec<String>,
+}
+
+/// A length of time, µs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Length(pub(crate) i64);
+
+impl TryFrom<String> for Length {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        units::length(&text).map(Self)
+    }
+}
+
+impl Config {
+    /// Reads the file that is named, else the one at [`PATH`] if it is there.
+    pub(crate) fn load(named: Option<&Path>) -> anyhow::Result<Self> {
+        let path = named.unwrap_or(Path::new(PATH));
+        match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).with_context(|| format!("cannot use {}", path.display())),
+            Err(error)
+                if named.is_none()
+                    && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Ok(Self::default())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_read() {
+        let config: Config = toml::from_str(EXAMPLE).unwrap();
+        assert_eq!(config.ingest.keep_bundles.unwrap().0, Keep::For(90 * 86_400_000_000));
+        assert_eq!(config.levels.policy().period, Some(Calendar::Week));
+        assert_eq!(config.status.silence.unwrap().0, 600_000_000);
+        assert_eq!(config.status.hook, ["/usr/local/bin/pofr-alert"]);
+    }
+
+    #[test]
+    fn what_is_misspelt_is_an_error() {
+        for text in ["keep = 1", "[ingest]\nkeep_bundels = \"no\"", "[levels]\nperiod = \"month\""] {
+            toml::from_str::<Config>(text).unwrap_err();
+        }
+        let error = toml::from_str::<Config>("[ingest]\nkeep_bundles = \"90\"").unwrap_err().to_string();
+        assert!(error.contains("keep_bundles") && error.contains("90d"), "{error}");
+    }
+}

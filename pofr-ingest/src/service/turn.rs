@@ -1,0 +1,101 @@
+//! One client's turn: some of its bundles, then what its levels need, then what need not be kept any longer.
+
+use super::{Keep, Observer, Service};
+use crate::{
+    inbox::InboxError,
+    ingest::{self, IngestError, Options},
+    levels, merge, prune,
+};
+use pofr_core::{
+    digest::{self, Sha256},
+    identity::Cid,
+    store::{ClientEntry, Store, StoreError},
+    time::WallMicros,
+};
+
+/// What a turn came to.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// What became of the files.
+    pub ingested: ingest::Report,
+    /// What was merged.
+    pub merged: Vec<merge::Report>,
+    /// How many kept bundles were removed.
+    pub pruned: u64,
+}
+
+/// Why a turn failed. What it had stored by then is stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TurnError {
+    /// The inbox cannot be read.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Ingesting failed.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+}
+
+/// Gives a client its turn.
+pub(super) fn take(
+    service: &Service<'_>,
+    cid: &Cid,
+    options: &Options,
+    taken: &mut dyn FnMut(),
+    observer: &dyn Observer,
+) -> Result<Turn, TurnError> {
+    let now = (options.now)();
+    let inbox = service.layout.inbox(cid, options.limits.tar, service.keep != Keep::No);
+    let mut writer = match service.store.write(cid) {
+        Err(StoreError::NoClient(_)) => {
+            add_client(service.store, cid, now)?;
+            service.store.write(cid)?
+        }
+        other => other?,
+    };
+    let mut turn = Turn {
+        ingested: ingest::ingest(&mut *writer, cid, &inbox, options, &mut |_, _| taken())?,
+        ..Turn::default()
+    };
+    if options.stop.is_told() {
+        return Ok(turn);
+    }
+    // While more waits, what is sealed piles up all the same.
+    turn.merged = levels::keep_up(&mut *writer, &service.policy, &mut |level, done, all| {
+        observer.merging(cid, level, done, all);
+    })?;
+    if let Keep::For(micros) = service.keep
+        && turn.ingested.left == 0
+    {
+        turn.pruned =
+            prune::prune(&mut *writer, &service.layout.kept(cid), now.plus(-micros), now, &service.who)?;
+    }
+    Ok(turn)
+}
+
+/// Adds the client if it is not known. Nobody registered it, so its account's name is made of its id.
+///
+/// # Errors
+/// Where the store fails.
+pub fn add_client(store: &dyn Store, cid: &Cid, now: WallMicros) -> Result<(), StoreError> {
+    let known = store.clients()?.iter().any(|c| c.cid == *cid);
+    if known {
+        return Ok(());
+    }
+    let digest = Sha256::of(format!("pofr/ciduser/{cid}").as_bytes());
+    let entry = ClientEntry {
+        cid: cid.clone(),
+        uuid: cid.as_str().chars().take(36).collect(),
+        ciduser: digest::hex(&digest.0[..16]),
+        last_ip: None,
+        registered: now,
+    };
+    match store.add_client(&entry) {
+        // Another ingest was quicker.
+        Err(StoreError::ClientExists(_)) => Ok(()),
+        other => other,
+    }
+}

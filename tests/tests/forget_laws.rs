@@ -1,0 +1,254 @@
+//! The laws of forgetting and rebuilding, on a real store: what is left is what there would be if the bundles that went had never
+//! come, whatever was merged before and whatever comes late; and a record that is made anew from its kept bundles is the same.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
+
+use pofr_core::{
+    coverage::Coverage,
+    digest::KeyDigest,
+    fact::FactKind,
+    identity::{BundleSeq, Cid, RunId},
+    lifetime::{Lifetime, Row},
+    merge as stitching,
+    store::{ActionKind, BundleEntry, ClientReader, Ledger, RowId, Store, TableRef, TriadId},
+    time::WallMicros,
+};
+use pofr_ingest::{
+    Inbox, Kept, Options, forget, inbox::After, ingest, levels::Policy, merge, rebuild::Rebuild, service,
+};
+use pofr_schema::Access;
+use pofr_tests::{
+    oracle::lifetimes,
+    world::{Bundle, Run, history, play},
+};
+use proptest::{prelude::*, sample::Index};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::Path,
+};
+
+/// Every row of the record, and its ledger.
+fn everything(reader: &mut dyn ClientReader) -> (Ledger, Vec<Row>) {
+    let ledger = reader.ledger().unwrap();
+    let mut rows = Vec::new();
+    let triads: Vec<_> = ledger.live().map(|t| Some(t.id)).collect();
+    for kind in FactKind::ALL {
+        for triad in if kind.in_triad() { triads.clone() } else { vec![None] } {
+            let mut after = RowId(0);
+            loop {
+                let page = reader.page(TableRef { triad, kind }, after, 7).unwrap();
+                let Some((last, _)) = page.last() else { break };
+                after = *last;
+                rows.extend(page.into_iter().map(|(_, row)| row));
+            }
+        }
+    }
+    (ledger, rows)
+}
+
+/// What the ledger says of the bundles, triads aside.
+fn entries(ledger: &Ledger) -> Vec<(BundleEntry, bool)> {
+    ledger.bundles.iter().map(|b| (b.entry.clone(), b.triad == TriadId::NONE)).collect()
+}
+
+/// The rows as one pass would have them.
+fn stitched(ledger: &Ledger, rows: Vec<Row>) -> Vec<Row> {
+    stitching::stitch(rows, &Coverage::new(&ledger.spans()))
+}
+
+/// Where each run begins of which some has been forgotten. An event before that goes, whichever bundle told of it.
+type Begins = HashMap<RunId, WallMicros>;
+
+fn from_there_on(lives: impl Iterator<Item = (RunId, KeyDigest, Lifetime)>, begins: &Begins) -> Vec<String> {
+    let stays = |run: &RunId, life: &Lifetime| {
+        life.first_seen.is_some()
+            || begins.get(run).is_none_or(|begin| life.began.max(life.ended) >= Some(*begin))
+    };
+    let mut lines: Vec<String> = lives
+        .filter(|(run, _, life)| stays(run, life))
+        .map(|(run, digest, life)| format!("{run} {digest} {life:?}"))
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Compares, and shows what differs alone.
+fn same(found: &[String], wanted: &[String]) {
+    let only = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter().filter(|line| !b.contains(line)).cloned().collect()
+    };
+    let (more, less) = (only(found, wanted), only(wanted, found));
+    assert!(more.is_empty() && less.is_empty(), "found: {more:#?}\nwanted: {less:#?}");
+    assert_eq!(found.len(), wanted.len(), "nothing is there twice");
+}
+
+struct Site<'a> {
+    store: &'a dyn Store,
+    cid: Cid,
+    dir: &'a Path,
+    kept: Kept,
+}
+
+impl Site<'_> {
+    fn take(&self, bundles: &[&Bundle]) {
+        let dir = self.dir.join("inbox");
+        fs::create_dir_all(&dir).unwrap();
+        for bundle in bundles {
+            fs::write(dir.join(&bundle.name), &bundle.tar).unwrap();
+        }
+        let inbox = Inbox::new(&dir, 1 << 20).then(After::Keep(self.kept.clone()));
+        let options =
+            Options { workers: 2, slice_micros: 700_000, slice_file_rows: 12, ..Options::default() };
+        let mut writer = self.store.write(&self.cid).unwrap();
+        let report = ingest(writer.as_mut(), &self.cid, &inbox, &options, &mut |_, _| ()).unwrap();
+        assert!(report.quarantined.is_empty(), "{:?}", report.quarantined);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "what is stored is kept elsewhere");
+    }
+
+    fn merge(&self, level: u8) {
+        let mut writer = self.store.write(&self.cid).unwrap();
+        if level > 0 {
+            let options = merge::Options { force: true, ..merge::Options::default() };
+            merge::archive(writer.as_mut(), &options, &mut |_, _| ()).unwrap();
+        }
+        if level > 1 {
+            merge::period(writer.as_mut(), None, &mut |_, _| ()).unwrap();
+        }
+    }
+
+    fn forget(&self, before: WallMicros) -> forget::Report {
+        let mut writer = self.store.write(&self.cid).unwrap();
+        let now = WallMicros(1);
+        forget::forget(writer.as_mut(), &self.kept, before, now, "tests", "the law").unwrap()
+    }
+
+    fn rebuild(&self) {
+        let scratch = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", scratch.path().display());
+        let scratch = pofr_schema::open(&url, Access::Write).unwrap();
+        let mut target = self.store.write(&self.cid).unwrap();
+        let rebuild = Rebuild {
+            cid: &self.cid,
+            kept: &self.kept,
+            scratch: &*scratch,
+            options: Options { slice_micros: 500_000, ..Options::default() },
+            policy: Policy { archive: merge::Options { max_triads: 2, ..Default::default() }, period: None },
+            partial: false,
+            who: "tests".into(),
+            why: "the law".into(),
+        };
+        let report = rebuild.run(target.as_mut(), &mut |_| ()).unwrap();
+        assert!(report.lost.is_empty() && report.quarantined.is_empty(), "{report:?}");
+    }
+}
+
+/// What was recorded; how much of it comes before the forgetting; how far that is merged; up to when is forgotten.
+type Course = (Vec<Run>, Index, u8, Index);
+
+fn course() -> impl Strategy<Value = Course> {
+    (history(), any::<Index>(), 0u8..3, any::<Index>())
+}
+
+fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, level, cut): &Course) {
+    let (logs, bundles) = play(history);
+    let sampled: Vec<&Bundle> = bundles.iter().filter(|b| !b.spans.is_empty()).collect();
+    if sampled.is_empty() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = pofr_schema::open(url, Access::Write).unwrap();
+    let cid = Cid::parse(&format!("forget-{number}")).unwrap();
+    service::add_client(&*store, &cid, WallMicros(0)).unwrap();
+    let kept = Kept::new(dir.path().join("bundles"));
+    let site = Site { store: &*store, cid: cid.clone(), dir: dir.path(), kept };
+    let (before, after) = sampled.split_at(early.index(sampled.len() + 1));
+    site.take(before);
+    site.merge(*level);
+    let all: Vec<i64> = sampled
+        .iter()
+        .flat_map(|b| b.spans.iter().flat_map(|s| [s.span.first.0, s.span.last.0 + 1]))
+        .collect();
+    let asked = WallMicros(all[cut.index(all.len())]);
+    let report = site.forget(asked);
+    let effective = report.before;
+    assert!(effective.is_none_or(|t| report.bundles > 0 && t <= asked.max(t)), "{report:?}");
+    assert_eq!(site.forget(asked), forget::Report::default(), "twice is once");
+    site.take(after);
+
+    let last = |b: &Bundle| b.spans.iter().map(|s| s.span.last).max().unwrap();
+    let forgotten = |b: &&Bundle| effective.is_some_and(|t| last(b) < t);
+    let lost: BTreeSet<BundleSeq> =
+        bundles.iter().filter(|b| b.spans.is_empty() || forgotten(b)).map(|b| b.seq).collect();
+    let mut begins = Begins::new();
+    for log in &logs {
+        let of_run = |there: bool| {
+            sampled.iter().filter(move |b| b.spans[0].run == log.run && forgotten(b) != there).copied()
+        };
+        if of_run(false).next().is_some()
+            && let Some(begin) = of_run(true).flat_map(|b| b.spans.iter().map(|s| s.span.first)).min()
+        {
+            begins.insert(log.run, begin);
+        }
+    }
+    let agree = |rows: &[Row]| {
+        let found = from_there_on(rows.iter().map(|r| (r.run, r.digest, r.life)), &begins);
+        let oracle = lifetimes(&logs, &lost).into_iter().map(|(run, fact, life)| (run, fact.digest(), life));
+        same(&found, &from_there_on(oracle, &begins));
+    };
+    let mut reader = store.read(&cid).unwrap();
+    let (ledger, rows) = everything(&mut *reader);
+    assert_eq!(ledger.forgotten_before(), effective);
+    assert_eq!(ledger.bundles.len(), sampled.len(), "each has its entry");
+    agree(&stitched(&ledger, rows));
+    if let Some(effective) = effective {
+        let state = reader.state_at(FactKind::Process, effective.plus(-1)).unwrap();
+        assert_eq!(state.forgotten, Some(effective));
+        assert!(reader.state_at(FactKind::Process, effective).unwrap().forgotten.is_none());
+    }
+    let files = site.kept.all().unwrap().len();
+    assert_eq!(files, sampled.iter().filter(|b| !forgotten(b)).count(), "kept files go, too");
+    drop(reader);
+    if files == 0 {
+        return;
+    }
+
+    // Made anew, it is the same.
+    let (ledger, _) = everything(&mut *store.read(&cid).unwrap());
+    site.rebuild();
+    let (anew, rows) = everything(&mut *store.read(&cid).unwrap());
+    assert_eq!(entries(&anew), entries(&ledger));
+    agree(&stitched(&anew, rows));
+    assert_eq!(anew.actions.last().unwrap().kind, ActionKind::Rebuild);
+    // And it goes on from there.
+    site.take(&sampled);
+    site.merge(2);
+    let (ledger, rows) = everything(&mut *store.read(&cid).unwrap());
+    assert!(ledger.live().count() <= 1);
+    agree(&rows);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_sqlite(course in course()) {
+        let dir = tempfile::tempdir().unwrap();
+        what_is_left_is_what_came_later(&format!("sqlite:{}", dir.path().display()), 0, &course);
+    }
+}
+
+#[cfg(feature = "mariadb")]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_mariadb(course in course()) {
+        use std::sync::{LazyLock, atomic::{AtomicU32, Ordering}};
+        static SERVER: LazyLock<pofr_tests::mariadb::PrivateMariadb> =
+            LazyLock::new(|| pofr_tests::mariadb::PrivateMariadb::start().unwrap());
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        what_is_left_is_what_came_later(&SERVER.url(), number, &course);
+    }
+}
