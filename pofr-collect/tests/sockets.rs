@@ -200,6 +200,9 @@ fn endpoint(row: &Row) -> Option<&Endpoint> {
     }
 }
 
+/// How many processes hold a connection each.
+const HOLDERS: usize = 16;
+
 #[test]
 fn an_end_belongs_to_the_row_of_who_held_the_socket() {
     if !alone("an_end_belongs_to_the_row_of_who_held_the_socket") {
@@ -211,8 +214,12 @@ fn an_end_belongs_to_the_row_of_who_held_the_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
     let script = format!("exec 3<>/dev/tcp/127.0.0.1/{}; read -r _ <&3", to.port());
-    let mut child = Command::new("bash").args(["-c", &script]).spawn().unwrap();
-    let (mut there, from) = listener.accept().unwrap();
+    let mut children = Vec::new();
+    let mut there = Vec::new();
+    for _ in 0..HOLDERS {
+        children.push(Command::new("bash").args(["-c", &script]).spawn().unwrap());
+        there.push(listener.accept().unwrap());
+    }
     let registry = Registry::samplers_only(&view).event_source(events);
     let memory = Memory::default();
     let mut recorder =
@@ -225,27 +232,35 @@ fn an_end_belongs_to_the_row_of_who_held_the_socket() {
             for _ in 0..300 {
                 drop((TcpStream::connect(to).unwrap(), listener.accept().unwrap()));
             }
-            there.write_all(b"end\n").unwrap();
-            child.wait().unwrap();
+            for ((stream, _), child) in there.iter_mut().zip(&mut children) {
+                stream.write_all(b"end\n").unwrap();
+                child.wait().unwrap();
+            }
             wait_for_samples(&memory, 2);
             stop.stop();
         });
         recorder.run(&stop, Some(Duration::from_secs(60))).unwrap();
     });
     let rows = rows(&memory);
-    let held: Vec<&Row> = rows
-        .iter()
-        .filter(|row| endpoint(row).is_some_and(|e| (e.key.local, e.key.remote) == (from, to)))
-        .collect();
-    let live: Vec<_> = held.iter().filter(|row| row.life.first_seen.is_some()).collect();
-    let established =
-        live.iter().find(|row| endpoint(row).unwrap().key.state == TcpState::Established).unwrap();
-    assert!(endpoint(established).unwrap().key.holder.is_some());
-    assert!(established.life.ended.is_some(), "{:?}", established.life);
-    assert!(
-        !held.iter().any(|row| row.life.first_seen.is_none()),
-        "the end is no endpoint of its own: {held:#?}"
-    );
+    let mut exact = 0;
+    for (_, from) in &there {
+        let held: Vec<&Row> = rows
+            .iter()
+            .filter(|row| endpoint(row).is_some_and(|e| (e.key.local, e.key.remote) == (*from, to)))
+            .collect();
+        let live: Vec<_> = held.iter().filter(|row| row.life.first_seen.is_some()).collect();
+        let established =
+            live.iter().find(|row| endpoint(row).unwrap().key.state == TcpState::Established).unwrap();
+        assert!(endpoint(established).unwrap().key.holder.is_some());
+        // The kernel tells of the end from a work queue: a sample may have found the socket gone by then.
+        assert!(established.life.ended.or(established.life.gone_by).is_some(), "{:?}", established.life);
+        exact += usize::from(established.life.ended.is_some());
+        assert!(
+            !held.iter().any(|row| row.life.first_seen.is_none()),
+            "the end is no endpoint of its own: {held:#?}"
+        );
+    }
+    assert!(exact > HOLDERS / 2, "{exact} of {HOLDERS} ends belong to the row of the holder");
     let passed = rows.iter().filter(|row| {
         row.life.first_seen.is_none()
             && endpoint(row).is_some_and(|e| e.key.local == to || e.key.remote == to)
