@@ -1,7 +1,7 @@
 //! The comparison: at 3.3 and at 20 Hz, every way takes a sample in every tick, one after the other.
 
 use crate::{
-    Size,
+    Size, first,
     load::Running,
     ways::{self, Samplers, Writer},
 };
@@ -74,6 +74,7 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
     let (mut incremental, mut full) = (Samplers::incremental(view), Samplers::full_scan(view));
     let (mut writer, mut facts, mut files) = (Writer::new(), 0, 0);
     let [mut plain, mut scan, mut sample, mut record] = <[Cost; 4]>::default();
+    let mut first_bytes = Vec::new();
     // The first reading is a whole one, and done once in a recorder's life.
     writer.write(incremental.sample()?)?;
     let start = Instant::now();
@@ -96,12 +97,22 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
             let all = scan.of(|| full.sample_all())?;
             facts = all.process.facts.len() + all.endpoint.facts.len();
             files = plain.of(ways::plain)?;
+            // They are all of one size; some tell.
+            if scan.0.len() % 20 == 1 {
+                first_bytes.push(first::snapshot_bytes(&all)?);
+            }
         }
         // What was late is not made up for.
         due = due.max(Instant::now() - interval);
     }
     println!("\n{facts} facts, {files} files and sockets by procfs; audit: {:?}", writer.audit);
-    println!("{} B a sample by differ and zstd", writer.bytes / sample.0.len().max(1));
+    let bytes = writer.bytes / sample.0.len().max(1);
+    let first_bytes = first_bytes.iter().sum::<usize>() / first_bytes.len().max(1);
+    println!(
+        "{bytes} B a sample by differ and zstd, {} KiB a day; {first_bytes} B by gzip of whole snapshots, {} × as much",
+        (bytes as u128 * Duration::from_secs(86_400).as_nanos() / interval.as_nanos()) >> 10,
+        first_bytes / bytes.max(1)
+    );
     let both = Cost(sample.0.iter().zip(&record.0).map(|(a, b)| a + b).collect());
     Ok([
         ("plain procfs crate", plain),

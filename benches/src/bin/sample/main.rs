@@ -6,6 +6,7 @@
 
 mod audit;
 mod compare;
+mod first;
 mod load;
 mod ways;
 
