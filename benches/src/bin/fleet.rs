@@ -2,7 +2,7 @@
 //!
 //! `fleet day DIR` writes a day's bundles of one machine. `fleet live DATA_DIR` is many clients at once in real time: it puts a bundle of
 //! each into its inbox every 45 s, sees how long it stays there (`pofrs ingest --watch` takes it away when its rows are
-//! committed), and what CPU time the process of `--pid` spends meanwhile.
+//! committed), and what CPU time the processes of `--pid` spend meanwhile: `pofrs`, and the database's server.
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
@@ -45,8 +45,8 @@ enum What {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
         /// Whose CPU time to measure
-        #[arg(long)]
-        pid: u32,
+        #[arg(long, required = true)]
+        pid: Vec<u32>,
     },
 }
 
@@ -58,7 +58,7 @@ const BUNDLE: Duration = Duration::from_secs(45);
 fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Day { dir, bundles } => day(&dir, bundles),
-        What::Live { data_dir, clients, seconds, pid } => live(&data_dir, clients, seconds, pid),
+        What::Live { data_dir, clients, seconds, pid } => live(&data_dir, clients, seconds, &pid),
     }
 }
 
@@ -85,7 +85,7 @@ struct Sent {
     at: Instant,
 }
 
-fn live(data_dir: &Path, clients: u32, seconds: u64, pid: u32) -> anyhow::Result<()> {
+fn live(data_dir: &Path, clients: u32, seconds: u64, pids: &[u32]) -> anyhow::Result<()> {
     // All clients send the same: how a bundle comes to be is not what is measured.
     let rounds = u32::try_from(seconds / BUNDLE.as_secs()).context("too long")? + 1;
     let bundles = (0..rounds).map(sealed).collect::<anyhow::Result<Vec<_>>>()?;
@@ -95,7 +95,8 @@ fn live(data_dir: &Path, clients: u32, seconds: u64, pid: u32) -> anyhow::Result
         .collect();
     due.sort_unstable();
     let (mut waiting, mut taken): (Vec<Sent>, Vec<Duration>) = Default::default();
-    let (start, cpu) = (Instant::now(), cpu_millis(pid)?);
+    let all = || pids.iter().map(|pid| cpu_millis(*pid)).collect::<anyhow::Result<Vec<_>>>();
+    let (start, cpu) = (Instant::now(), all()?);
     let mut next = due.iter().peekable();
     while start.elapsed() < Duration::from_secs(seconds) || !waiting.is_empty() {
         while let Some((_, client, n)) =
@@ -113,19 +114,21 @@ fn live(data_dir: &Path, clients: u32, seconds: u64, pid: u32) -> anyhow::Result
         ensure!(start.elapsed() < Duration::from_secs(seconds * 2), "{} bundles stay", waiting.len());
         std::thread::sleep(Duration::from_millis(20));
     }
-    let spent = cpu_millis(pid)? - cpu;
+    let (spent, seconds_passed) = (all()?, start.elapsed().as_secs_f64());
     taken.sort_unstable();
     let (median, most) = (taken[taken.len() / 2], taken[taken.len() - 1]);
-    println!(
-        "{clients} clients for {seconds} s: {} bundles; from arrival to commit: median {median:.2?}, most {most:.2?}",
-        taken.len()
-    );
-    let share = spent / (start.elapsed().as_secs_f64() * 10.0);
-    println!(
-        "CPU of pid {pid}: {:.1} s, {share:.2} % of a core, {:.3} % for each client",
-        spent / 1e3,
-        share / f64::from(clients)
-    );
+    let late = taken.iter().filter(|took| **took > BUNDLE).count();
+    println!("{clients} clients for {seconds} s: {} bundles", taken.len());
+    println!("from arrival to commit: median {median:.2?}, most {most:.2?}, {late} longer than a bundle");
+    for ((pid, after), before) in pids.iter().zip(spent).zip(cpu) {
+        let spent = after - before;
+        let share = spent / (seconds_passed * 10.0);
+        println!(
+            "CPU of process {pid}: {:.1} s, {share:.2} % of a core, {:.3} % for each client",
+            spent / 1e3,
+            share / f64::from(clients)
+        );
+    }
     Ok(())
 }
 
