@@ -12,7 +12,7 @@ mod message;
 mod record;
 
 pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed};
-pub use frames::{Decoder, Encoder, salvage};
+pub use frames::{Decoder, Encoder, frame_ends, salvage, salvage_within};
 pub use manifest::{MANIFEST_VERSION, Manifest};
 pub use message::FORMAT_VERSION;
 
