@@ -21,6 +21,7 @@ pub mod place;
 pub mod prune;
 pub mod rebuild;
 pub mod receive;
+pub mod registration;
 pub mod service;
 pub mod track;
 pub mod verify;
