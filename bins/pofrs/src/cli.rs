@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 const GLOBAL: &str = "Global options";
 
 /// Options that every command takes.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Where the record is: sqlite:DIR, mysql://USER@localhost/?unix_socket=PATH or
     /// mysql://USER@HOST:PORT/?password_file=PATH [env: POFR_DB] [default: sqlite: in the data directory]
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Archive(commands::merge::ArchiveArgs),
     /// Merge a client's archives into a period (level 3)
     Period(commands::merge::PeriodArgs),
+    /// Receive a client's bundles over stdin and stdout, as sshd starts it
+    Receive(commands::receive::ReceiveArgs),
     /// Make a client's record anew from kept bundles
     Rebuild(commands::rebuild::RebuildArgs),
     /// Forget what a client recorded before a time, for good
