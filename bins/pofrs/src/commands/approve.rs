@@ -40,9 +40,9 @@ Examples:
   pofrs approve 4c4c4544-0034-4610-8047-b6c04f53373311763520
   pofrs approve 4c4c4544 --fingerprint SHA256:EMjv4RMWrk6+vartverX6d8SuiJEIKi8IXMl4tqIX+c --yes")]
 pub(crate) struct ApproveArgs {
-    /// The client's id, or an unambiguous beginning of it
+    /// The client's id, or an unambiguous beginning of it; may be left out where only one waits
     #[arg(value_name = "CID")]
-    client: String,
+    client: Option<String>,
     /// The fingerprint that the key must have
     #[arg(long, value_name = "SHA256:…")]
     fingerprint: Option<String>,
@@ -64,7 +64,10 @@ pub(crate) struct ApproveArgs {
 pub(crate) fn run(args: &ApproveArgs, global: &Global, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let site = Site::load(global)?;
     let desk = site.desk();
-    let cid = find(&site, &args.client)?;
+    let cid = match &args.client {
+        Some(name) => find(&site, name)?,
+        None => only(&site)?,
+    };
     let known = desk.known(&cid)?.with_context(|| format!("{cid} waits for nothing"))?;
     let inbox = Layout::new(&site.data_dir).inbox_dir(&cid);
     let mut plan = Plan::default();
@@ -143,5 +146,19 @@ pub(crate) fn find(site: &Site, name: &str) -> anyhow::Result<Cid> {
         [only] => Ok((*only).clone()),
         [] => bail!("no client {} has asked\nhint: pofrs requests", RawText::from(name).escaped()),
         _ => bail!("{name} is the beginning of {} clients", begins.len()),
+    }
+}
+
+/// Returns the one client that waits.
+fn only(site: &Site) -> anyhow::Result<Cid> {
+    let desk = site.desk();
+    let mut waiting = Vec::new();
+    for cid in desk.at_the_desk()? {
+        waiting.extend(desk.waiting(&cid)?.map(|_| cid));
+    }
+    match waiting.len() {
+        0 => bail!("nobody waits to be registered"),
+        1 => Ok(waiting.remove(0)),
+        n => bail!("{n} clients wait: say which\nhint: pofrs requests"),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     exit::Exit,
 };
 use clap::Args;
-use pofr_ingest::registration::ClientKey;
+use pofr_ingest::registration::key;
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -68,13 +68,8 @@ pub(crate) fn run(args: &InitArgs, global: &Global, out: &mut dyn Write) -> anyh
     }
     writeln!(out, "host keys, for those who register with a password to compare:")?;
     for line in sshd::host_keys()? {
-        // Kinds of keys that no client may have, a host may.
-        match ClientKey::parse(&line) {
-            Ok(key) => {
-                writeln!(out, "  {} {}", line.split(' ').next().unwrap_or_default(), key.fingerprint())?
-            }
-            Err(_) => writeln!(out, "  {line}")?,
-        }
+        let fingerprint = key::fingerprint_of(&line).unwrap_or_default();
+        writeln!(out, "  {} {fingerprint}", line.split(' ').next().unwrap_or_default())?;
     }
     Ok(Exit::Done)
 }

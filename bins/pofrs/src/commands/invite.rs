@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 use pofr_core::digest;
-use pofr_ingest::registration::{ClientKey, Invitation, Invite, invitation, random};
+use pofr_ingest::registration::{Invitation, Invite, invitation, key, random};
 use serde_json::json;
 use std::io::{self, Write};
 
@@ -69,12 +69,12 @@ pub(crate) fn run(args: &InviteArgs, global: &Global, out: &mut dyn Write) -> an
     let host_key = sshd::host_keys()?.remove(0);
     let now = Timestamp::now();
     let expires = now.as_second() + args.expires / 1_000_000;
-    let key = invitation::new_key().map_err(anyhow::Error::msg)?;
+    let pair = invitation::new_key().map_err(anyhow::Error::msg)?;
     let id = digest::hex(&random::<8>()?);
     let account = site.registration_account()?;
     let invite = Invite {
         id: id.clone(),
-        public_key: key.public.clone(),
+        public_key: pair.public.clone(),
         expires,
         made: now.as_second(),
         by: who::am_i(),
@@ -89,19 +89,19 @@ pub(crate) fn run(args: &InviteArgs, global: &Global, out: &mut dyn Write) -> an
         let options = format!("{options},expiry-time=\"{}\"", until.strftime("%Y%m%d%H%M"));
         let (path, mode) = site.keys_of(&account);
         let mut plan = Plan::default();
-        plan.then(KeyLine::put(path, tag(&id), format!("{options} {}", key.public), mode));
+        plan.then(KeyLine::put(path, tag(&id), format!("{options} {}", pair.public), mode));
         plan.carry_out(&mut io::sink()).map(drop)
     };
     if let Err(error) = let_in() {
         invite.remove(&site.invites())?;
         return Err(error);
     }
-    let fingerprint = ClientKey::parse(&host_key).map_or_else(|_| host_key.clone(), |key| key.fingerprint());
+    let fingerprint = key::fingerprint_of(&host_key).unwrap_or_default();
     let token = Invitation {
         host: host.clone(),
         port,
         host_key,
-        key: key.private,
+        key: pair.private,
         account: account.clone(),
         expires,
     }
