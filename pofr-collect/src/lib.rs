@@ -23,6 +23,7 @@ pub mod events;
 pub mod recorder;
 pub mod registry;
 pub mod samplers;
+pub mod ship;
 pub mod spool;
 
 mod client_id;
@@ -36,4 +37,5 @@ pub use host_view::{HostView, HostViewError};
 pub use priority::RealTime;
 pub use recorder::{Budget, RecordError, Recorder, Settings, Stop, Summary};
 pub use registry::{Registry, RegistryError};
-pub use spool::{Spool, SpoolError, SpoolSettings};
+pub use ship::{ShipReport, ShipSettings, Shipper};
+pub use spool::{Signer, Spool, SpoolError, SpoolSettings};
