@@ -63,6 +63,7 @@ fn up() -> impl Strategy<Value = Up> {
         }),
         text().prop_map(|cid| Up::Ask { cid }),
         text().prop_map(|signature| Up::Signed { signature }),
+        (text(), text()).prop_map(|(public_key, signature)| Up::Rotate { public_key, signature }),
     ]
 }
 

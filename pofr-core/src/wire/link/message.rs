@@ -140,3 +140,12 @@ pub(super) struct AnswerMessage {
     #[prost(string, tag = "5")]
     pub(super) account: String,
 }
+
+/// Rotate.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RotateMessage {
+    #[prost(string, tag = "1")]
+    pub(super) public_key: String,
+    #[prost(string, tag = "2")]
+    pub(super) signature: String,
+}

@@ -23,6 +23,8 @@ pub const MAX_REQUEST: usize = 8 << 10;
 pub const MAX_DATA: usize = 256 << 10;
 /// The namespace of the signature that a registration's answer is given for (PROTOCOL.sshsig).
 pub const REGISTRATION_NAMESPACE: &str = "pofr-registration";
+/// The namespace of the signature by which an old key names the new one.
+pub const ROTATION_NAMESPACE: &str = "pofr-rotation";
 /// The namespace of a bundle's signature.
 pub const BUNDLE_NAMESPACE: &str = "pofr-bundle";
 

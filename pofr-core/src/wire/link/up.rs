@@ -5,7 +5,7 @@ use super::{
     frame::LinkMessage,
     message::{
         BareMessage, DataMessage, FramesMessage, HelloMessage, NumberMessage, OfferMessage, OpenMessage,
-        RequestMessage, SpliceMessage, TextMessage,
+        RequestMessage, RotateMessage, SpliceMessage, TextMessage,
     },
 };
 use crate::identity::{BundleSeq, Cid, RunId};
@@ -119,6 +119,14 @@ pub enum Up {
         /// The signature's text.
         signature: String,
     },
+    /// In a session that sends bundles: asks that another key take this one's place. Answer: `Requested`, once the administrator has
+    /// something to decide, or `Refused`.
+    Rotate {
+        /// The new key, one line as in `authorized_keys`.
+        public_key: String,
+        /// An SSHSIG of that line's bytes by the old key, armored.
+        signature: String,
+    },
 }
 
 impl LinkMessage for Up {
@@ -164,6 +172,10 @@ impl LinkMessage for Up {
             }
             Self::Ask { cid } => put(10, &text(cid), out),
             Self::Signed { signature } => put(11, &text(signature), out),
+            Self::Rotate { public_key, signature } => {
+                let (public_key, signature) = (public_key.clone(), signature.clone());
+                put(12, &RotateMessage { public_key, signature }, out)
+            }
         }
     }
 
@@ -235,6 +247,11 @@ impl LinkMessage for Up {
                 short("signed", MAX_REQUEST, [&m.text])?;
                 Self::Signed { signature: m.text }
             }
+            12 => {
+                let m: RotateMessage = get("rotate", message)?;
+                short("rotate", MAX_REQUEST, [&m.public_key, &m.signature])?;
+                Self::Rotate { public_key: m.public_key, signature: m.signature }
+            }
             kind => return Err(LinkError::Kind(kind)),
         })
     }
@@ -263,6 +280,7 @@ impl Up {
             Self::Request(_) => "request",
             Self::Ask { .. } => "ask",
             Self::Signed { .. } => "signed",
+            Self::Rotate { .. } => "rotate",
         }
     }
 }
