@@ -32,7 +32,7 @@ mod netlink;
 mod priority;
 mod sys;
 
-pub use client_id::ClientIdError;
+pub use client_id::{ClientIdError, machine_id};
 pub use host_view::{HostView, HostViewError};
 pub use priority::RealTime;
 pub use recorder::{Budget, RecordError, Recorder, Settings, Stop, Summary};

@@ -19,6 +19,7 @@
 
 mod acked;
 mod durable;
+mod identity;
 mod open_bundle;
 mod recover;
 mod signer;
@@ -27,6 +28,7 @@ mod status;
 
 pub(crate) use acked::ACKED;
 pub use acked::share_spool;
+pub use identity::own_client_id;
 pub use signer::Signer;
 pub use status::{LastBundle, SpoolStatus};
 
@@ -369,7 +371,8 @@ impl Sink for Spool {
     fn idle(&mut self, micros: u64) -> Result<(), SpoolError> {
         match &self.open {
             Some(open) if open.is_urgent(Duration::from_micros(micros)) => self.flush(),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.remove_acked(),
         }
     }
 
