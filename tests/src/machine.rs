@@ -8,7 +8,7 @@ use std::{
     fs, io,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     sync::Mutex,
     sync::atomic::{AtomicU32, Ordering},
@@ -46,7 +46,6 @@ pub enum Kind {
 /// A machine.
 #[derive(Debug)]
 pub struct Machine {
-    dir: PathBuf,
     keeper: Child,
     commands: Option<ChildStdin>,
     answers: Mutex<BufReader<ChildStdout>>,
@@ -88,8 +87,11 @@ impl Machine {
             Kind::Server => &["--net", "--pid", "--fork", "--kill-child"],
             Kind::Client => &[],
         };
-        let mut keeper = Command::new("unshare")
-            .args(["--mount", "--propagation", "private"])
+        // The one outside removes the files, however the test ended.
+        let mut keeper = Command::new("sh")
+            .args(["-c", "trap '' INT TERM HUP; dir=$1; shift; \"$@\"; rm -rf \"$dir\"", "keeper"])
+            .arg(&dir)
+            .args(["unshare", "--mount", "--propagation", "private"])
             .args(own)
             .args(["sh", "-c", KEEPER, "machine"])
             .arg(&dir)
@@ -99,14 +101,13 @@ impl Machine {
             .spawn()?;
         let (commands, answers) = (keeper.stdin.take(), keeper.stdout.take());
         let answers = Mutex::new(BufReader::new(answers.ok_or_else(|| io::Error::other("no output"))?));
-        let pid = keeper.id();
-        let mut machine = Self { dir, keeper, commands, answers, pid, kind };
+        let mut machine = Self { keeper, commands, answers, pid: 0, kind };
         if machine.answer()? != "ready" {
             return Err(io::Error::other("the machine does not start"));
         }
+        machine.pid = child_of(machine.keeper.id())?;
         if kind == Kind::Server {
-            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-            machine.pid = children.split_whitespace().next().and_then(|p| p.parse().ok()).unwrap_or(0);
+            machine.pid = child_of(machine.pid)?;
         }
         Ok(machine)
     }
@@ -224,7 +225,6 @@ impl Drop for Machine {
         // Closing the pipe is the sign to end; a server's processes end with its first.
         self.commands = None;
         let _ = self.keeper.wait();
-        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -234,4 +234,11 @@ fn done(command: &mut Command) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// Returns the one child of a process (proc_pid_task(5)).
+fn child_of(pid: u32) -> io::Result<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let child = children.split_whitespace().next().and_then(|child| child.parse().ok());
+    child.ok_or_else(|| io::Error::other("the machine is gone"))
 }

@@ -9,6 +9,7 @@ use pofr_ingest::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
+    fs::File,
     io::{self, Read},
     os::fd::AsFd,
     time::{Duration, Instant},
@@ -57,8 +58,10 @@ pub(crate) fn session(global: &Global, invite: Option<&str>) -> anyhow::Result<E
     };
     let source = std::env::var("SSH_CONNECTION").unwrap_or_default();
     let source = source.split_whitespace().next().unwrap_or("unknown").to_owned();
+    // Not through the library's buffer, of which poll(2) knows nothing.
+    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut conversation = Conversation::new(&desk, Visitor { source, invite });
-    let mut reader = Reader::new(Bounded { inner: io::stdin().lock(), end: Instant::now() + WHOLE });
+    let mut reader = Reader::new(Bounded { inner: stdin, end: Instant::now() + WHOLE });
     reader.limit(MAX_REQUEST);
     let mut messages = 0;
     loop {
