@@ -15,6 +15,7 @@ pub(crate) mod rebuild;
 pub(crate) mod receive;
 pub(crate) mod sql;
 pub(crate) mod status;
+pub(crate) mod verify;
 
 use crate::{
     cli::{Cli, Command},
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Forget(args) => forget::run(&args, &global, out),
         Command::Hold(args) => hold::run(&args, &global, out),
         Command::InitDb(args) => init_db::run(&args, &global, out),
+        Command::Verify(args) => verify::run(&args, &global, out),
         Command::Cat(args) => cat::run(&args, out),
         Command::Demo(args) => demo::run(&args, &global, out),
         Command::DemoActor(args) => demo::act(&args),
