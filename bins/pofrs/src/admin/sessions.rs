@@ -19,7 +19,9 @@ pub(crate) fn end(uid: Uid) -> anyhow::Result<()> {
     loop {
         let mut left = 0;
         for entry in fs::read_dir("/proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
             if entry.metadata().is_ok_and(|found| found.uid() == uid.as_raw()) {
                 left += 1;
                 // One that has just ended is what was wanted.

@@ -9,9 +9,9 @@ use crate::{
 };
 use std::{collections::BTreeMap, io::Read};
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 const SIGNATURE: &str = "manifest.sig";
-const RECORDS: &str = "records.pb.zst";
+pub(super) const RECORDS: &str = "records.pb.zst";
 
 /// How much a bundle may hold. The defaults fit a machine of 10,000 processes at 20 Hz with room to spare.
 #[derive(Clone, Copy, Debug)]
