@@ -16,7 +16,6 @@ use crate::{
     forget,
     inbox::{Candidate, Inbox, InboxError},
     place::{self, Target},
-    stop::Stop,
     track::{TrackedBundle, v1_run},
     verify::Rejected,
 };
@@ -26,7 +25,7 @@ use pofr_core::{
     identity::Cid,
     store::{Change, ClientStore, Level, RunOrder, StoreError, StoredBundle, Triad, TriadState},
     time::WallMicros,
-    wire::{name::BundleName, v2},
+    wire::name::BundleName,
 };
 use std::collections::HashSet;
 

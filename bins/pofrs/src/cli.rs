@@ -95,6 +95,8 @@ pub(crate) enum Command {
     ClientRow(commands::client_row::ClientRowArgs),
     /// Make databases, users and their rights on MariaDB
     InitDb(commands::init_db::InitDbArgs),
+    /// Verify that a record is what its client sent: whole, in order, signed
+    Verify(commands::verify::VerifyArgs),
     /// Print what a bundle holds, one JSON object a line
     Cat(commands::cat::CatArgs),
     /// Record this machine for some seconds, store it, and look around in the record

@@ -15,10 +15,15 @@
 mod signatures;
 mod times;
 
-use crate::{inbox::InboxError, kept::Kept, receive::Account};
+use crate::{
+    inbox::{Inbox, InboxError},
+    kept::Kept,
+    receive::Account,
+};
 use pofr_core::{
     digest::Sha256,
     identity::Cid,
+    raw::RawText,
     store::{BundleFormat, Ledger, StoredBundle, TriadId, chain},
     wire::v2::Limits,
 };
@@ -85,6 +90,13 @@ pub enum Finding {
     NotStored {
         /// Its name.
         name: String,
+    },
+    /// A file was refused, and lies in quarantine.
+    Quarantined {
+        /// Its name, escaped.
+        name: String,
+        /// Why.
+        why: String,
     },
     /// Bundles are not signed.
     Unsigned {
@@ -190,11 +202,41 @@ fn extra(ledger: &Ledger, kept: &Kept, findings: &mut Vec<Finding>) -> Result<()
     let stored: std::collections::HashSet<Sha256> = ledger.bundles.iter().map(|b| b.entry.sha256).collect();
     for (sha256, path) in kept.all()? {
         if !stored.contains(&sha256) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            let name = RawText::from(name).escaped();
             findings.push(Finding::NotStored { name });
         }
     }
     Ok(())
+}
+
+/// Returns what lies in a client's quarantine, and why.
+///
+/// # Errors
+/// Where the directory cannot be read; that it is not there means that there is nothing in it.
+pub fn quarantined(inbox: &Inbox) -> Result<Vec<Finding>, InboxError> {
+    /// A reason is shown up to so many bytes.
+    const MOST: u64 = 2000;
+    let dir = inbox.quarantine_dir();
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let files = Inbox::new(&dir, MOST);
+    let mut found = Vec::new();
+    for candidate in files.candidates()? {
+        if candidate.path().extension().is_some_and(|e| e == "reason") {
+            continue;
+        }
+        let mut note = candidate.path().as_os_str().to_owned();
+        note.push(".reason");
+        let reason = files.read(&files.candidate(note.into()));
+        let why = reason.map_or_else(
+            |_| "nobody has noted why".to_owned(),
+            |text| RawText::from(text.trim_ascii()).escaped(),
+        );
+        found.push(Finding::Quarantined { name: candidate.name(), why });
+    }
+    Ok(found)
 }
 
 /// Tells whether a bundle's file is still wanted: what has been forgotten has none.

@@ -23,6 +23,7 @@ pub(crate) mod remove;
 pub(crate) mod requests;
 pub(crate) mod sql;
 pub(crate) mod status;
+pub(crate) mod verify;
 
 use crate::{
     cli::{Cli, Command},
@@ -59,6 +60,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::RegisterSession(args) => register_session::run(&args, &global),
         Command::ClientRow(args) => client_row::run(&args, &global, out),
         Command::InitDb(args) => init_db::run(&args, &global, out),
+        Command::Verify(args) => verify::run(&args, &global, out),
         Command::Cat(args) => cat::run(&args, out),
         Command::Demo(args) => demo::run(&args, &global, out),
         Command::DemoActor(args) => demo::act(&args),

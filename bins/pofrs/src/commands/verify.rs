@@ -3,7 +3,10 @@
 use crate::{
     cli::{Global, WhichClient},
     exit::Exit,
-    output::{json, number, when},
+    output::{
+        json, number,
+        when::{self, Zones},
+    },
     record,
 };
 use clap::Args;
@@ -28,6 +31,7 @@ each other: the ledger, the kept bundles, the keys that were approved, and this 
   tampered       a kept bundle is not the one that was stored
   not kept       stored, but no longer among the kept bundles, so not to be checked
   not stored     kept, but not in the record
+  quarantined    came and was refused; lies in the inbox's quarantine
   unsigned       sent by a client that was not registered, or not by it
   bad signature  not by a key of the client, or of other bytes
   former key     came signed with a key after that had been replaced
@@ -70,18 +74,26 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, out: &mut dyn Write) -> an
     let ledger = store.read(&cid)?.ledger()?;
     let accounts = Account::of(&record::data_dir(global)?, &cid)?;
     let kept = record::layout(global)?.kept(&cid);
-    let report = verify_chain::verify(&cid, &ledger, &kept, &accounts, &Options::default())?;
+    let mut report = verify_chain::verify(&cid, &ledger, &kept, &accounts, &Options::default())?;
+    let inbox = record::layout(global)?.inbox(&cid, 0, false);
+    report.findings.extend(verify_chain::quarantined(&inbox)?);
     if args.json {
         json::line(out, &Whole { client: &cid, report: &report })?;
     } else {
-        print(&cid, &report, accounts.is_empty(), out)?;
+        print(&cid, &report, &Zones::of(&ledger, global.utc), accounts.is_empty(), out)?;
     }
     Ok(if report.findings.is_empty() { Exit::Done } else { Exit::Trouble })
 }
 
-fn print(cid: &Cid, report: &Report, no_account: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print(
+    cid: &Cid,
+    report: &Report,
+    zones: &Zones,
+    no_account: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     for finding in &report.findings {
-        writeln!(out, "{}", line(finding))?;
+        writeln!(out, "{}", line(finding, zones))?;
     }
     let bundles = number::counted(report.bundles, "bundle");
     write!(out, "{cid}: {bundles}, {} signed by the client", number::count(report.signed))?;
@@ -102,20 +114,23 @@ fn print(cid: &Cid, report: &Report, no_account: bool, out: &mut dyn Write) -> a
 }
 
 /// Says what was found in one line.
-fn line(finding: &Finding) -> String {
+fn line(finding: &Finding, zones: &Zones) -> String {
     let range = |first: &u64, last: &u64| {
         if first == last { format!("bundle {first}") } else { format!("bundles {first} to {last}") }
     };
-    let second = |micros: &i64| when::second(WallMicros(*micros), Default::default());
+    let second = |micros: &i64| zones.second(WallMicros(*micros));
     match finding {
         Finding::Hole { first, last } => format!("hole: {} not there", range(first, last)),
         Finding::Fork { seq } => {
             format!("fork: several bundles are number {seq}: {}", pofr_ingest::verify::FORK)
         }
-        Finding::Break { seq } => format!("break: bundle {seq} does not name the one before it that is stored"),
+        Finding::Break { seq } => {
+            format!("break: bundle {seq} does not name the one before it that is stored")
+        }
         Finding::Tampered { seq, name, why } => format!("tampered: bundle {seq}, {name}: {why}"),
         Finding::NotKept { first, last } => format!("not kept: {}", range(first, last)),
         Finding::NotStored { name } => format!("not stored: {name} is kept, but not in the record"),
+        Finding::Quarantined { name, why } => format!("quarantined: {name}: {why}"),
         Finding::Unsigned { first, last } => format!("unsigned: {}", range(first, last)),
         Finding::BadSignature { seq, name } => {
             format!("bad signature: bundle {seq}, {name}: not by a key of this client, or of other bytes")
