@@ -20,6 +20,8 @@ pub mod merge;
 pub mod place;
 pub mod prune;
 pub mod rebuild;
+pub mod receive;
+pub mod registration;
 pub mod service;
 pub mod track;
 pub mod verify;

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Archive(commands::merge::ArchiveArgs),
     /// Merge a client's archives into a period (level 3)
     Period(commands::merge::PeriodArgs),
+    /// Receive a client's bundles over stdin and stdout, as sshd starts it
+    Receive(commands::receive::ReceiveArgs),
     /// Make a client's record anew from kept bundles
     Rebuild(commands::rebuild::RebuildArgs),
     /// Forget what a client recorded before a time, for good

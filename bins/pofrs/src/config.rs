@@ -3,6 +3,10 @@
 //! The command line goes before the environment, that before the file. A word that the file has and this program does not know is an
 //! error: a policy that is misspelt must not be a policy that is not there.
 
+mod server;
+
+pub(crate) use server::{Accounts, Server};
+
 use crate::units;
 use anyhow::Context as _;
 use pofr_ingest::{
@@ -36,6 +40,15 @@ pub(crate) const EXAMPLE: &str = r#"
   [status]
   silence = "10m"                       # a client that sends nothing for so long is trouble
   hook = ["/usr/local/bin/pofr-alert"]  # gets each trouble as a line of JSON
+
+  [server]                              # as pofrs init writes it
+  accounts = "system"                   # "single": one account for all clients, without root
+  user = "pofr"                         # root becomes this account for whatever touches the record
+  registration_account = "pofrsreg"
+  group = "pofrclients"                 # of the clients' accounts
+  keys_dir = "/etc/pofr/keys"           # who may log in, for root alone to write
+  sshd_config_dir = "/etc/ssh/sshd_config.d"
+  shell = "/usr/local/libexec/pofrs-shell"
 "#;
 
 /// The whole file.
@@ -52,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) levels: Levels,
     /// What is trouble.
     pub(crate) status: Status,
+    /// Accounts, keys, sshd.
+    pub(crate) server: Server,
 }
 
 /// How to ingest.
@@ -150,6 +165,9 @@ mod tests {
         assert_eq!(config.levels.policy().period, Some(Calendar::Week));
         assert_eq!(config.status.silence.unwrap().0, 600_000_000);
         assert_eq!(config.status.hook, ["/usr/local/bin/pofr-alert"]);
+        assert_eq!(config.server.user.as_deref(), Some("pofr"));
+        let (told, default) = (config.server, Server::default());
+        assert_eq!((told.shell, told.keys_dir, told.group), (default.shell, default.keys_dir, default.group));
     }
 
     #[test]

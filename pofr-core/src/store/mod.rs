@@ -76,6 +76,13 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NoClient`], or where the database refuses.
     fn restore_client(&self, cid: &Cid) -> Result<(), StoreError>;
 
+    /// Removes a client and all that is recorded of it, for good: the host-lookup row, then the database.
+    ///
+    /// # Errors
+    /// [`StoreError::NoClient`], [`StoreError::Locked`], or where the database refuses. A row that is gone stays gone: the database that is left is
+    /// nobody's, and is taken over when the client is added again.
+    fn remove_client(&self, cid: &Cid) -> Result<(), StoreError>;
+
     /// Opens a client's record for writing: takes its lock, and recovers from whatever was killed when.
     ///
     /// # Errors

@@ -79,3 +79,11 @@ pub(crate) fn insert_client(db: &mut Db, client: &ClientEntry) -> Result<(), Sto
     .doing("write table lhlt.lhlttable")?;
     Ok(())
 }
+
+/// Takes a client out.
+pub(crate) fn delete_client(db: &mut Db, client: &Cid) -> Result<(), StoreError> {
+    on_link!(db, conn => diesel::delete(lhlttable::table.filter(lhlttable::cid.eq(client.as_str())))
+        .execute(conn))
+    .doing("write table lhlt.lhlttable")?;
+    Ok(())
+}

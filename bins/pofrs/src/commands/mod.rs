@@ -12,6 +12,7 @@ pub(crate) mod init_db;
 pub(crate) mod manual;
 pub(crate) mod merge;
 pub(crate) mod rebuild;
+pub(crate) mod receive;
 pub(crate) mod sql;
 pub(crate) mod status;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Sql(args) => sql::run(&args, &global, out),
         Command::Archive(args) => merge::archive(&args, &global, out),
         Command::Period(args) => merge::period(&args, &global, out),
+        Command::Receive(args) => receive::run(&args, &global),
         Command::Rebuild(args) => rebuild::run(&args, &global, out),
         Command::Forget(args) => forget::run(&args, &global, out),
         Command::Hold(args) => hold::run(&args, &global, out),

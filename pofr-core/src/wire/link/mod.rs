@@ -11,6 +11,7 @@ mod up;
 
 pub use down::{Answer, Down, No, OpenAt, Refusal, status_line};
 pub use frame::{LinkMessage, Reader, Writer};
+pub use prost::bytes::Bytes;
 pub use up::{Goodbye, Request, Service, Splice, Up};
 
 /// The version of the link that this program speaks.

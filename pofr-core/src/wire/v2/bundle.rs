@@ -128,6 +128,12 @@ impl Bundle {
     pub fn records(&self) -> Result<Decoder<'_>, WireError> {
         Decoder::new(&self.records, self.limits.records)
     }
+
+    /// Returns the bytes of the records, which are a row of zstd frames.
+    #[must_use]
+    pub fn frames(&self) -> &[u8] {
+        &self.records
+    }
 }
 
 /// Opens a bundle's tar: exactly the members that the format names, each once, whole, and as announced.

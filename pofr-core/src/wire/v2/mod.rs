@@ -13,7 +13,7 @@ mod message;
 mod record;
 
 pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed};
-pub use frames::{Decoder, Encoder, salvage};
+pub use frames::{Decoder, Encoder, frame_ends, salvage, salvage_within};
 pub use layout::{Layout, layout};
 pub use manifest::{MANIFEST_VERSION, Manifest};
 pub use message::FORMAT_VERSION;
