@@ -14,7 +14,9 @@ use log::Log;
 use pofr_core::wire::link::{Down, Refusal, Writer};
 use pofr_ingest::{
     Layout,
-    receive::{Account, AccountError, Ended, Ending, Landing, Note, Patient, Rules, Seat, SessionError, scp, serve},
+    receive::{
+        Account, AccountError, Ended, Ending, Landing, Note, Patient, Rules, Seat, SessionError, scp, serve,
+    },
 };
 use rustix::fs::Mode;
 use std::{
@@ -71,7 +73,8 @@ fn receive(data_dir: &Path, name: &str, command: &str) -> anyhow::Result<Exit> {
     let account = match Account::load(data_dir, name) {
         Ok(account) => account,
         Err(error) => {
-            let gone = matches!(&error, AccountError::Io { cause, .. } if cause.kind() == ErrorKind::NotFound);
+            let gone =
+                matches!(&error, AccountError::Io { cause, .. } if cause.kind() == ErrorKind::NotFound);
             refuse(&down, if gone { Refusal::Revoked } else { Refusal::Busy }, gone);
             return Err(error.into());
         }
@@ -113,7 +116,9 @@ fn said(ended: &Result<Ended, SessionError>) -> String {
         Ok(Ended::Left) => "the client left".to_owned(),
         Ok(Ended::Deregistered) => "the client left for good: it was deregistered".to_owned(),
         Ok(Ended::Refused) => "the session was refused".to_owned(),
-        Ok(Ended::Waiting(ending @ (Ending::Idle | Ending::Replaced))) => format!("the session ended: {ending}"),
+        Ok(Ended::Waiting(ending @ (Ending::Idle | Ending::Replaced))) => {
+            format!("the session ended: {ending}")
+        }
         Err(error) => format!("the session broke: {error}"),
     }
 }
