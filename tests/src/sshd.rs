@@ -148,6 +148,13 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     found
 }
 
+/// Tells whether a process lives, and is not only waited for by a parent that does not care.
+#[must_use]
+pub fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+}
+
 /// Kills a process.
 pub fn kill(pid: u32) {
     let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
