@@ -21,12 +21,19 @@ pub enum ClientIdError {
 /// # Errors
 /// [`ClientIdError::Unfit`] cannot happen with a clock that shows a year from 1970 to 5138.
 pub(crate) fn make(view: &HostView) -> Result<Cid, ClientIdError> {
-    let name = product_uuid(&view.sys_root)
-        .or_else(|| file(&view.etc_root.join("machine-id")))
-        .or_else(|| file(&view.proc_root.join("sys/kernel/hostname")))
-        .unwrap_or_else(|| "unknown".to_owned());
+    let name = machine_id(view);
     let text = format!("{name}-{}", view.clock.now().0);
     Cid::parse(&text).ok_or(ClientIdError::Unfit(text))
+}
+
+/// Returns by what the machine is told from others: its system UUID, else its machine-id, else its name, at most 36 characters. A clone of it may
+/// have the same.
+#[must_use]
+pub fn machine_id(view: &HostView) -> String {
+    product_uuid(&view.sys_root)
+        .or_else(|| file(&view.etc_root.join("machine-id")))
+        .or_else(|| file(&view.proc_root.join("sys/kernel/hostname")))
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Reads the system UUID, which only root may; one that a vendor left blank tells nothing.

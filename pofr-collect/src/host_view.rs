@@ -63,6 +63,8 @@ pub struct HostView {
     pub clock: RunClock,
     zone: TimeZone,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
+    /// Of these, those whose children are left out as well.
+    families: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
     /// Cookies of sockets that are left out, as of the last reading and the one before.
     excluded_sockets: Arc<RwLock<[BTreeSet<u64>; 2]>>,
 }
@@ -110,6 +112,7 @@ impl HostView {
             clock: RunClock::new(Arc::new(KernelClock)),
             zone,
             excluded: Arc::default(),
+            families: Arc::default(),
             excluded_sockets: Arc::default(),
         })
     }
@@ -124,6 +127,37 @@ impl HostView {
     /// Leaves the process out of the record, by its id and start time: a later process with its id is recorded.
     pub fn exclude(&self, pid: Pid, start: StartTicks) {
         self.excluded.write().unwrap_or_else(PoisonError::into_inner).insert((pid, start));
+    }
+
+    /// Leaves the process out of the record, and whatever descends from it: a child is left out as soon as it is seen.
+    pub fn exclude_family(&self, pid: Pid, start: StartTicks) {
+        self.exclude(pid, start);
+        self.families.write().unwrap_or_else(PoisonError::into_inner).insert((pid, start));
+    }
+
+    /// Tells whether the process is left out, by itself or as a child of `parent`.
+    pub(crate) fn leaves_out(&self, pid: Pid, start: StartTicks, parent: Pid) -> bool {
+        if self.is_excluded(pid, start) {
+            return true;
+        }
+        let is_child = {
+            let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
+            families.range((parent, StartTicks(0))..).next().is_some_and(|(family, _)| *family == parent)
+        };
+        if is_child {
+            self.exclude_family(pid, start);
+        }
+        is_child
+    }
+
+    /// Forgets the processes that were left out and are gone, so that others may have their numbers.
+    pub fn release_gone(&self) {
+        let is_gone = |(pid, start): &(Pid, StartTicks)| process_start(self, *pid) != Some(*start);
+        let all = self.excluded.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let gone: BTreeSet<_> = all.into_iter().filter(is_gone).collect();
+        for set in [&self.excluded, &self.families] {
+            set.write().unwrap_or_else(PoisonError::into_inner).retain(|one| !gone.contains(one));
+        }
     }
 
     /// Leaves this very process out of the record; nothing where this is not the machine that runs it.
@@ -151,10 +185,9 @@ impl HostView {
 
     /// Forgets a process that was left out and is gone.
     pub fn release(&self, pid: Pid) {
-        self.excluded
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(excluded, _)| *excluded != pid);
+        for set in [&self.excluded, &self.families] {
+            set.write().unwrap_or_else(PoisonError::into_inner).retain(|(excluded, _)| *excluded != pid);
+        }
     }
 
     /// Returns the processes that are left out.

@@ -23,6 +23,7 @@ pub mod events;
 pub mod recorder;
 pub mod registry;
 pub mod samplers;
+pub mod ship;
 pub mod spool;
 
 mod client_id;
@@ -31,9 +32,10 @@ mod netlink;
 mod priority;
 mod sys;
 
-pub use client_id::ClientIdError;
+pub use client_id::{ClientIdError, machine_id};
 pub use host_view::{HostView, HostViewError};
 pub use priority::RealTime;
 pub use recorder::{Budget, RecordError, Recorder, Settings, Stop, Summary};
 pub use registry::{Registry, RegistryError};
-pub use spool::{Spool, SpoolError, SpoolSettings};
+pub use ship::{ShipReport, ShipSettings, Shipper};
+pub use spool::{Signer, Spool, SpoolError, SpoolSettings};

@@ -24,7 +24,7 @@ fn view() -> HostView {
 }
 
 fn at(dir: &Path) -> SpoolSettings {
-    SpoolSettings { state_dir: dir.join("state"), dir: dir.join("spool"), max_bytes: None, cid: None }
+    SpoolSettings { state_dir: dir.join("state"), ..SpoolSettings::beside(dir.join("spool")) }
 }
 
 fn opening(stamp: i64) -> Opening {

@@ -88,6 +88,23 @@ impl Sha256 {
     }
 }
 
+/// A [`Sha256`] of bytes that come in pieces.
+#[derive(Clone, Debug, Default)]
+pub struct Hashing(Hasher);
+
+impl Hashing {
+    /// Adds the next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of all of them.
+    #[must_use]
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
 /// The first 20 bytes of SHA-256 over a fact's encoded key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyDigest(pub [u8; 20]);

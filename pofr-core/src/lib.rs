@@ -23,9 +23,11 @@ pub mod record;
 pub mod source;
 pub mod store;
 pub mod time;
+pub mod transport;
 pub mod wire;
 
-pub use collector::{Collector, EventSource, Sink, Transport};
+pub use collector::{Collector, EventSource, Sink};
 pub use fact::Fact;
 pub use source::Source;
 pub use store::Store;
+pub use transport::Transport;

@@ -4,10 +4,13 @@
 
 pub mod days;
 pub mod dice;
+pub mod link_client;
+pub mod machine;
 pub mod mariadb;
 pub mod oracle;
 pub mod programs;
 pub mod record;
+pub mod sshd;
 pub mod stores;
 pub mod tmpfs;
 pub mod world;

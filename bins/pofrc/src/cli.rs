@@ -1,6 +1,6 @@
 //! The command line: the one definition that help, man pages and completions are made of.
 
-use crate::{exit, units};
+use crate::{exit, key::KeyType, units};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::{path::PathBuf, time::Duration};
@@ -27,6 +27,15 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Tell how the recording goes
     Status(Status),
+    /// Let a server know this client, and wait until its administrator has decided
+    Register(Register),
+    /// End the sending, and forget the server
+    Deregister(Deregister),
+    /// Put another key in the place of the client's
+    RotateKey(RotateKey),
+    /// Send what is in the spool: what `start` starts
+    #[command(hide = true)]
+    Ship(Ship),
     /// Measure what recording costs on this machine, and which interval fits a budget
     Tune(Tune),
     /// Record this machine into bundles, without any server
@@ -126,6 +135,18 @@ pub(crate) struct Start {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 
+    /// Who sends the bundles, of /etc/passwd [default: pofrc, if there is one, else the recorder's own user]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ship_user: Option<String>,
+
+    /// Send at most so many bytes a second [default: any]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) bandwidth: Option<u64>,
+
+    /// Send at most so many bytes a second of what waited while the server was not there [default: 2MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) backlog_rate: Option<u64>,
+
     /// Where a detached recorder writes what it has to say [default: pofrc.log in the run directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
@@ -153,6 +174,126 @@ pub(crate) struct Status {
     /// As one JSON object; times are µs, sizes bytes, shares of one core
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const WAYS: &str = "\
+Examples:
+  With what `pofrs invite` printed, and nothing to type:
+    pofrc register --invite pofr1.eyJob3N0Ijoi…
+  By the server's name; ssh asks for the password of its registration account:
+    pofrc register --server log.example.org --fingerprint SHA256:…
+
+The request waits until the administrator approves or denies it. This command
+waits, too; interrupted, or with --no-wait, it is taken up again by
+`pofrc register`. Afterwards `pofrc start` records and sends.
+
+The key is made for POFR alone. The server's host key is pinned: where it is
+ever another, nothing is sent.";
+
+/// Let a server know this client, and wait until its administrator has decided
+#[derive(Debug, Args)]
+#[command(after_help = format!("{WAYS}\n\n{}", exit::REGISTER))]
+pub(crate) struct Register {
+    /// The invitation that `pofrs invite` printed; - reads it from the input, since a command line is for everyone to see
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["server", "fingerprint", "yes"])]
+    pub(crate) invite: Option<String>,
+
+    /// The server, without an invitation; port 22 if none is given
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) server: Option<String>,
+
+    /// The host key that the server must have, as its administrator publishes it [default: show it and ask]
+    #[arg(long, value_name = "SHA256:…", requires = "server")]
+    pub(crate) fingerprint: Option<String>,
+
+    /// The kind of key to make, where there is none
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    pub(crate) key_type: KeyType,
+
+    /// Take the host key that the server shows without asking: whoever is in between could show one of his own
+    #[arg(long, requires = "server")]
+    pub(crate) yes: bool,
+
+    /// Do not wait for the administrator
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    #[command(flatten)]
+    pub(crate) place: Where,
+
+    /// Where the registration and its keys are kept [default: /var/lib/pofr for root, else ~/.local/state/pofr]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// End the sending, and forget the server
+#[derive(Debug, Args)]
+#[command(after_help = exit::DEREGISTER)]
+pub(crate) struct Deregister {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) place: Where,
+
+    /// Where the registration and its keys are kept [default: /var/lib/pofr for root, else ~/.local/state/pofr]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Put another key in the place of the client's
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The old key vouches for the new one. It holds until the administrator has approved the change; this command waits for that, and may be given again."
+)]
+pub(crate) struct RotateKey {
+    /// The kind of key to make
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    pub(crate) key_type: KeyType,
+
+    /// Do not wait for the administrator
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    #[command(flatten)]
+    pub(crate) place: Where,
+
+    /// Where the registration and its keys are kept [default: /var/lib/pofr for root, else ~/.local/state/pofr]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Send what is in the spool: what `start` starts
+#[derive(Debug, Args)]
+pub(crate) struct Ship {
+    /// Where the bundles wait
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: PathBuf,
+
+    /// Where the registration and its keys are
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: PathBuf,
+
+    /// A directory of its own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Send at most so many bytes a second
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) bandwidth: Option<u64>,
+
+    /// Send at most so many bytes a second of a backlog
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) backlog_rate: Option<u64>,
+
+    /// End once this file is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) until: Option<PathBuf>,
+
+    /// Begin after this time
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "0s")]
+    pub(crate) after: Duration,
 }
 
 /// Measure what recording costs on this machine, and which interval fits a budget

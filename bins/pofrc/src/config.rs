@@ -30,6 +30,11 @@ pub(crate) struct Config {
     pub(crate) user: Option<String>,
     pub(crate) watch: Option<Vec<PathBuf>>,
     pub(crate) without: Option<Vec<String>>,
+    pub(crate) ship_user: Option<String>,
+    #[serde(deserialize_with = "size")]
+    pub(crate) bandwidth: Option<u64>,
+    #[serde(deserialize_with = "size")]
+    pub(crate) backlog_rate: Option<u64>,
 }
 
 impl Config {
@@ -127,11 +132,15 @@ mod tests {
             user = "pofr"
             watch = ["/etc"]
             without = ["route"]
+            ship-user = "pofrc"
+            bandwidth = "1MiB"
+            backlog-rate = "256KiB"
         "#;
         let config = parse(text).unwrap();
         assert_eq!(config.interval, Some(Duration::from_millis(50)));
         assert_eq!((config.max_cpu, config.max_mem), (Some(0.005), Some(40 << 20)));
         assert_eq!((config.spool_cap, config.without), (Some(1 << 30), Some(vec!["route".to_owned()])));
+        assert_eq!((config.bandwidth, config.backlog_rate), (Some(1 << 20), Some(256 << 10)));
         assert_eq!(parse(""), Ok(Config::default()));
     }
 
@@ -154,7 +163,10 @@ mod tests {
             .collect();
         let config = parse(&all).unwrap();
         assert!(config.max_mem.is_some() && config.without.is_some() && config.watch.is_some());
-        assert!(config.user.is_some() && config.log.is_some());
+        assert!(config.user.is_some() && config.log.is_some() && config.ship_user.is_some());
+        assert!(
+            config.bandwidth.is_some() && config.backlog_rate == Some(pofr_collect::ShipSettings::BACKLOG)
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     NotRunning = 5,
     /// The recorder did not answer, or did not end, in time.
     NoAnswer = 6,
+    /// The server refuses, the administrator denied, or nobody agreed.
+    Refused = 7,
 }
 
 /// The exit codes for the help.
@@ -53,6 +55,20 @@ pub(crate) const STATUS: &str = "Exit codes:
   5    no recorder runs
   6    one runs, but does not answer";
 
+/// The exit codes of `pofrc register`.
+pub(crate) const REGISTER: &str = "Exit codes:
+  0    granted; with --no-wait also: requested, and not decided yet
+  1    failed: the server is not reached, its key is not the right one
+  2    wrong command line
+  7    denied";
+
+/// The exit codes of `pofrc deregister`.
+pub(crate) const DEREGISTER: &str = "Exit codes:
+  0    no server is registered any more
+  1    failed
+  2    wrong command line
+  7    nobody agreed: nothing was changed";
+
 impl Exit {
     /// Returns what an exit code of this program means.
     pub(crate) const fn from_code(code: i32) -> Self {
@@ -62,6 +78,7 @@ impl Exit {
             4 => Self::NoSnapshots,
             5 => Self::NotRunning,
             6 => Self::NoAnswer,
+            7 => Self::Refused,
             _ => Self::Failed,
         }
     }

@@ -14,6 +14,7 @@ use tracing_subscriber::{
 pub(crate) fn start(command: &Command) {
     let (stays, detached) = match command {
         Command::Start(Start { detached, .. }) => (true, *detached),
+        Command::Ship(_) => (true, !std::io::stderr().is_terminal()),
         _ => (false, false),
     };
     let level = if stays { "info" } else { "warn" };

@@ -5,6 +5,8 @@ use crate::{
     config::Config,
     places::Places,
     run_dir::RunDir,
+    shipper::Place,
+    state::StateDir,
 };
 use anyhow::Context as _;
 use std::{
@@ -33,6 +35,11 @@ pub(crate) struct Plan {
     pub(crate) user: Option<String>,
     pub(crate) watch: Vec<PathBuf>,
     pub(crate) without: Vec<String>,
+    /// Who sends the bundles.
+    pub(crate) ship_user: Option<String>,
+    /// Bytes a second.
+    pub(crate) bandwidth: Option<u64>,
+    pub(crate) backlog_rate: Option<u64>,
 }
 
 impl Plan {
@@ -61,6 +68,9 @@ impl Plan {
             user: start.user.clone().or_else(|| config.user.clone()),
             watch: watch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
             without,
+            ship_user: start.ship_user.clone().or_else(|| config.ship_user.clone()),
+            bandwidth: start.bandwidth.or(config.bandwidth),
+            backlog_rate: start.backlog_rate.or(config.backlog_rate),
         })
     }
 }
@@ -69,6 +79,20 @@ impl Plan {
 pub(crate) fn find(place: &Where) -> anyhow::Result<RunDir> {
     let (config, places) = read(place)?;
     run_dir(place, &config, &places)
+}
+
+/// Returns what the shipper of that recorder is about; `state` and `spool` go before the configuration.
+pub(crate) fn ship_place(place: &Where, state: Option<&Path>, spool: Option<&Path>) -> anyhow::Result<Place> {
+    let (config, places) = read(place)?;
+    Ok(Place {
+        spool: absolute(spool.or(config.spool.as_deref()), &places.spool)?,
+        state: StateDir::new(absolute(state.or(config.state.as_deref()), &places.state)?),
+        run: run_dir(place, &config, &places)?,
+        user: config.ship_user,
+        recorder: config.user,
+        bandwidth: config.bandwidth,
+        backlog: config.backlog_rate,
+    })
 }
 
 fn read(place: &Where) -> anyhow::Result<(Config, Places)> {

@@ -66,17 +66,7 @@ pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
         opening |= CapabilitySet::SYS_NICE;
     }
     let before = capabilities(None).context("cannot read the capabilities")?;
-    // Without CAP_SETPCAP, as an ordinary user is, the bounding set stays: no_new_privs makes it idle.
-    if before.effective.contains(CapabilitySet::SETPCAP) {
-        let bits = CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED;
-        set_capabilities_secure_bits(bits).context("cannot set the secure bits")?;
-        for bit in 0..64 {
-            let one = CapabilitySet::from_bits_retain(1 << bit);
-            if !wanted.contains(one) && capability_is_in_bounding_set(one).unwrap_or(false) {
-                remove_capability_from_bounding_set(one).context("cannot drop the bounding set")?;
-            }
-        }
-    }
+    drop_bounding_set(wanted)?;
     if let Some(user) = user {
         set_keep_capabilities(true).context("cannot keep capabilities")?;
         user.become_it()?;
@@ -86,6 +76,33 @@ pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
     set_no_new_privs(true).context("cannot forbid new privileges")?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot forbid core dumps")?;
     Ok(Opening { needed: before.permitted & wanted })
+}
+
+/// Gives up everything: for the shipper, which needs nothing that its user may not do. Its children cannot get anything back either.
+pub(crate) fn drop_all() -> anyhow::Result<()> {
+    let none = CapabilitySet::empty();
+    drop_bounding_set(none)?;
+    clear_ambient_capability_set().context("cannot clear the ambient capabilities")?;
+    keep(none)?;
+    set_no_new_privs(true).context("cannot forbid new privileges")
+}
+
+/// Takes all capabilities but these out of reach, and root's way of getting them. Without CAP_SETPCAP, as an ordinary user is, they stay: no_new_privs makes
+/// them idle.
+fn drop_bounding_set(wanted: CapabilitySet) -> anyhow::Result<()> {
+    let now = capabilities(None).context("cannot read the capabilities")?;
+    if !now.effective.contains(CapabilitySet::SETPCAP) {
+        return Ok(());
+    }
+    let bits = CapabilitiesSecureBits::NO_ROOT | CapabilitiesSecureBits::NO_ROOT_LOCKED;
+    set_capabilities_secure_bits(bits).context("cannot set the secure bits")?;
+    for bit in 0..64 {
+        let one = CapabilitySet::from_bits_retain(1 << bit);
+        if !wanted.contains(one) && capability_is_in_bounding_set(one).unwrap_or(false) {
+            remove_capability_from_bounding_set(one).context("cannot drop the bounding set")?;
+        }
+    }
+    Ok(())
 }
 
 impl Opening {

@@ -4,6 +4,7 @@
 //!   that ends. Readers do not touch the lock, but look whether that very process lives: a reused id is not it.
 //! - `pofrc.sock`: tells its status to whoever connects.
 //! - `pofrc.log`: what a detached recorder says.
+//! - `ship.pid`, `ship.log`, `ship/`: the shipper's, in the same way; the directory is that process's own.
 //! - `last.json`: how the last recording ended. It is removed when one begins, so after a `kill -9` there is none.
 
 use anyhow::{Context as _, anyhow};
@@ -68,29 +69,39 @@ impl RunDir {
         self.0.join("pofrc.log")
     }
 
-    fn last_file(&self) -> PathBuf {
+    pub(crate) fn last_file(&self) -> PathBuf {
         self.0.join("last.json")
+    }
+
+    fn ship_file(&self) -> PathBuf {
+        self.0.join("ship.pid")
+    }
+
+    pub(crate) fn ship_dir(&self) -> PathBuf {
+        self.0.join("ship")
+    }
+
+    pub(crate) fn ship_log(&self) -> PathBuf {
+        self.0.join("ship.log")
+    }
+
+    /// Takes the shipper's lock, which whoever has the file open holds; `None` where a shipper runs.
+    pub(crate) fn lock_shipper(&self) -> anyhow::Result<Option<File>> {
+        let path = self.ship_file();
+        take(&path).with_context(|| format!("cannot lock {}", path.display()))
+    }
+
+    /// Returns the shipper that runs, if one does.
+    pub(crate) fn shipper(&self) -> anyhow::Result<Option<Instance>> {
+        Instance::read(&self.ship_file())
     }
 
     /// Takes the lock and writes down who has it; `None` where another process has it.
     pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
         let path = self.pid_file();
         let lock = || -> io::Result<Option<Lock>> {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-                other => other?,
-            }
-            let us = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-            let (_, start) = stat(us).ok_or_else(|| io::Error::other("cannot read /proc/self/stat"))?;
-            file.set_len(0)?;
-            file.write_all(format!("{us}\n{start}\n").as_bytes())?;
+            let Some(mut file) = take(&path)? else { return Ok(None) };
+            Instance::of(i32::try_from(std::process::id()).map_err(io::Error::other)?)?.write(&mut file)?;
             Ok(Some(Lock(file)))
         };
         let lock = lock().with_context(|| format!("cannot lock {}", path.display()))?;
@@ -102,17 +113,7 @@ impl RunDir {
 
     /// Returns the recorder that runs, if one does.
     pub(crate) fn instance(&self) -> anyhow::Result<Option<Instance>> {
-        let path = self.pid_file();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-        };
-        let mut lines = text.lines();
-        let pid = lines.next().and_then(|line| line.parse().ok());
-        let start = lines.next().and_then(|line| line.parse().ok());
-        let found = pid.zip(start).map(|(pid, start)| Instance { pid, start });
-        Ok(found.filter(Instance::is_alive))
+        Instance::read(&self.pid_file())
     }
 
     /// Writes down how the recording ended.
@@ -145,7 +146,44 @@ impl Lock {
     }
 }
 
+/// Opens a file and takes its lock; `None` where another has it.
+fn take(path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        other => Ok(other.map(|()| Some(file))?),
+    }
+}
+
 impl Instance {
+    /// Returns the process that has the id now.
+    pub(crate) fn of(pid: i32) -> io::Result<Self> {
+        let (_, start) =
+            stat(pid).ok_or_else(|| io::Error::other(format!("cannot read /proc/{pid}/stat")))?;
+        Ok(Self { pid, start })
+    }
+
+    /// Writes down the process.
+    pub(crate) fn write(&self, file: &mut File) -> io::Result<()> {
+        file.set_len(0)?;
+        file.write_all(format!("{}\n{}\n", self.pid, self.start).as_bytes())
+    }
+
+    /// Reads which process a file names, if it lives.
+    fn read(path: &Path) -> anyhow::Result<Option<Self>> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let mut lines = text.lines();
+        let pid = lines.next().and_then(|line| line.parse().ok());
+        let start = lines.next().and_then(|line| line.parse().ok());
+        let found = pid.zip(start).map(|(pid, start)| Self { pid, start });
+        Ok(found.filter(Self::is_alive))
+    }
+
     /// Tells whether the process lives: the id is in use, by the same one, and not by its corpse.
     pub(crate) fn is_alive(&self) -> bool {
         stat(self.pid).is_some_and(|(state, start)| start == self.start && !matches!(state, b'Z' | b'X'))

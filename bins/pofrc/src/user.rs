@@ -1,5 +1,6 @@
 //! The user whom the recorder becomes, where one is configured.
 
+use crate::shipper::{Place, USER};
 use anyhow::{Context as _, anyhow, bail};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use std::{
@@ -9,6 +10,7 @@ use std::{
         unix::fs::{MetadataExt as _, fchown, lchown},
     },
     path::Path,
+    process::{Command, Stdio},
 };
 
 /// A user of passwd(5).
@@ -21,12 +23,20 @@ pub(crate) struct User {
 impl User {
     /// Looks the user up in `/etc/passwd`. Not by getpwnam(3): a static program would load the libraries of whatever libc the machine has.
     pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
-        let user = find(&text, name).ok_or_else(|| anyhow!("there is no user {name} in /etc/passwd"))?;
+        let user = Self::find(name)?.ok_or_else(|| anyhow!("there is no user {name} in /etc/passwd"))?;
         if user.uid == 0 {
             bail!("user {name} is root: leave --user out to stay that");
         }
         Ok(user)
+    }
+
+    /// Looks for the user in `/etc/passwd`; without one nobody is there.
+    pub(crate) fn find(name: &str) -> anyhow::Result<Option<Self>> {
+        match std::fs::read_to_string("/etc/passwd") {
+            Ok(text) => Ok(find(&text, name)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("cannot read /etc/passwd"),
+        }
     }
 
     /// Gives a directory of root's, and what is in it, to the user; one that is the user's already is left as it is, since there
@@ -75,10 +85,49 @@ impl User {
     }
 }
 
+/// Makes the shipper's user where there is none and somebody can.
+pub(crate) fn make_shippers(place: &Place) -> anyhow::Result<()> {
+    let name = place.user.as_deref().unwrap_or(USER);
+    if !rustix::process::geteuid().is_root() || User::find(name)?.is_some() {
+        return Ok(());
+    }
+    let mut useradd = Command::new("useradd");
+    useradd.args(["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]);
+    let made = useradd.args(["--shell", "/usr/sbin/nologin", name]).stdin(Stdio::null()).output();
+    match made {
+        Ok(output) if output.status.success() => println!("made the user {name}, who sends the bundles"),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            eprintln!(
+                "pofrc: cannot make the user {name}, bundles will be sent by the recorder's: {}",
+                said.trim()
+            );
+        }
+        Err(error) => {
+            eprintln!("pofrc: cannot make the user {name}, bundles will be sent by the recorder's: {error}");
+        }
+    }
+    Ok(())
+}
+
 /// Tells whether a recorder makes files of this name in its run directory, its spool or its state.
 fn is_ours(name: &str) -> bool {
-    let names = [".open", "lock", "state.json", "state.new", "last.json", "last.json.new"];
-    names.contains(&name) || name.starts_with("pofrc.") || name.ends_with(".tar")
+    let names = [".open", ".acked", "lock", "state.json", "state.new", "last.json", "last.json.new", "ship"];
+    let server = [
+        "registration.json",
+        "known_hosts",
+        "id",
+        "id.pub",
+        "id.next",
+        "id.next.pub",
+        "invitation",
+        "ssh_config",
+    ];
+    names.contains(&name)
+        || server.contains(&name)
+        || name.starts_with("ship.")
+        || name.starts_with("pofrc.")
+        || name.ends_with(".tar")
 }
 
 /// Finds a line such as `pofr:x:998:998::/var/lib/pofr:/usr/sbin/nologin`.

@@ -3,6 +3,10 @@
 //! The command line goes before the environment, that before the file. A word that the file has and this program does not know is an
 //! error: a policy that is misspelt must not be a policy that is not there.
 
+mod server;
+
+pub(crate) use server::{Accounts, Server};
+
 use crate::units;
 use anyhow::Context as _;
 use pofr_ingest::{
@@ -14,6 +18,7 @@ use serde::Deserialize;
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where it is, unless told otherwise.
@@ -28,6 +33,9 @@ pub(crate) const EXAMPLE: &str = r#"
   workers = 4                           # threads for all clients together
   keep_bundles = "90d"                  # "forever" (the default), "no"
 
+  [receive]
+  give_up = "10m"                       # an open bundle of which nothing comes for so long is stored as it is
+
   [levels]
   max_triads = 191                      # archive when there are more slices
   max_file_rows = 130000                # or more file rows in them
@@ -36,6 +44,15 @@ pub(crate) const EXAMPLE: &str = r#"
   [status]
   silence = "10m"                       # a client that sends nothing for so long is trouble
   hook = ["/usr/local/bin/pofr-alert"]  # gets each trouble as a line of JSON
+
+  [server]                              # as pofrs init writes it
+  accounts = "system"                   # "single": one account for all clients, without root
+  user = "pofr"                         # root becomes this account for whatever touches the record
+  registration_account = "pofrsreg"
+  group = "pofrclients"                 # of the clients' accounts
+  keys_dir = "/etc/pofr/keys"           # who may log in, for root alone to write
+  sshd_config_dir = "/etc/ssh/sshd_config.d"
+  shell = "/usr/local/libexec/pofrs-shell"
 "#;
 
 /// The whole file.
@@ -48,10 +65,14 @@ pub(crate) struct Config {
     pub(crate) db: Option<String>,
     /// How to ingest.
     pub(crate) ingest: Ingest,
+    /// How to treat what clients send.
+    pub(crate) receive: Receive,
     /// When to merge.
     pub(crate) levels: Levels,
     /// What is trouble.
     pub(crate) status: Status,
+    /// Accounts, keys, sshd.
+    pub(crate) server: Server,
 }
 
 /// How to ingest.
@@ -62,6 +83,22 @@ pub(crate) struct Ingest {
     pub(crate) workers: Option<u16>,
     /// How long bundles are kept.
     pub(crate) keep_bundles: Option<KeepText>,
+}
+
+/// How to treat what clients send.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Receive {
+    /// How long nothing may come of an open bundle.
+    give_up: Option<Length>,
+}
+
+impl Receive {
+    /// Returns how long nothing may come of an open bundle before it is stored as it is: ten minutes unless told otherwise.
+    pub(crate) fn give_up(&self) -> Duration {
+        let micros = self.give_up.map_or(600_000_000, |length| length.0);
+        Duration::from_micros(micros.unsigned_abs())
+    }
 }
 
 /// How long bundles are kept, as it is written.
@@ -150,6 +187,9 @@ mod tests {
         assert_eq!(config.levels.policy().period, Some(Calendar::Week));
         assert_eq!(config.status.silence.unwrap().0, 600_000_000);
         assert_eq!(config.status.hook, ["/usr/local/bin/pofr-alert"]);
+        assert_eq!(config.server.user.as_deref(), Some("pofr"));
+        let (told, default) = (config.server, Server::default());
+        assert_eq!((told.shell, told.keys_dir, told.group), (default.shell, default.keys_dir, default.group));
     }
 
     #[test]

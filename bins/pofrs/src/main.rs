@@ -1,9 +1,11 @@
 //! `pofrs`, POFR's server: parses the command line, runs the command, and says by its exit code what came of it.
 
+mod admin;
 mod cli;
 mod commands;
 mod config;
 mod exit;
+mod identity;
 mod moment;
 mod output;
 mod record;
@@ -16,6 +18,9 @@ use pofr_core::{raw::RawText, store::StoreError};
 use std::io::{self, IsTerminal as _, Write};
 
 fn main() -> std::process::ExitCode {
+    if std::env::args_os().next().is_some_and(|arg0| commands::receive::is_shell(&arg0)) {
+        return end(commands::receive::shell());
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("POFR_LOG").unwrap_or_else(|_| "warn".into());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time();
     log.with_ansi(io::stderr().is_terminal()).with_target(false).init();
@@ -25,12 +30,20 @@ fn main() -> std::process::ExitCode {
         out.flush()?;
         Ok(exit)
     });
+    if result.is_err() {
+        let _ = out.flush();
+    }
+    drop(out);
+    end(result)
+}
+
+/// Says what went wrong, and how it ended.
+fn end(result: anyhow::Result<Exit>) -> std::process::ExitCode {
     match result {
         Ok(exit) => exit.into(),
         // Whoever reads through `head` has what they wanted.
         Err(error) if is_broken_pipe(&error) => Exit::Done.into(),
         Err(error) => {
-            let _ = out.flush();
             for line in format!("{error:#}").lines() {
                 // An error may quote what a client sent.
                 let _ = writeln!(io::stderr(), "pofrs: {}", RawText::from(line).escaped());

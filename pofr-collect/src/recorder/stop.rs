@@ -1,13 +1,14 @@
-//! Stopping a recorder from another thread, at once.
+//! Stopping a recorder, or a shipper, from another thread, at once.
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// Tells a recorder to end. Clones tell the same one; once told, it stays told.
+/// Tells a recorder or a shipper to end. Clones tell the same one; once told, it stays told.
 #[derive(Clone, Debug)]
 pub struct Stop(Arc<OwnedFd>);
 
@@ -34,8 +35,24 @@ impl Stop {
         poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0)
     }
 
+    /// Waits until [`Self::stop`] was called, but no longer than `most`; tells whether it was.
+    #[must_use]
+    pub fn wait(&self, most: Duration) -> bool {
+        let until = Instant::now() + most;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(&*self.0, PollFlags::IN)];
+            match poll(&mut fds, Timespec::try_from(left).ok().as_ref()) {
+                Ok(n) if n > 0 => return true,
+                // A signal ended it, or time has passed.
+                _ if left.is_zero() => return false,
+                _ => {}
+            }
+        }
+    }
+
     /// Returns the descriptor that becomes readable.
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }

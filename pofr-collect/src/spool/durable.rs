@@ -13,9 +13,10 @@ pub(super) fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file and makes sure that it is on the medium.
+/// Writes a file, for its owner and for whom its directory is shared with, and makes sure that it is on the medium.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    super::acked::share_as_its_directory(&file, path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -13,13 +13,23 @@
 //! second at most, a power cut what the medium had not yet written.
 //!
 //! The spool may be bounded; then the oldest bundle goes first, and the next bundle names it.
+//!
+//! Whoever ships the bundles, perhaps as another user, reads them where they are and says in `.acked` which the server has; those are
+//! removed. With a [`Signer`] every manifest is signed, also of a bundle that was left open.
 
+mod acked;
 mod durable;
+mod identity;
 mod open_bundle;
 mod recover;
+mod signer;
 mod state;
 mod status;
 
+pub(crate) use acked::ACKED;
+pub use acked::share_spool;
+pub use identity::own_client_id;
+pub use signer::Signer;
 pub use status::{LastBundle, SpoolStatus};
 
 use crate::{HostView, client_id};
@@ -31,13 +41,14 @@ use pofr_core::{
     identity::{BundleSeq, Cid},
     record::Record,
     time::WallMicros,
-    wire::v2::{Header, Sealed, WireError, seal},
+    wire::v2::{Header, Sealed, WireError, seal_signed},
 };
 use state::{Held, Missing, State};
 use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -97,6 +108,8 @@ pub struct SpoolSettings {
     pub max_bytes: Option<u64>,
     /// The client's id, where it has been registered; else one is made and kept in the state.
     pub cid: Option<Cid>,
+    /// Who signs the bundles; `None` leaves them unsigned.
+    pub signer: Option<Arc<dyn Signer>>,
 }
 
 impl SpoolSettings {
@@ -104,7 +117,7 @@ impl SpoolSettings {
     #[must_use]
     pub fn beside(dir: impl Into<PathBuf>) -> Self {
         let dir = dir.into();
-        Self { state_dir: dir.join(".state"), dir, max_bytes: None, cid: None }
+        Self { state_dir: dir.join(".state"), dir, max_bytes: None, cid: None, signer: None }
     }
 
     fn open_dir(&self) -> PathBuf {
@@ -141,6 +154,8 @@ impl Spool {
             lock.ok_or_else(|| SpoolError::Locked(dir.to_owned()))
         };
         let locks = [lock(&settings.state_dir)?, lock(&settings.open_dir())?];
+        let acked = settings.dir.join(ACKED);
+        durable::make_dir(&acked).map_err(|cause| SpoolError::io("make", &acked, cause))?;
         let state = State::load(
             &settings.state_dir,
             || client_id::random_mark().map_err(|cause| SpoolError::io("make", &settings.state_dir, cause)),
@@ -157,6 +172,7 @@ impl Spool {
             _locks: locks,
         };
         spool.recover()?;
+        spool.remove_acked()?;
         spool.before = spool.state.last_stamp.map(WallMicros);
         spool.bytes_sealed = 0;
         Ok(spool)
@@ -192,7 +208,10 @@ impl Spool {
         loop {
             let Some(open) = &mut self.open else { return Ok(()) };
             match open.flush() {
-                Ok(()) => return self.shrink(open_bytes(self.open.as_ref())),
+                Ok(()) => {
+                    self.remove_acked()?;
+                    return self.shrink(open_bytes(self.open.as_ref()));
+                }
                 Err(FlushError::Wire(error)) => return Err(error.into()),
                 Err(FlushError::Io(cause)) => {
                     let error = SpoolError::io("write", &open.path, cause);
@@ -207,9 +226,21 @@ impl Spool {
         self.flush()?;
         let Some(open) = self.open.take() else { return Err(SpoolError::NotOpen) };
         let frames = std::fs::read(&open.path).map_err(|cause| SpoolError::io("read", &open.path, cause))?;
-        let sealed = seal(&frames, complete, closing)?;
+        let sealed = self.seal(&frames, complete, closing)?;
         self.publish(&open.header, &sealed)?;
         durable::remove(&open.path).map_err(|cause| SpoolError::io("remove", &open.path, cause))
+    }
+
+    /// Makes the bundle of a whole stream, signed where there is somebody to sign.
+    fn seal(&self, frames: &[u8], complete: bool, closing: &Closing) -> Result<Sealed, WireError> {
+        let sign = |manifest: &[u8]| match self.settings.signer.as_ref()?.sign(manifest) {
+            Ok(signature) => Some(signature),
+            Err(error) => {
+                tracing::error!("a bundle stays unsigned: {error}");
+                None
+            }
+        };
+        seal_signed(frames, complete, closing, sign)
     }
 
     /// Puts a sealed bundle into the spool, the state first.
@@ -261,6 +292,11 @@ impl Spool {
     }
 
     fn drop_oldest(&mut self) -> Result<(), SpoolError> {
+        let before = self.state.held.len();
+        self.remove_acked()?;
+        if self.state.held.len() < before {
+            return Ok(());
+        }
         let Some(held) = self.state.drop_oldest() else { return Ok(()) };
         tracing::warn!("the spool is full: bundle {} is dropped", held.seq);
         // It is lost once the state says so: a kill in between leaves a bundle too many, not one that nobody misses.
@@ -335,7 +371,8 @@ impl Sink for Spool {
     fn idle(&mut self, micros: u64) -> Result<(), SpoolError> {
         match &self.open {
             Some(open) if open.is_urgent(Duration::from_micros(micros)) => self.flush(),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.remove_acked(),
         }
     }
 

@@ -38,6 +38,7 @@ impl OpenBundle {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         // What a bundle of this number might have left is none of ours.
         file.set_len(0)?;
+        super::acked::share_as_its_directory(&file, path)?;
         Ok(Self {
             encoder: Encoder::new(&header),
             header,

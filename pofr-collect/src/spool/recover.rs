@@ -1,11 +1,7 @@
 //! Recovery: what a recorder finds that did not end well, or whose spool is gone.
 
 use super::{Spool, SpoolError, durable, state::Why};
-use pofr_core::{
-    collector::Closing,
-    digest::Sha256,
-    wire::v2::{salvage, seal},
-};
+use pofr_core::{collector::Closing, digest::Sha256, wire::v2::salvage};
 use std::path::Path;
 
 impl Spool {
@@ -60,7 +56,7 @@ impl Spool {
             return Ok(());
         };
         tracing::warn!("bundle {seq} was left open: {good} of {} bytes are whole", frames.len());
-        let sealed = seal(&frames[..good], false, &Closing::default())?;
+        let sealed = self.seal(&frames[..good], false, &Closing::default())?;
         self.publish(&header, &sealed)
     }
 

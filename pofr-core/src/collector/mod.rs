@@ -1,4 +1,4 @@
-//! The plug-in traits of the client: what reports facts, and what takes the record away.
+//! The plug-in traits of the client: what reports facts, and what takes the record.
 
 mod event_source;
 mod observation;
@@ -60,18 +60,6 @@ pub trait Collector: Send {
     fn note(&self) -> Option<String> {
         None
     }
-}
-
-/// What carries bundles to the server: OpenSSH, a directory, a test.
-pub trait Transport: Send {
-    /// What can go wrong.
-    type Error: std::error::Error + Send + Sync + 'static;
-
-    /// Sends the whole bundle and returns once the server has acknowledged it.
-    ///
-    /// # Errors
-    /// Where that is not certain: the bundle must be sent again.
-    fn send(&mut self, name: &str, bundle: &[u8]) -> Result<(), Self::Error>;
 }
 
 /// Gives numbers to facts, as the stream counts them.

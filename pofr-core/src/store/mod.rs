@@ -76,6 +76,19 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NoClient`], or where the database refuses.
     fn restore_client(&self, cid: &Cid) -> Result<(), StoreError>;
 
+    /// Writes down the address that a client last sent from; a client that is not known is none of ours.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn set_last_ip(&self, cid: &Cid, ip: &str) -> Result<(), StoreError>;
+
+    /// Removes a client and all that is recorded of it, for good: the host-lookup row, then the database.
+    ///
+    /// # Errors
+    /// [`StoreError::NoClient`], [`StoreError::Locked`], or where the database refuses. A row that is gone stays gone: the database that is left is
+    /// nobody's, and is taken over when the client is added again.
+    fn remove_client(&self, cid: &Cid) -> Result<(), StoreError>;
+
     /// Opens a client's record for writing: takes its lock, and recovers from whatever was killed when.
     ///
     /// # Errors

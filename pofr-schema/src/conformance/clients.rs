@@ -20,6 +20,7 @@ on_every_store!(
     an_older_schema_is_brought_up_by_who_writes,
     a_lost_database_is_made_again,
     a_half_added_client_is_added_again,
+    a_removed_client_is_gone_and_can_come_again,
 );
 
 fn a_client_is_listed_as_it_was_added(place: &Place) {
@@ -182,4 +183,23 @@ fn a_server_that_does_not_answer_is_named() {
 fn a_program_without_mariadb_says_so() {
     let error = open("mysql://root@localhost/", Access::Write).map(drop).unwrap_err().to_string();
     assert!(error.contains("without MariaDB") && error.contains("hint: "), "{error}");
+}
+
+fn a_removed_client_is_gone_and_can_come_again(place: &Place) {
+    let (store, cid, writer) = place.writer();
+    assert!(matches!(store.remove_client(&cid), Err(StoreError::Locked(_))), "somebody writes");
+    drop(writer);
+    let entry = store.clients().unwrap().into_iter().find(|c| c.cid == cid).unwrap();
+    store.remove_client(&cid).unwrap();
+    assert!(!store.clients().unwrap().iter().any(|c| c.cid == cid));
+    assert!(matches!(store.read(&cid), Err(StoreError::NoClient(_))));
+    assert!(matches!(store.remove_client(&cid), Err(StoreError::NoClient(_))));
+    if let Some(dir) = place.url.strip_prefix("sqlite:") {
+        let file = std::path::Path::new(dir).join(cid.database() + ".sqlite");
+        assert!(!file.exists(), "{}", file.display());
+    }
+    drop(store);
+    let store = place.store();
+    store.add_client(&entry).unwrap();
+    assert_eq!(store.read(&cid).unwrap().ledger().unwrap().bundles, []);
 }

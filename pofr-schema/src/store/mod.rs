@@ -25,7 +25,7 @@ use pofr_core::{
     identity::Cid,
     store::{ClientEntry, ClientReader, ClientStore, Store, StoreError},
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Names that are databases of somebody else's, or ours for another purpose.
 const RESERVED: [&str; 6] = [LOOKUP, "mysql", "sys", "test", "main", "temp"];
@@ -109,6 +109,19 @@ fn create_database(db: &mut Db, name: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Removes a SQLite database with its log and shared memory; the lock's file stays, as it must.
+fn remove_files(file: &Path) -> std::io::Result<()> {
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(ending);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Tells whether MariaDB has a database of that name.
 fn database_exists(db: &mut Db, name: &str) -> Result<bool, StoreError> {
     let statement = Statement::new("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = ")
@@ -158,6 +171,11 @@ impl Store for SqlStore {
         })
     }
 
+    fn set_last_ip(&self, cid: &Cid, ip: &str) -> Result<(), StoreError> {
+        self.may_write("write down a client's address")?;
+        ledger::set_last_ip(&mut self.pools.get(LOOKUP, Rights::Write)?, cid, ip)
+    }
+
     fn restore_client(&self, cid: &Cid) -> Result<(), StoreError> {
         self.may_write("make a client's database")?;
         self.known(cid)?;
@@ -168,6 +186,33 @@ impl Store for SqlStore {
             None => database_exists(&mut lookup, &database)?,
         };
         if there { Ok(()) } else { self.make(&mut lookup, cid) }
+    }
+
+    fn remove_client(&self, cid: &Cid) -> Result<(), StoreError> {
+        let action = format!("remove client {cid}");
+        self.may_write(&action)?;
+        self.known(cid)?;
+        let database = cid.database();
+        let file = self.pools.file(&database);
+        let mut lookup = self.pools.get(LOOKUP, Rights::Write)?;
+        let there = match &file {
+            Some(file) => file.exists(),
+            None => database_exists(&mut lookup, &database)?,
+        };
+        if !there {
+            return ledger::delete_client(&mut lookup, cid);
+        }
+        let mut db = self.pools.get(&database, Rights::Write)?;
+        let lock = lock::take(&mut db, cid, file.as_deref(), &database)?;
+        let removed = ledger::delete_client(&mut lookup, cid).and_then(|()| match &file {
+            Some(file) => remove_files(file).map_err(|e| failure(&action, e)),
+            None => {
+                let statement = Statement::new("DROP DATABASE ").name(database.clone());
+                lookup.execute(statement).map(drop).doing(format_args!("drop database {database}"))
+            }
+        });
+        lock.release(&mut db);
+        removed
     }
 
     fn write(&self, cid: &Cid) -> Result<Box<dyn ClientStore>, StoreError> {

@@ -5,23 +5,28 @@ use crate::{
     detach,
     exit::Exit,
     facilities,
+    key::ClientKey,
     live::{Kept, Live, serve},
     places::make_private,
     plan::Plan,
     privileges,
     report::{short, wrapped},
     run_dir::{Ended, Lock, RunDir, remove},
-    signals, units,
+    shipper::{self, Begun, Place},
+    signals,
+    state::StateDir,
+    units,
     user::User,
 };
 use anyhow::Context as _;
 use pofr_collect::{
-    Budget, HostView, RealTime, Recorder, Registry, Settings, Spool, SpoolSettings, Stop, Summary,
+    Budget, HostView, RealTime, Recorder, Registry, Settings, Signer, Spool, SpoolSettings, Stop, Summary,
     events::{FileEvents, Watch, files::NAME as FILE_EVENTS},
 };
-use pofr_core::{EventSource, collector::CollectError};
+use pofr_core::{EventSource, collector::CollectError, identity::Cid};
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -41,13 +46,16 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
     }
     let Some(lock) = prepare(&plan, user.as_ref())? else {
         println!("{}", already(&plan.run_dir)?);
+        ship_again(&plan);
         return Ok(Exit::Done);
     };
     signals::block()?;
+    let identity = Identity::read(&StateDir::new(&plan.state))?;
+    let shipping = ship(&plan, args.detached);
     let opening = privileges::drop_most(user.as_ref())?;
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
     let run_dir = plan.run_dir.clone();
-    let result = record(plan, opening, args.detached.then_some(log));
+    let result = record(plan, opening, args.detached.then_some(log), identity, shipping);
     end(&run_dir, result, lock, args.detached)
 }
 
@@ -73,6 +81,48 @@ fn already(run: &RunDir) -> anyhow::Result<String> {
     })
 }
 
+/// As whom a client records, where it is registered.
+struct Identity {
+    cid: Option<Cid>,
+    key: Option<ClientKey>,
+}
+
+impl Identity {
+    fn read(state: &StateDir) -> anyhow::Result<Self> {
+        let cid = state.registration()?.and_then(|registration| Cid::parse(&registration.cid));
+        Ok(Self { cid, key: ClientKey::read(&state.key())? })
+    }
+}
+
+/// Starts the shipper, where a server is registered; returns what is to be said of it. A recorder that cannot send records all the same.
+fn ship(plan: &Plan, detached: bool) -> Vec<String> {
+    let waits = format!("bundles wait in {}", plan.spool.display());
+    match shipper::begin(&Place::of(plan), false, detached) {
+        Ok(Begun::Runs { pid, server, note, .. }) => {
+            let note = note.map(|note| format!("note: {note}"));
+            [format!("bundles go to {server}: process {pid}")].into_iter().chain(note).collect()
+        }
+        Ok(Begun::NotYet(None)) => vec![format!("no server is registered: {waits}")],
+        Ok(Begun::NotYet(Some(server))) => {
+            vec![format!("the registration at {server} is not granted: {waits}")]
+        }
+        Ok(Begun::Refused { server, why }) => vec![format!("nothing is sent to {server}: {why}; {waits}")],
+        Err(error) => vec![format!("NOTHING IS SENT: {error:#}; {waits}")],
+    }
+}
+
+/// Starts the shipper again where it is gone, beside a recorder that is at work.
+fn ship_again(plan: &Plan) {
+    match shipper::begin(&Place::of(plan), true, true) {
+        Ok(Begun::Runs { pid, server, new: true, .. }) => {
+            println!("bundles go to {server} again: process {pid}");
+        }
+        Ok(Begun::Refused { server, why }) => println!("nothing is sent to {server}: {why}"),
+        Ok(Begun::Runs { new: false, .. } | Begun::NotYet(_)) => {}
+        Err(error) => eprintln!("pofrc: the shipper was not started: {error:#}"),
+    }
+}
+
 /// Begins to watch the files that matter on every machine, and those that were named.
 fn watch_files(plan: &Plan, view: &HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>) {
     let named = plan.watch.iter().map(Watch::changes);
@@ -85,12 +135,19 @@ fn watch_files(plan: &Plan, view: &HostView) -> (&'static str, Result<Box<dyn Ev
 type Outcome = (Summary, Option<String>);
 
 /// Records until asked to end.
-fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> anyhow::Result<Outcome> {
+fn record(
+    plan: Plan,
+    opening: privileges::Opening,
+    log: Option<PathBuf>,
+    identity: Identity,
+    shipping: Vec<String>,
+) -> anyhow::Result<Outcome> {
     let view = HostView::live()?;
     let (name, files) = watch_files(&plan, &view);
     // The thread that must be quick inherits its priority; made after the last right is given up, it has none to give up.
     let priority = RealTime::take();
     let mut kept = opening.drop_rest()?;
+    shipper::leave_out(&view, &plan.run_dir)?;
     let registry = Registry::built_in(&view).offer(name, files).without(&plan.without)?;
     drop(priority);
     kept.missing.extend(facilities::missing());
@@ -99,6 +156,8 @@ fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> any
     let spool = SpoolSettings {
         state_dir: plan.state.clone(),
         max_bytes: Some(plan.spool_cap),
+        cid: identity.cid,
+        signer: identity.key.map(|key| Arc::new(key) as Arc<dyn Signer>),
         ..SpoolSettings::beside(&plan.spool)
     };
     let spool = Spool::open(&view, spool)?;
@@ -114,7 +173,7 @@ fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> any
     serve(&run_dir, live.clone())?;
     let (told, log_here) = (live.clone(), log.clone());
     let begun = move || {
-        begun(&told);
+        begun(&told, &shipping);
         let Some(log) = log_here else { return };
         match detach::let_go(&log) {
             Ok(()) => tracing::info!("recording: process {}", std::process::id()),
@@ -128,11 +187,11 @@ fn record(plan: Plan, opening: privileges::Opening, log: Option<PathBuf>) -> any
 }
 
 /// Says that it records, and what it lacks.
-fn begun(live: &Live) {
+fn begun(live: &Live, shipping: &[String]) {
     let report = live.report();
     let interval = units::span(Duration::from_micros(report.samples.interval_asked_us));
     println!("recording: process {}, a sample every {interval}", report.pid);
-    println!("no server is registered: bundles wait in {}", report.spool.dir.display());
+    shipping.iter().for_each(|said| println!("{said}"));
     println!("beyond {} the oldest go", units::bytes(report.spool.bytes_max));
     report.notes.iter().for_each(|note| print!("{}", wrapped("note:", note)));
 }

@@ -7,6 +7,8 @@ use crate::{
     plan,
     report::{Report, short},
     run_dir::{Instance, RunDir},
+    shipper::Account,
+    state::StateDir,
 };
 use serde_json::json;
 
@@ -15,7 +17,11 @@ pub(super) fn run(args: &Status) -> anyhow::Result<Exit> {
     let run = plan::find(&args.place)?;
     let Some(instance) = run.instance()? else { return Ok(not_running(&run, args.json)) };
     match ask(&run)? {
-        Answer::Report(report) => print(&report, args.json)?,
+        Answer::Report(mut report) => {
+            report.shipping = Account::look(&StateDir::new(&report.spool.state), &run)?;
+            report.server = report.shipping.as_ref().map(|shipping| shipping.server.clone());
+            print(&report, args.json)?;
+        }
         Answer::Nobody | Answer::Silence => return Ok(silent(&instance, args.json)),
     }
     Ok(Exit::Done)

@@ -115,6 +115,7 @@ impl Account {
             capabilities: self.privileges.names.iter().map(|name| (*name).to_owned()).collect(),
             client: self.client.clone(),
             server: None,
+            shipping: None,
             samples: Samples {
                 interval_asked_us: micros(plan.interval.as_micros()),
                 interval_us: self.interval_micros,

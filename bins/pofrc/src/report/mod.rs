@@ -1,9 +1,11 @@
 //! The report: what `pofrc status` tells, as JSON and as text.
 
+mod shipping;
 mod text;
 
 pub(crate) use text::{short, wrapped};
 
+use crate::shipper::Account;
 use pofr_core::collector::Audit;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -21,6 +23,9 @@ pub(crate) struct Report {
     pub(crate) capabilities: Vec<String>,
     pub(crate) client: String,
     pub(crate) server: Option<String>,
+    /// How the sending goes; `null` where no server is registered.
+    #[serde(default)]
+    pub(crate) shipping: Option<Account>,
     pub(crate) samples: Samples,
     pub(crate) cost: Cost,
     pub(crate) spool: SpoolReport,

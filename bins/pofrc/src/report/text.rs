@@ -106,10 +106,10 @@ impl Report {
             Some(last) => text.line("last", &format!("bundle {}, {}", last.seq, short(&last.name))),
             None => text.line("last", "no bundle is sealed yet"),
         }
-        text.line(
-            "server",
-            self.server.as_deref().unwrap_or("none is registered: bundles wait in the spool"),
-        );
+        match &self.shipping {
+            Some(shipping) => shipping.describe(text),
+            None => text.line("server", "none is registered: bundles wait in the spool"),
+        }
     }
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn wrapped(label: &str, said: &str) -> String {
 
 /// Lines of labels and what is said of them.
 #[derive(Debug)]
-struct Text {
+pub(super) struct Text {
     said: String,
     label: usize,
 }
@@ -142,7 +142,7 @@ impl Text {
         Self { said: String::new(), label }
     }
 
-    fn line(&mut self, label: &str, said: &str) {
+    pub(super) fn line(&mut self, label: &str, said: &str) {
         const COLUMNS: usize = 80;
         let mut line = format!("{label:0$}", self.label);
         let mut is_empty = true;

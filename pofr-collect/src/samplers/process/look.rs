@@ -81,7 +81,7 @@ impl Look {
         for attempt in 1.. {
             let stat = stat::parse(self.buffers.read(dir, c"stat")?).ok_or(stat::Malformed)?;
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
-            if view.is_excluded(pid, stat.start) {
+            if view.leaves_out(pid, stat.start, stat.ppid) {
                 files::sockets(&mut self.buffers, &mut self.listing, dir, sockets);
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
                 let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);

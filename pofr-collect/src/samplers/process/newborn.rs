@@ -92,7 +92,7 @@ impl Watcher {
         };
         let exe = self.buffers.link(dir.as_fd(), c"exe");
         let stat = self.stat(&dir)?;
-        if self.view.is_excluded(Pid(pid), stat.start) {
+        if self.view.leaves_out(Pid(pid), stat.start, stat.ppid) {
             return Some(Sight::Excluded);
         }
         // One that is on its way out has let go of its program: what is missing was there.

@@ -199,23 +199,49 @@ fn compression(part: &str, cause: std::io::Error) -> WireError {
 /// if those hold one, and the stamp of the last sample or event in them.
 #[must_use]
 pub fn salvage(frames: &[u8]) -> (usize, Option<Header>, Option<WallMicros>) {
-    let mut good = 0;
+    salvage_within(frames, u64::MAX)
+}
+
+/// Does what [`salvage`] does with a stream that somebody else wrote: keeps no frame beyond `limit` bytes, all frames together and
+/// unpacked, and holds no more than a window and a message of it.
+#[must_use]
+pub fn salvage_within(frames: &[u8], limit: u64) -> (usize, Option<Header>, Option<WallMicros>) {
+    let (mut good, mut left) = (0, limit);
     while good < frames.len() {
         match zstd::zstd_safe::find_frame_compressed_size(&frames[good..]) {
-            Ok(n)
-                if n > 0
-                    && good + n <= frames.len()
-                    && zstd::stream::decode_all(&frames[good..good + n]).is_ok() =>
-            {
-                good += n;
-            }
+            Ok(n) if n > 0 && good + n <= frames.len() => match unpacked(&frames[good..good + n], left) {
+                Some(bytes) => (good, left) = (good + n, left - bytes),
+                None => break,
+            },
             _ => break,
         }
     }
-    let Ok(decoder) = Decoder::new(&frames[..good], u64::MAX) else { return (0, None, None) };
+    let Ok(decoder) = Decoder::new(&frames[..good], limit) else { return (0, None, None) };
     let header = decoder.header().clone();
     let last = decoder.flatten().filter_map(|record| stamp(&record)).max();
     (good, Some(header), last)
+}
+
+/// Returns the ends of the zstd frames in a whole stream, in bytes.
+#[must_use]
+pub fn frame_ends(frames: &[u8]) -> Vec<usize> {
+    let (mut ends, mut at) = (Vec::new(), 0);
+    while let Ok(n) = zstd::zstd_safe::find_frame_compressed_size(&frames[at..])
+        && n > 0
+        && at + n <= frames.len()
+    {
+        at += n;
+        ends.push(at);
+    }
+    ends
+}
+
+/// Returns how many bytes a frame unpacks to, without keeping them; `None` where it is damaged or that is more than `limit`.
+fn unpacked(frame: &[u8], limit: u64) -> Option<u64> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame).ok()?;
+    decoder.window_log_max(27).ok()?;
+    let bytes = std::io::copy(&mut decoder.take(limit.saturating_add(1)), &mut std::io::sink()).ok()?;
+    (bytes <= limit).then_some(bytes)
 }
 
 /// Returns the time that a record speaks of.

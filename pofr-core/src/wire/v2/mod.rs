@@ -7,12 +7,14 @@
 mod bundle;
 mod fact;
 mod frames;
+mod layout;
 mod manifest;
 mod message;
 mod record;
 
-pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed};
-pub use frames::{Decoder, Encoder, salvage};
+pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed, seal_streamed};
+pub use frames::{Decoder, Encoder, frame_ends, salvage, salvage_within};
+pub use layout::{Layout, layout};
 pub use manifest::{MANIFEST_VERSION, Manifest};
 pub use message::FORMAT_VERSION;
 

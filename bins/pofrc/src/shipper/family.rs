@@ -1,0 +1,43 @@
+//! The shipper and every `ssh` that it runs are left out of the record, whoever started it and however often.
+
+use crate::run_dir::{Instance, RunDir};
+use anyhow::Context as _;
+use pofr_collect::HostView;
+use pofr_core::identity::{Pid, StartTicks};
+use rustix::process::{WaitOptions, waitpid};
+use std::time::Duration;
+
+/// How often is looked for a shipper that a later `start` has started. That one waits longer before it runs `ssh`.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Leaves it out from now on, in a thread of its own.
+pub(crate) fn leave_out(view: &HostView, run: &RunDir) -> anyhow::Result<()> {
+    look(view, run);
+    let (view, run) = (view.clone(), run.clone());
+    let watch = move || {
+        loop {
+            std::thread::sleep(LOOK);
+            look(&view, &run);
+        }
+    };
+    std::thread::Builder::new().name("shipper".to_owned()).spawn(watch).context("cannot start a thread")?;
+    Ok(())
+}
+
+/// Waits for a shipper of our own that has ended: nobody else can.
+fn reap(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
+fn look(view: &HostView, run: &RunDir) {
+    view.excluded().into_iter().filter(|pid| pid.0 != std::process::id()).for_each(|pid| reap(pid.0));
+    if let Ok(Some(Instance { pid, start })) = run.shipper()
+        && let Ok(pid) = u32::try_from(pid)
+    {
+        view.exclude_family(Pid(pid), StartTicks(start));
+    }
+    // The number of one that has ended may be another's soon.
+    view.release_gone();
+}
