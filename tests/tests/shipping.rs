@@ -15,6 +15,7 @@ use pofr_tests::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -41,7 +42,6 @@ impl Site {
             std::fs::create_dir_all(site.path(place)).unwrap();
         }
         for place in ["state", "run"] {
-            use std::os::unix::fs::PermissionsExt as _;
             std::fs::set_permissions(site.path(place), std::fs::Permissions::from_mode(0o700)).unwrap();
         }
         std::fs::create_dir_all(site.path("data/inbox").join(&site.cid)).unwrap();
@@ -162,9 +162,9 @@ impl Drop for Site {
     }
 }
 
-/// The names of all processes that bundles tell of.
-fn names(bundles: &[Bundle]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// The command lines of all processes that bundles tell of.
+fn command_lines(bundles: &[Bundle]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
     for record in bundles.iter().flat_map(|bundle| bundle.records().unwrap()) {
         let facts: Vec<Fact> = match record.unwrap() {
             Record::Sample(sample) => sample.added.into_iter().map(|added| added.fact).collect(),
@@ -173,11 +173,12 @@ fn names(bundles: &[Bundle]) -> BTreeSet<String> {
         };
         for fact in facts {
             if let Fact::Process(process) = fact {
-                names.insert(process.key.comm.escaped().to_string());
+                let arguments = process.key.arguments.unwrap_or_default();
+                lines.insert(String::from_utf8_lossy(arguments.as_bytes()).replace('\0', " "));
             }
         }
     }
-    names
+    lines
 }
 
 #[test]
@@ -209,11 +210,55 @@ fn what_is_recorded_is_on_the_server_and_ssh_is_not_in_the_record() {
 
     let bundles = site.received();
     assert!(bundles.iter().all(|bundle| bundle.signature.is_some()), "they are signed");
-    let names = names(&bundles);
-    assert!(names.contains("sshd"), "a test that sees nothing: {names:?}");
-    for left_out in ["ssh", "pofrc-ship"] {
-        assert!(!names.contains(left_out), "{left_out} is in the record");
+    // Other tests have an ssh of their own at the same time; ours is told by its directory.
+    let lines = command_lines(&bundles);
+    let of = |what: &str| {
+        let named = format!("{}{what}", site.dir.path().display());
+        lines.iter().filter(move |line| line.contains(&named)).cloned().collect::<Vec<_>>()
+    };
+    assert!(!of("/data receive ").is_empty(), "the server's side is recorded, being on the same machine");
+    assert_eq!(of("/run/ship"), [""; 0], "the shipper and ssh are not");
+}
+
+#[test]
+fn with_a_user_of_its_own_the_shipper_can_nothing_else() {
+    if !rustix::process::geteuid().is_root() {
+        // `test` runs as root; to become another user takes no less.
+        eprintln!("skipped: only root can become another user");
+        return;
     }
+    let site = Site::new();
+    std::fs::write(site.path("pofrc.toml"), "ship-user = \"nobody\"\n").unwrap();
+    // The way to the places must be open to that user; they themselves are not.
+    std::fs::set_permissions(site.dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    site.start();
+    site.until("bundles are there", || site.seqs().len() >= 2);
+    site.until("they leave the spool", || site.waiting() <= 1);
+    let shipper = site.shipper();
+    for pid in [vec![shipper], descendants(shipper)].concat() {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+        };
+        assert!(!field("Uid:").split(' ').any(|uid| uid == "0"), "{status}");
+        assert_eq!((field("NoNewPrivs:"), field("Groups:")), ("1".to_owned(), String::new()), "{status}");
+        // What is left in the bounding set, it can never get again.
+        for set in ["CapPrm:", "CapEff:", "CapInh:", "CapAmb:"] {
+            assert_eq!(field(set), "0000000000000000", "{set} of {status}");
+        }
+    }
+    let writes = |path: &str| {
+        let mut touch = Command::new("setpriv");
+        touch.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "touch"]);
+        touch.arg(site.path(path)).stderr(Stdio::null()).status().unwrap().success()
+    };
+    for path in
+        ["spool/x", "spool/.open/x", "spool/.open/mark", "state/x", "state/id", "state/known_hosts", "run/x"]
+    {
+        assert!(!writes(path), "{path}");
+    }
+    assert!(writes("spool/.acked/x") && writes("run/ship/x"));
 }
 
 #[test]
@@ -232,6 +277,8 @@ fn nothing_is_lost_whoever_is_killed() {
                 site.sshd.up();
             }
             _ => {
+                let left = descendants(shipper);
+                assert!(!left.is_empty(), "ssh is its child");
                 kill(shipper);
                 site.until("it is gone", || site.status()["shipping"]["pid"].is_null());
                 let trouble = site.status()["shipping"]["trouble"].clone();
@@ -239,6 +286,7 @@ fn nothing_is_lost_whoever_is_killed() {
                 let said = site.start();
                 assert!(said.contains(" again: process "), "{said}");
                 assert_ne!(site.shipper(), shipper);
+                site.until("what it left has ended by itself", || !left.iter().copied().any(lives));
             }
         }
         site.until("more is there", || site.seqs().len() >= before + 3);

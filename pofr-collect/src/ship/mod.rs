@@ -110,6 +110,7 @@ impl<T: Transport> Shipper<T> {
     pub fn run(&mut self, stop: &Stop) -> Result<(), Refused> {
         let mut backoff = Backoff::new(self.settings.retry);
         let mut view = SpoolView::new(&self.settings.spool);
+        self.reporter.began();
         while !stop.is_stopped() {
             self.reporter.look_at(&mut view);
             let why = match self.session(&mut view, stop) {

@@ -69,6 +69,11 @@ impl Reporter {
         self.tell = Some(Box::new(tell));
     }
 
+    /// Says that there is a shipper, whatever one before it said.
+    pub(super) fn began(&mut self) {
+        self.changed();
+    }
+
     /// Tells whether the last session came to something.
     pub(super) fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progress)
