@@ -112,15 +112,6 @@ impl Sshd {
         }
     }
 
-    /// Returns the CPU time that it has spent, with all its sessions that have ended, ms (proc_pid_stat(5), fields 14 to 17).
-    #[must_use]
-    pub fn cpu_millis(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.as_ref()?.id())).ok()?;
-        let ticks = stat.rsplit_once(") ")?.1.split(' ').skip(11).take(4);
-        let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Some(ticks as f64 * 1e3 / rustix::param::clock_ticks_per_second() as f64)
-    }
-
     /// Ends every session, but not itself.
     pub fn end_sessions(&self) {
         if let Some(process) = &self.process {
