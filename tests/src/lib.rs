@@ -10,6 +10,7 @@ pub mod mariadb;
 pub mod oracle;
 pub mod programs;
 pub mod record;
+pub mod sshd;
 pub mod stores;
 pub mod tmpfs;
 pub mod world;

@@ -32,6 +32,12 @@ while read -r word; do
     esac
 done
 if [ -n "$sshd" ]; then kill "$sshd"; fi
+# What was left running here is here and nowhere else.
+here=$(readlink /proc/self/ns/mnt)
+for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    if [ "$pid" != $$ ] && [ "$(readlink "$process/ns/mnt" 2>/dev/null)" = "$here" ]; then kill -9 "$pid" 2>/dev/null || true; fi
+done
 "#;
 
 /// Which half of a pair a machine is.
@@ -93,7 +99,8 @@ impl Machine {
             .arg(&dir)
             .args(["unshare", "--mount", "--propagation", "private"])
             .args(own)
-            .args(["sh", "-c", KEEPER, "machine"])
+            // Not sh: the first process has to notice the ends of others' children.
+            .args(["bash", "-c", KEEPER, "machine"])
             .arg(&dir)
             .arg(if kind == Kind::Server { "own" } else { "shared" })
             .stdin(Stdio::piped())

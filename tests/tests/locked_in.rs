@@ -9,7 +9,12 @@ use pofr_tests::{
     machine::{Kind, Machine},
     programs::program,
 };
-use std::{process::Output, sync::OnceLock};
+use std::{
+    process::Output,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+static TURN: Mutex<()> = Mutex::new(());
 
 const CID: &str = "4c4c4544-0034-4610-8047-b6c04f53373311763520";
 const OTHER: &str = "33373436-3933-5a43-3332-303941394a371771164080";
@@ -75,7 +80,8 @@ impl Site {
 macro_rules! site {
     () => {
         match Site::get() {
-            Some(site) => site,
+            // A second session of a client ends the first, so one test at a time.
+            Some(site) => (site, TURN.lock().unwrap_or_else(PoisonError::into_inner)),
             None => return,
         }
     };
@@ -87,7 +93,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn no_shell_and_no_command() {
-    let site = site!();
+    let (site, _turn) = site!();
     for command in [
         "id",
         "'sh -c id'",
@@ -116,7 +122,7 @@ fn no_shell_and_no_command() {
 
 #[test]
 fn no_password_and_no_environment() {
-    let site = site!();
+    let (site, _turn) = site!();
     let methods = site.machine.sh(&format!(
         "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o PubkeyAuthentication=no {}@127.0.0.1",
         site.ciduser
@@ -130,7 +136,7 @@ fn no_password_and_no_environment() {
 
 #[test]
 fn no_sftp_and_no_scp() {
-    let site = site!();
+    let (site, _turn) = site!();
     let options = "-F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
     let (key, user) = (&site.key, &site.ciduser);
     let sftp =
@@ -160,7 +166,7 @@ fn no_sftp_and_no_scp() {
 
 #[test]
 fn no_forwarding_of_any_kind() {
-    let site = site!();
+    let (site, _turn) = site!();
     // What could be reached: a port and a socket of the server's own.
     site.machine.text(
         "python3 -c 'import socket,os,sys
@@ -170,6 +176,8 @@ s=socket.create_server((\"127.0.0.1\",4711))
 while True:
   c,_=s.accept(); c.sendall(b\"reached\"); c.close()'",
     );
+    let there = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/4711 && head -c 7 <&3'";
+    assert_eq!(site.machine.text(there), "reached", "from the machine itself");
     let reach = site.try_ssh("-W 127.0.0.1:4711", "");
     assert!(!text(&reach.stdout).contains("reached"), "-W");
     for option in
@@ -190,7 +198,7 @@ while True:
 
 #[test]
 fn no_other_client_and_no_other_account() {
-    let site = site!();
+    let (site, _turn) = site!();
     let mut client = LinkClient::connect(&site.machine, &site.key, &site.ciduser);
     let refused = client.hello(Service::Receive, OTHER);
     assert!(matches!(refused, Some(Down::Refused { code: Refusal::WrongClient, .. })), "{refused:?}");
@@ -223,7 +231,7 @@ fn no_other_client_and_no_other_account() {
 
 #[test]
 fn no_name_that_is_none_and_no_more_than_the_quota() {
-    let site = site!();
+    let (site, _turn) = site!();
     let sha = "0".repeat(64);
     for name in [
         format!("../1795412776422153#+0000#{sha}.tar"),
@@ -247,7 +255,7 @@ fn no_name_that_is_none_and_no_more_than_the_quota() {
 
 #[test]
 fn a_link_in_the_inbox_leads_ingest_nowhere() {
-    let site = site!();
+    let (site, _turn) = site!();
     let name = format!("1795412776422153#+0000#{}.tar", "1".repeat(64));
     let inbox = format!("/var/lib/pofr/inbox/{CID}");
     site.machine.text(&format!("runuser -u {} -- ln -s /etc/shadow '{inbox}/{name}'", site.ciduser));
@@ -261,7 +269,7 @@ fn a_link_in_the_inbox_leads_ingest_nowhere() {
 
 #[test]
 fn the_registration_account_is_no_way_in_either() {
-    let site = site!();
+    let (site, _turn) = site!();
     for command in ["id", "'scp -t /tmp'", "'scp -f /etc/passwd'", "sftp"] {
         let output = site
             .machine

@@ -119,7 +119,7 @@ fn an_invited_client_asks_is_approved_rotates_its_key_and_is_removed() {
     assert_eq!(old.hello(Service::Receive, CID), None, "the old key is refused by sshd");
 
     // While it is connected: its session ends, too.
-    machine.text("pofrs hold --reason trial");
+    machine.text("pofrs hold trial");
     assert!(!machine.sh(&format!("pofrs remove {CID} --yes")).status.success(), "a hold forbids it");
     machine.text("pofrs hold --release");
     machine.text(&format!("pofrs remove {CID} --yes"));
@@ -167,7 +167,7 @@ fn an_approval_that_fails_anywhere_leaves_nothing() {
     let state = || {
         machine.text(
             "getent passwd | sort; getent group | sort; cd /var/lib/pofr; \
-             find inbox receive answers requests bundles -mindepth 1 -not -name '.*' | sort; ls -A db | grep -v lhlt || true; \
+             find inbox receive answers requests bundles -mindepth 1 -not -name '.*' | sort; ls -A db | grep -v -e lhlt -e lock$ || true; \
              cat /etc/pofr/keys/*; ls -A /etc/pofr/keys; pofrs clients",
         )
     };
@@ -175,8 +175,8 @@ fn an_approval_that_fails_anywhere_leaves_nothing() {
     let obstacles = [
         (
             "the database",
-            format!("mount --bind -o ro {data}/db {data}/db && mount -o remount,ro,bind {data}/db"),
-            format!("umount {data}/db"),
+            format!("mkdir {data}/db/{0}.sqlite", CID.replace('-', "")),
+            format!("rmdir {data}/db/{0}.sqlite; rm -f {data}/db/{0}.lock", CID.replace('-', "")),
         ),
         (
             "the account",
@@ -264,11 +264,13 @@ fn a_flood_of_requests_is_bounded() {
     let (_, requested) = asks(&machine, &key, CID, &Identity::new(1));
     assert!(matches!(requested, Some(Down::Requested { .. })), "{requested:?}");
     // Seats are counted: with all of them taken, who comes is told to come again.
-    machine.text("cd /var/lib/pofr/requests; for n in $(seq 0 31); do [ -e .seat-$n ] || runuser -u pofrsreg -- touch .seat-$n; done");
-    let holder = machine
-        .shell("cd /var/lib/pofr/requests; for n in $(seq 0 31); do eval \"exec $((n+10))>>.seat-$n\"; flock -n $((n+10)); done; echo held; exec sleep 60")
-        .stdout(std::process::Stdio::piped())
-        .spawn();
+    let script = "exec runuser -u pofrsreg -- python3 -c '
+import fcntl, time
+seats = [open(\"/var/lib/pofr/requests/.seat-%d\" % n, \"w\") for n in range(32)]
+for seat in seats: fcntl.flock(seat, fcntl.LOCK_EX)
+print(\"held\", flush=True)
+time.sleep(600)'";
+    let holder = machine.shell(script).stdout(std::process::Stdio::piped()).spawn();
     let mut holder = holder.unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line)

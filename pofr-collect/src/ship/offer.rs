@@ -68,6 +68,8 @@ impl Session<'_> {
             Down::No { text, retry: true, .. } => {
                 let wait = self.holding.next();
                 self.held = Some(Instant::now() + wait);
+                // What comes meanwhile is counted when it is tried again.
+                self.queue.clear();
                 self.reporter.trouble(format!("the server does not take bundles just now: {text}"));
             }
             Down::No { text, .. } => self.set_aside(bundle, text),

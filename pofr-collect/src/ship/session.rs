@@ -151,9 +151,16 @@ impl<'a> Session<'a> {
 
     /// Makes sure of what was streamed, now and then, and is never silent for long.
     fn flush_if_due(&mut self) -> Result<(), Broken> {
-        let due = if self.stream.dirty { FLUSH } else { SILENCE };
-        if (self.stream.dirty || self.said.elapsed() >= SILENCE) && self.flushed.elapsed() >= due {
+        let is_silent = self.said.elapsed() >= SILENCE;
+        if is_silent || self.stream.dirty && self.flushed.elapsed() >= FLUSH {
             self.flush()?;
+        }
+        if is_silent && !self.stream.is_open() {
+            // There is nothing to flush, and the server says so.
+            return match self.ask(&Up::Flush)? {
+                Down::Kept(_) | Down::No { .. } => Ok(()),
+                other => Err(unexpected(&Up::Flush, &other)),
+            };
         }
         Ok(())
     }
@@ -161,8 +168,6 @@ impl<'a> Session<'a> {
     /// Makes sure that what was streamed is on the server's disk.
     pub(super) fn flush(&mut self) -> Result<(), Broken> {
         if !self.stream.is_open() {
-            // There is nothing to flush; what has to be said at least is that we are there.
-            self.flushed = Instant::now();
             return Ok(());
         }
         let answer = self.ask(&Up::Flush)?;

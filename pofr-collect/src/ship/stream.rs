@@ -20,6 +20,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     open: Option<Open>,
+    /// The bundle whose stream was begun last.
+    last: Option<BundleSeq>,
     /// The bundle that is not streamed (any more).
     left: Option<BundleSeq>,
     /// How often it had to be begun again.
@@ -60,8 +62,8 @@ impl Session<'_> {
         if self.stream.dirty {
             self.flush()?;
         }
-        if self.stream.open.as_ref().is_none_or(|open| open.seq != next.seq) {
-            self.stream.breaks = 0;
+        if self.stream.last != Some(next.seq) {
+            (self.stream.last, self.stream.breaks) = (Some(next.seq), 0);
         }
         let open = Up::Open { run: next.run, seq: next.seq };
         match self.ask(&open)? {

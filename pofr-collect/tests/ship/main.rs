@@ -153,9 +153,10 @@ fn what_is_not_acknowledged_stays() {
     let mut recording = Recording::begin(dir.path());
     recording.bundle(2);
     let receiver = Receiver::new();
-    // All is sent, and nothing is said.
-    for _ in 0..5 {
-        receiver.cut(Cut::BeforeAnswer(2));
+    // All is sent and taken, and nothing is said: neither then, nor when it is offered again.
+    receiver.cut(Cut::BeforeAnswer(2));
+    for _ in 0..4 {
+        receiver.cut(Cut::BeforeAnswer(1));
     }
     receiver.say_from_then_on(Say::NoSession);
     let shipping = Shipping::start(settings(&recording.spool), &receiver);

@@ -23,7 +23,7 @@ use pofr_collect::{
     Budget, HostView, RealTime, Recorder, Registry, Settings, Signer, Spool, SpoolSettings, Stop, Summary,
     events::{FileEvents, Watch, files::NAME as FILE_EVENTS},
 };
-use pofr_core::{EventSource, collector::CollectError};
+use pofr_core::{EventSource, collector::CollectError, identity::Cid};
 use std::{
     path::PathBuf,
     sync::Arc,
@@ -50,12 +50,12 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     signals::block()?;
-    let signer = ClientKey::read(&StateDir::new(&plan.state).key())?;
+    let identity = Identity::read(&StateDir::new(&plan.state))?;
     let shipping = ship(&plan, args.detached);
     let opening = privileges::drop_most(user.as_ref())?;
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
     let run_dir = plan.run_dir.clone();
-    let result = record(plan, opening, args.detached.then_some(log), signer, shipping);
+    let result = record(plan, opening, args.detached.then_some(log), identity, shipping);
     end(&run_dir, result, lock, args.detached)
 }
 
@@ -79,6 +79,19 @@ fn already(run: &RunDir) -> anyhow::Result<String> {
         Some(instance) => format!("a recorder runs already: process {}", instance.pid),
         None => format!("a recorder is just starting or ending in {}", run.path().display()),
     })
+}
+
+/// As whom a client records, where it is registered.
+struct Identity {
+    cid: Option<Cid>,
+    key: Option<ClientKey>,
+}
+
+impl Identity {
+    fn read(state: &StateDir) -> anyhow::Result<Self> {
+        let cid = state.registration()?.and_then(|registration| Cid::parse(&registration.cid));
+        Ok(Self { cid, key: ClientKey::read(&state.key())? })
+    }
 }
 
 /// Starts the shipper, where a server is registered; returns what is to be said of it. A recorder that cannot send records all the same.
@@ -126,7 +139,7 @@ fn record(
     plan: Plan,
     opening: privileges::Opening,
     log: Option<PathBuf>,
-    signer: Option<ClientKey>,
+    identity: Identity,
     shipping: Vec<String>,
 ) -> anyhow::Result<Outcome> {
     let view = HostView::live()?;
@@ -143,7 +156,8 @@ fn record(
     let spool = SpoolSettings {
         state_dir: plan.state.clone(),
         max_bytes: Some(plan.spool_cap),
-        signer: signer.map(|key| Arc::new(key) as Arc<dyn Signer>),
+        cid: identity.cid,
+        signer: identity.key.map(|key| Arc::new(key) as Arc<dyn Signer>),
         ..SpoolSettings::beside(&plan.spool)
     };
     let spool = Spool::open(&view, spool)?;

@@ -4,6 +4,7 @@ use crate::run_dir::{Instance, RunDir};
 use anyhow::Context as _;
 use pofr_collect::HostView;
 use pofr_core::identity::{Pid, StartTicks};
+use rustix::process::{WaitOptions, waitpid};
 use std::time::Duration;
 
 /// How often is looked for a shipper that a later `start` has started. That one waits longer before it runs `ssh`.
@@ -23,7 +24,15 @@ pub(crate) fn leave_out(view: &HostView, run: &RunDir) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits for a shipper of our own that has ended: nobody else can.
+fn reap(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
 fn look(view: &HostView, run: &RunDir) {
+    view.excluded().into_iter().filter(|pid| pid.0 != std::process::id()).for_each(|pid| reap(pid.0));
     if let Ok(Some(Instance { pid, start })) = run.shipper()
         && let Ok(pid) = u32::try_from(pid)
     {

@@ -135,7 +135,11 @@ impl Step for Answer {
     }
 
     fn undo(&mut self) -> anyhow::Result<()> {
-        match self.before.take() {
+        let before = self.before.take();
+        if before.as_ref() == Some(&self.desk.decision(&self.cid)?) {
+            return Ok(());
+        }
+        match before {
             None => {}
             Some(None) => self.desk.undecide(&self.cid)?,
             Some(Some(before)) => self.desk.decide(&self.cid, &before)?,
