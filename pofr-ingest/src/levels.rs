@@ -34,6 +34,16 @@ pub struct Policy {
     pub period: Option<Calendar>,
 }
 
+impl Policy {
+    /// Returns the policy for when there is no time: twice the limits, and no periods.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        let merge::Options { max_triads, max_file_rows, force } = self.archive;
+        let (max_triads, max_file_rows) = (max_triads.saturating_mul(2), max_file_rows.saturating_mul(2));
+        Self { archive: merge::Options { max_triads, max_file_rows, force }, period: None }
+    }
+}
+
 impl Calendar {
     /// Returns the number of the day or week in which a triad begins, where the client is.
     fn number(self, triad: &Triad) -> i64 {

@@ -1,8 +1,6 @@
 //! docs/manual.md, done: every line behind `server#` and `client#` is run as it stands there, on two machines made of namespaces with a network between them.
 //! From nothing to an answer by the manual alone.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
-
 use pofr_tests::{
     machine::{Kind, Machine},
     programs::program,

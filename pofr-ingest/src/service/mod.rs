@@ -172,23 +172,20 @@ impl Service<'_> {
             self,
             &cid,
             &options,
-            &mut || {
-                seats.taken(&cid);
-                observer.taken(&cid);
-            },
+            seats,
             observer,
         );
         match result {
             Ok(turn) => {
                 observer.turn(&cid, &turn);
                 seats.succeeded(&cid);
-                seats.leave(cid, turn.ingested.left);
+                seats.leave(cid, turn.ingested.left, turn.put_off);
             }
             Err(error) => {
                 let again =
                     if until == Until::Empty { Duration::MAX } else { seats.wait_longer(&cid, AGAIN) };
                 observer.failed(&cid, &error, again);
-                seats.leave(cid, 0);
+                seats.leave(cid, 0, false);
             }
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct Seats {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Cid>,
+    /// Who has nothing waiting, but levels that were put off while others had; they come when nobody is in the queue.
+    later: VecDeque<Cid>,
     having_turns: HashSet<Cid>,
     /// How many files each client has waiting, as far as is known.
     waiting: HashMap<Cid, u64>,
@@ -42,6 +44,7 @@ impl Seats {
     /// Puts a client at the end of the queue.
     pub(super) fn seat(&self, cid: Cid, files: u64) {
         let mut state = self.state();
+        state.later.retain(|other| *other != cid);
         state.waiting.insert(cid.clone(), files);
         state.queue.push_back(cid);
         self.changed.notify_all();
@@ -54,13 +57,19 @@ impl Seats {
             if state.closed {
                 return None;
             }
-            if let Some(cid) = state.queue.pop_front() {
+            let next = state.queue.pop_front().or_else(|| state.later.pop_front());
+            if let Some(cid) = next {
                 state.having_turns.insert(cid.clone());
                 let busy = state.having_turns.len() + state.queue.len();
                 return Some((cid, busy));
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Tells whether anybody waits for a turn who has files waiting.
+    pub(super) fn is_anybody_waiting(&self) -> bool {
+        !self.state().queue.is_empty()
     }
 
     /// Notes that one more file was dealt with.
@@ -70,8 +79,8 @@ impl Seats {
         }
     }
 
-    /// Ends a turn; a client with something left goes to the end of the queue.
-    pub(super) fn leave(&self, cid: Cid, left: u64) {
+    /// Ends a turn; a client with files left goes to the end of the queue, one whose levels were put off behind all of them.
+    pub(super) fn leave(&self, cid: Cid, left: u64, put_off: bool) {
         let mut state = self.state();
         state.having_turns.remove(&cid);
         if left > 0 {
@@ -80,6 +89,9 @@ impl Seats {
             state.queue.push_back(cid);
         } else {
             state.waiting.remove(&cid);
+            if put_off {
+                state.later.push_back(cid);
+            }
         }
         self.changed.notify_all();
     }
@@ -100,7 +112,8 @@ impl Seats {
     /// Returns how many files wait, and how many clients are busy.
     pub(super) fn waiting(&self) -> (u64, usize) {
         let state = self.state();
-        (state.waiting.values().sum(), state.having_turns.len() + state.queue.len())
+        let clients = state.having_turns.len() + state.queue.len() + state.later.len();
+        (state.waiting.values().sum(), clients)
     }
 
     /// Waits for `time`, or until something changes for the better: then a little, so that changes come together.
@@ -137,13 +150,34 @@ mod tests {
             let (who, busy) = seats.take().unwrap();
             assert!(busy <= 2);
             order.push(who.to_string());
-            seats.leave(who, left);
+            seats.leave(who, left, false);
         }
         assert_eq!(order, ["a", "b", "a"]);
         assert_eq!(seats.waiting(), (800, 1));
         assert!(seats.is_free(&cid("b")));
         seats.close();
         assert!(seats.take().is_none());
+    }
+
+    #[test]
+    fn levels_that_were_put_off_come_when_nobody_waits() {
+        let seats = Seats::default();
+        ["a", "b"].map(|name| seats.seat(cid(name), 1));
+        let (a, _) = seats.take().unwrap();
+        assert!(seats.is_anybody_waiting());
+        seats.leave(a, 0, true);
+        assert!(seats.is_free(&cid("a")), "what comes for it meanwhile seats it as ever");
+        assert_eq!(seats.waiting(), (1, 2));
+        let (b, _) = seats.take().unwrap();
+        assert_eq!(b, cid("b"));
+        assert!(!seats.is_anybody_waiting());
+        seats.leave(b, 0, false);
+        let (a, busy) = seats.take().unwrap();
+        assert_eq!((a.to_string().as_str(), busy), ("a", 1));
+        seats.leave(a, 0, true);
+        seats.seat(cid("a"), 1);
+        seats.take().unwrap();
+        assert_eq!(seats.waiting(), (1, 1), "it has one seat, not two");
     }
 
     #[test]

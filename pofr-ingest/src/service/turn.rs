@@ -1,6 +1,6 @@
 //! One client's turn: some of its bundles, then what its levels need, then what need not be kept any longer.
 
-use super::{Keep, Observer, Service};
+use super::{Keep, Observer, Service, seats::Seats};
 use crate::{
     abandoned::{self, AbandonedError},
     inbox::InboxError,
@@ -22,6 +22,8 @@ pub struct Turn {
     pub ingested: ingest::Report,
     /// What was made of open bundles that never came back.
     pub abandoned: abandoned::Report,
+    /// Whether merging was put off, since others wait.
+    pub put_off: bool,
     /// What was merged.
     pub merged: Vec<merge::Report>,
     /// How many kept bundles were removed.
@@ -51,9 +53,13 @@ pub(super) fn take(
     service: &Service<'_>,
     cid: &Cid,
     options: &Options,
-    taken: &mut dyn FnMut(),
+    seats: &Seats,
     observer: &dyn Observer,
 ) -> Result<Turn, TurnError> {
+    let mut taken = || {
+        seats.taken(cid);
+        observer.taken(cid);
+    };
     let now = (options.now)();
     let inbox = service.layout.inbox(cid, options.limits.tar, service.keep != Keep::No);
     let mut writer = match service.store.write(cid) {
@@ -80,8 +86,10 @@ pub(super) fn take(
     if options.stop.is_told() {
         return Ok(turn);
     }
-    // While more waits, what is sealed piles up all the same.
-    turn.merged = levels::keep_up(&mut *writer, &service.policy, &mut |level, done, all| {
+    // An archive takes as long as many bundles: while others wait, only what has piled up twice as high is merged.
+    turn.put_off = seats.is_anybody_waiting();
+    let policy = if turn.put_off { service.policy.patient() } else { service.policy };
+    turn.merged = levels::keep_up(&mut *writer, &policy, &mut |level, done, all| {
         observer.merging(cid, level, done, all);
     })?;
     if let Keep::For(micros) = service.keep

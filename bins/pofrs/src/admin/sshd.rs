@@ -68,7 +68,7 @@ pub(crate) struct Configure {
     /// An account that it is about, and the command that sshd must then force on it.
     account: String,
     shell: PathBuf,
-    before: Option<Option<(Vec<u8>, u32)>>,
+    before: Option<Option<file::Found>>,
 }
 
 impl Configure {
