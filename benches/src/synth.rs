@@ -231,6 +231,7 @@ fn bundle(cid: &Cid, triad: TriadId, seq: u64, first: WallMicros) -> StoredBundl
             samples: 300,
             left_out: 0,
             complete: true,
+            streamed: false,
             received: last,
         },
         spans: vec![span(Source::Process), span(Source::Endpoint)],

@@ -1,6 +1,6 @@
 //! Who is who: clients, boots, runs, and processes that are never named by a bare pid.
 
-use crate::digest::{KeyDigest, KeyEncoder, hex_newtype};
+use crate::digest::{KeyDigest, KeyEncoder, Sha256, hex_newtype};
 use serde::Serialize;
 use std::fmt;
 
@@ -11,6 +11,18 @@ hex_newtype! {
 hex_newtype! {
     /// One stretch of recording under one clock: random, new at every recorder start and clock step.
     RunId, 16
+}
+
+impl RunId {
+    /// Returns the run that what was streamed of a bundle has while the whole bundle has not come: one of its own, so that nothing is stitched to
+    /// it and it can be taken out again.
+    #[must_use]
+    pub fn of_stream(self, seq: BundleSeq) -> Self {
+        let digest = Sha256::of(format!("pofr/streamed/{self}/{}", seq.0).as_bytes());
+        let mut run = [0; 16];
+        run.copy_from_slice(&digest.0[..16]);
+        Self(run)
+    }
 }
 
 impl BootId {

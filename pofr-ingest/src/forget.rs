@@ -153,33 +153,80 @@ pub fn forget(
         ledger = store.ledger()?;
     }
     let plan = plan(&ledger, before);
-    let Some(effective) = plan.before else { return Ok(Report::default()) };
-    let mut report =
-        Report { before: Some(effective), bundles: plan.bundles.len() as u64, ..Report::default() };
+    if plan.before.is_none() {
+        return Ok(Report::default());
+    }
+    let action = Action {
+        at: now,
+        kind: ActionKind::Forget,
+        before: plan.before,
+        bundles: 0,
+        rows: 0,
+        who: who.to_owned(),
+        why: why.to_owned(),
+    };
+    carry_out(store, Some(kept), &ledger, &plan, action)
+}
+
+/// Takes a bundle out of the record whose run is its own: what was streamed of one that has come whole after all.
+///
+/// # Errors
+/// As [`forget`], but a hold does not forbid it: all that goes is in the bundle that takes its place.
+pub fn withdraw(
+    store: &mut dyn ClientStore,
+    kept: Option<&Kept>,
+    streamed: &StoredBundle,
+    now: WallMicros,
+) -> Result<Report, ForgetError> {
+    let ledger = store.ledger()?;
+    let mut plan = Plan {
+        bundles: vec![streamed.entry.sha256],
+        names: streamed.entry.name.parse().ok().into_iter().collect(),
+        gone: HashSet::from([streamed.entry.run]),
+        ..Plan::default()
+    };
+    let shared =
+        ledger.bundles.iter().any(|b| b.triad == streamed.triad && b.entry.sha256 != streamed.entry.sha256);
+    if let Some(triad) = ledger.live().find(|t| t.id == streamed.triad) {
+        if shared { plan.rewrite.push(triad.clone()) } else { plan.drop.push(triad.id) }
+    }
+    let action = Action {
+        at: now,
+        kind: ActionKind::Withdraw,
+        before: None,
+        bundles: 0,
+        rows: 0,
+        who: "pofrs ingest".to_owned(),
+        why: format!("bundle {} has come whole", streamed.entry.seq.0),
+    };
+    carry_out(store, kept, &ledger, &plan, action)
+}
+
+/// Does what is planned, in one transaction, and says so in the ledger.
+fn carry_out(
+    store: &mut dyn ClientStore,
+    kept: Option<&Kept>,
+    ledger: &Ledger,
+    plan: &Plan,
+    action: Action,
+) -> Result<Report, ForgetError> {
+    let mut report = Report { before: plan.before, bundles: plan.bundles.len() as u64, ..Report::default() };
     let dropped: BTreeSet<TriadId> = plan.drop.iter().copied().collect();
     report.rows = ledger.live().filter(|t| dropped.contains(&t.id)).flat_map(|t| t.rows).sum();
     let mut change = Change::default();
     let mut forgetting =
         Forgetting { bundles: plan.bundles.clone(), drop: plan.drop.clone(), ..Forgetting::default() };
     for triad in &plan.rewrite {
-        let new = rewrite(store, triad, &plan, &mut report)?;
+        let new = rewrite(store, triad, plan, &mut report)?;
         forgetting.replace.push(Replacement { new, old: vec![triad.id] });
     }
     for kind in FactKind::ALL.into_iter().filter(|kind| !kind.in_triad()) {
-        clip_table(store, TableRef { triad: None, kind }, &plan, &mut change, &mut report)?;
+        clip_table(store, TableRef { triad: None, kind }, plan, &mut change, &mut report)?;
     }
     // The files first: whoever is killed in between says it again, and the ledger still knows which.
-    report.files = kept.remove(&plan.names)?;
+    report.files = kept.map_or(Ok(0), |kept| kept.remove(&plan.names))?;
     change.forget = Some(forgetting);
-    change.actions.push(Action {
-        at: now,
-        kind: ActionKind::Forget,
-        before: Some(effective),
-        bundles: report.bundles,
-        rows: report.rows,
-        who: who.to_owned(),
-        why: why.to_owned(),
-    });
+    change.actions.push(Action { bundles: report.bundles, rows: report.rows, ..action });
     store.commit(&change)?;
     Ok(report)
 }

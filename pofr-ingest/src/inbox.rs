@@ -110,12 +110,20 @@ impl Inbox {
         Self { after, ..self }
     }
 
+    /// Returns the bundles that are kept, where files are kept.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        match &self.after {
+            After::Copy(kept) | After::Keep(kept) => Some(kept),
+            After::Leave | After::Remove => None,
+        }
+    }
+
     /// Keeps a verified file, where files are kept. To be called before the record has it.
     ///
     /// # Errors
     /// Where it cannot be read again, has changed, or cannot be written.
     pub fn keep(&self, candidate: &Candidate) -> Result<(), InboxError> {
-        let (After::Copy(kept) | After::Keep(kept)) = &self.after else { return Ok(()) };
+        let Some(kept) = self.kept() else { return Ok(()) };
         let changed = || InboxError::Changed { name: candidate.name() };
         let name: BundleName = candidate.name().parse().map_err(|_| changed())?;
         let bytes = self.read(candidate)?;
@@ -158,6 +166,12 @@ impl Inbox {
         }
         found.sort();
         Ok(found)
+    }
+
+    /// Names a file that is to be put in quarantine from elsewhere in the inbox.
+    pub(crate) fn candidate(&self, path: PathBuf) -> Candidate {
+        debug_assert!(path.starts_with(&self.dir));
+        Candidate { path }
     }
 
     /// Reads a file whole.

@@ -5,14 +5,17 @@
 //! into rows side by side; one thread commits them in order, each with its ledger entries in one transaction.
 
 mod jobs;
+mod options;
 mod pairing;
+mod streamed;
 mod survey;
+
+pub use options::{Options, server_clock};
 
 use crate::{
     forget,
     inbox::{Candidate, Inbox, InboxError},
     place::{self, Target},
-    stop::Stop,
     track::{TrackedBundle, v1_run},
     verify::Rejected,
 };
@@ -22,52 +25,9 @@ use pofr_core::{
     identity::Cid,
     store::{Change, ClientStore, Level, RunOrder, StoreError, StoredBundle, Triad, TriadState},
     time::WallMicros,
-    wire::{name::BundleName, v2},
+    wire::name::BundleName,
 };
 use std::collections::HashSet;
-
-/// How to ingest.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How many threads unpack and track; at least 1. With 1, every bundle extends the open slice where it can.
-    pub workers: usize,
-    /// A slice is sealed when its bundles span so much, µs …
-    pub slice_micros: i64,
-    /// … or when it has so many file rows.
-    pub slice_file_rows: u64,
-    /// How much a bundle may hold.
-    pub limits: v2::Limits,
-    /// How long the half of a v1 snapshot waits for its other half, µs by the server's clock.
-    pub half_wait_micros: i64,
-    /// The server's clock.
-    pub now: fn() -> WallMicros,
-    /// How many files one call takes at most, the oldest names first.
-    pub most: usize,
-    /// When to end early, with what is stored by then.
-    pub stop: Stop,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            workers: 1,
-            slice_micros: 3_600_000_000,
-            slice_file_rows: 130_000,
-            limits: v2::Limits::default(),
-            half_wait_micros: 600_000_000,
-            now: server_clock,
-            most: usize::MAX,
-            stop: Stop::default(),
-        }
-    }
-}
-
-/// Reads the server's wall clock.
-#[must_use]
-pub fn server_clock() -> WallMicros {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    WallMicros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
 
 /// Why ingesting stopped. What was reported as stored is stored; the rest can be ingested again.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +39,9 @@ pub enum IngestError {
     /// The inbox failed.
     #[error(transparent)]
     Inbox(#[from] InboxError),
+    /// What was streamed could not be taken out for the whole bundle.
+    #[error(transparent)]
+    Withdraw(#[from] forget::ForgetError),
 }
 
 /// What became of a file.
@@ -222,6 +185,19 @@ impl Ingest<'_> {
                 Ok(bundle) => self.check(bundle, &good, &mut near)?,
                 Err(rejected) => Err(rejected),
             };
+            let checked = match (checked, &candidate) {
+                (Ok(bundle), Some(candidate)) => match self.supersede(candidate, bundle)? {
+                    Some(checked) => checked,
+                    None => {
+                        self.inbox.clear(candidate)?;
+                        self.report.duplicates += 1;
+                        self.done += 1;
+                        (self.progress)(self.done, self.total);
+                        continue;
+                    }
+                },
+                (checked, _) => checked,
+            };
             match checked {
                 Ok(bundle) => good.push((candidate, bundle)),
                 Err(rejected) => {
@@ -305,6 +281,7 @@ impl Ingest<'_> {
         bundles: Vec<TrackedBundle>,
         newest: bool,
     ) -> Result<Change, IngestError> {
+        let streamed = bundles.iter().any(|b| b.stored.entry.streamed);
         let mut open = self.store.open_slice()?;
         if let Some(slice) = &open {
             let follows = bundles.len() == 1 && place::follows(&near, slice, &bundles[0].stored);
@@ -312,9 +289,9 @@ impl Ingest<'_> {
                 let target = Target::Extend(slice.id);
                 return Ok(place::plan(self.store, near, &self.runs, bundles, target)?);
             }
-            // A bundle that belongs elsewhere in time leaves the open slice open.
+            // A bundle that belongs elsewhere in time leaves the open slice open, and so does one that may be withdrawn.
             let last = span(&bundles).map(|(_, last)| last);
-            if follows || last > Some(slice.to) {
+            if !streamed && (follows || last > Some(slice.to)) {
                 self.store.commit(&Change { seal: vec![slice.id], ..Change::default() })?;
                 open = None;
             }
@@ -325,7 +302,7 @@ impl Ingest<'_> {
             .min_by_key(|b| b.stored.entry.first)
             .map_or_else(Default::default, |b| b.stored.entry.zone);
         let is_last = self.store.last_stamp()?.is_none_or(|last| last < from);
-        let stays_open = newest && is_last && open.is_none();
+        let stays_open = newest && is_last && open.is_none() && !streamed;
         let id = self.store.create_triad(Level::Slice, stays_open, from, to, zone)?;
         let target = Target::New { id, open: stays_open };
         Ok(place::plan(self.store, near, &self.runs, bundles, target)?)

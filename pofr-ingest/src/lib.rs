@@ -8,6 +8,7 @@
 //!
 //! Nothing here knows which database it is: everything goes through [`pofr_core::store`].
 
+pub mod abandoned;
 pub mod forget;
 pub mod inbox;
 pub mod ingest;
@@ -25,6 +26,7 @@ pub mod registration;
 pub mod service;
 pub mod track;
 pub mod verify;
+pub mod verify_chain;
 
 pub use inbox::Inbox;
 pub use ingest::{IngestError, Options, Outcome, Report, ingest};

@@ -43,7 +43,8 @@ pub fn track_v2(
     received: WallMicros,
 ) -> Result<TrackedBundle, Rejected> {
     let header = &bundle.header;
-    let mut tracker = Tracker::new(header.run, header.zone);
+    let (run, streamed) = (run_of(bundle), bundle.is_streamed());
+    let mut tracker = Tracker::new(run, header.zone);
     for record in bundle.records()? {
         tracker.apply(record?)?;
     }
@@ -57,6 +58,10 @@ pub fn track_v2(
     let (first, last) = first.zip(last).ok_or(Rejected::Empty)?;
     let mut gaps = tracked.gaps;
     gaps.extend(clock_ahead(last, received));
+    if streamed {
+        let reason = "as it was streamed; the whole bundle has not come";
+        gaps.push(thin(reason.to_owned(), first, last, None));
+    }
     let entry = BundleEntry {
         cid: Some(header.cid.clone()),
         sha256: name.sha256,
@@ -64,7 +69,7 @@ pub fn track_v2(
         format: BundleFormat::V2,
         seq: header.seq,
         previous: header.previous,
-        run: header.run,
+        run,
         boot: header.boot,
         zone: header.zone,
         first,
@@ -73,12 +78,20 @@ pub fn track_v2(
         samples: tracked.samples,
         left_out: 0,
         complete: bundle.manifest.complete,
+        streamed,
         received,
     };
     Ok(TrackedBundle {
         stored: StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE },
         rows: tracked.rows,
     })
+}
+
+/// Returns the run that a bundle's rows are of: its own, unless the server made it of what was streamed.
+#[must_use]
+pub fn run_of(bundle: &v2::Bundle) -> RunId {
+    let header = &bundle.header;
+    if bundle.is_streamed() { header.run.of_stream(header.seq) } else { header.run }
 }
 
 /// Returns the run that all v1 bundles of a client belong to: v1 knows neither runs nor boots.
@@ -160,6 +173,7 @@ pub fn track_v1(
         samples: tracked.samples,
         left_out,
         complete: true,
+        streamed: false,
         received,
     };
     Ok(TrackedBundle {

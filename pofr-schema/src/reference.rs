@@ -63,7 +63,10 @@ const STATIC: [Static; 12] = [
             ("interval_micros", "time between samples that the client aimed at, µs"),
             ("samples", "how many samples it holds"),
             ("left_out", "how many records nothing could be made of"),
-            ("complete", "1: the client sealed it; 0: it was cut off and says so"),
+            (
+                "complete",
+                "1: the client sealed it; 0: it was cut off and says so; -1: made of what was streamed, as the whole one has not come",
+            ),
             ("received", "when this server took it in, by this server's clock, µs"),
             (
                 "triad",

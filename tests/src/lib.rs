@@ -4,6 +4,8 @@
 
 pub mod days;
 pub mod dice;
+pub mod link_client;
+pub mod machine;
 pub mod mariadb;
 pub mod oracle;
 pub mod programs;

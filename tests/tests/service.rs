@@ -323,6 +323,7 @@ fn nobody_waits_for_the_backlog_of_another() {
         days.bundles[..count].iter().for_each(|bundle| deliver(bundle, &inbox));
     }
     let service = service::Service {
+        give_up: std::time::Duration::from_secs(600),
         store: &*store,
         layout,
         options: pofr_ingest::Options::default(),

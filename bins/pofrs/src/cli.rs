@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 const GLOBAL: &str = "Global options";
 
 /// Options that every command takes.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Global {
     /// Where the record is: sqlite:DIR, mysql://USER@localhost/?unix_socket=PATH or
     /// mysql://USER@HOST:PORT/?password_file=PATH [env: POFR_DB] [default: sqlite: in the data directory]
@@ -75,8 +75,28 @@ pub(crate) enum Command {
     Forget(commands::forget::ForgetArgs),
     /// Forbid forgetting (a legal hold), or allow it again
     Hold(commands::hold::HoldArgs),
+    /// Make a server of this machine: accounts, directories, database, sshd
+    Init(commands::init::InitArgs),
+    /// Invite a client: print a token with which it can ask to be registered
+    Invite(commands::invite::InviteArgs),
+    /// List who asks to be registered
+    Requests(commands::requests::RequestsArgs),
+    /// Let a client in
+    Approve(commands::approve::ApproveArgs),
+    /// Refuse a client, and say why
+    Deny(commands::deny::DenyArgs),
+    /// Remove a client, with its record or without
+    Remove(commands::remove::RemoveArgs),
+    /// Register whoever is at standard input, as sshd starts it
+    #[command(hide = true)]
+    RegisterSession(commands::register_session::RegisterSessionArgs),
+    /// Change a client's row in the host-lookup table
+    #[command(hide = true)]
+    ClientRow(commands::client_row::ClientRowArgs),
     /// Make databases, users and their rights on MariaDB
     InitDb(commands::init_db::InitDbArgs),
+    /// Verify that a record is what its client sent: whole, in order, signed
+    Verify(commands::verify::VerifyArgs),
     /// Print what a bundle holds, one JSON object a line
     Cat(commands::cat::CatArgs),
     /// Record this machine for some seconds, store it, and look around in the record
@@ -88,6 +108,29 @@ pub(crate) enum Command {
     Completions(commands::manual::CompletionsArgs),
     /// Print the manual page, or write all pages to a directory
     Man(commands::manual::ManArgs),
+}
+
+impl Command {
+    /// Tells whether the command touches the record and nothing that is root's alone.
+    pub(crate) fn is_on_the_record(&self, global: &Global) -> anyhow::Result<bool> {
+        Ok(match self {
+            Self::Ingest(_)
+            | Self::Clients(_)
+            | Self::Status(_)
+            | Self::At(_)
+            | Self::Gaps(_)
+            | Self::Sql(_)
+            | Self::Archive(_)
+            | Self::Period(_)
+            | Self::Rebuild(_)
+            | Self::Forget(_)
+            | Self::Hold(_)
+            | Self::ClientRow(_) => true,
+            // MariaDB's users are for root to make.
+            Self::InitDb(_) => crate::record::url(global)?.starts_with("sqlite:"),
+            _ => false,
+        })
+    }
 }
 
 /// Names a client.

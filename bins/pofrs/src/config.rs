@@ -18,6 +18,7 @@ use serde::Deserialize;
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where it is, unless told otherwise.
@@ -31,6 +32,9 @@ pub(crate) const EXAMPLE: &str = r#"
   [ingest]
   workers = 4                           # threads for all clients together
   keep_bundles = "90d"                  # "forever" (the default), "no"
+
+  [receive]
+  give_up = "10m"                       # an open bundle of which nothing comes for so long is stored as it is
 
   [levels]
   max_triads = 191                      # archive when there are more slices
@@ -61,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) db: Option<String>,
     /// How to ingest.
     pub(crate) ingest: Ingest,
+    /// How to treat what clients send.
+    pub(crate) receive: Receive,
     /// When to merge.
     pub(crate) levels: Levels,
     /// What is trouble.
@@ -77,6 +83,22 @@ pub(crate) struct Ingest {
     pub(crate) workers: Option<u16>,
     /// How long bundles are kept.
     pub(crate) keep_bundles: Option<KeepText>,
+}
+
+/// How to treat what clients send.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Receive {
+    /// How long nothing may come of an open bundle.
+    give_up: Option<Length>,
+}
+
+impl Receive {
+    /// Returns how long nothing may come of an open bundle before it is stored as it is: ten minutes unless told otherwise.
+    pub(crate) fn give_up(&self) -> Duration {
+        let micros = self.give_up.map_or(600_000_000, |length| length.0);
+        Duration::from_micros(micros.unsigned_abs())
+    }
 }
 
 /// How long bundles are kept, as it is written.

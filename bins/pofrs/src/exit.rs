@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Quarantined,
     /// Another pofrs writes to that client's record: try again later.
     Busy,
-    /// `status` found trouble.
+    /// `status` found trouble, or `verify` something that is not as it should be.
     Trouble,
 }
 
@@ -28,7 +28,7 @@ Exit codes:
   3  nothing is recorded at the time asked for
   4  some bundles lie in quarantine, the others are stored
   5  another pofrs writes to that client's record: try again later
-  6  status: there is trouble with a client";
+  6  status: there is trouble with a client; verify: something is not as it should be";
 
 impl Exit {
     /// Returns the code.

@@ -1,9 +1,11 @@
 //! `pofrs`, POFR's server: parses the command line, runs the command, and says by its exit code what came of it.
 
+mod admin;
 mod cli;
 mod commands;
 mod config;
 mod exit;
+mod identity;
 mod moment;
 mod output;
 mod record;

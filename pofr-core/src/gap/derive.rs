@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Returns all gaps of a record, stated and derived, by their beginnings.
 #[must_use]
 pub fn of(ledger: &Ledger) -> Vec<Gap> {
-    let mut all: Vec<Gap> = ledger.bundles.iter().flat_map(|b| b.gaps.iter().cloned()).collect();
+    let mut all: Vec<Gap> = stated(ledger).cloned().collect();
     all.extend(derived(ledger));
     all.sort_by(|a, b| (a.from, a.to, &a.source).cmp(&(b.from, b.to, &b.source)));
     all.dedup();
@@ -39,17 +39,18 @@ pub fn derived(ledger: &Ledger) -> Vec<Gap> {
         within(run, &mut gaps);
     }
     between(&runs, &mut gaps);
-    let stated: Vec<&Gap> = ledger
-        .bundles
-        .iter()
-        .flat_map(|b| &b.gaps)
-        .filter(|g| g.severity == Severity::Blind && g.source.is_none())
-        .collect();
+    let stated: Vec<&Gap> =
+        stated(ledger).filter(|g| g.severity == Severity::Blind && g.source.is_none()).collect();
     let is_stated = |gap: &Gap| {
         stated.iter().any(|s| s.from <= gap.from && s.to.zip(gap.to).is_some_and(|(s, g)| s >= g))
     };
     gaps.retain(|gap| gap.severity == Severity::Thin || !is_stated(gap));
     gaps
+}
+
+/// Returns the gaps that bundles state.
+fn stated(ledger: &Ledger) -> impl Iterator<Item = &Gap> {
+    ledger.bundles.iter().filter(|b| !b.is_withdrawn()).flat_map(|b| &b.gaps)
 }
 
 /// The bundles of one run, in the order of the chain.
@@ -73,8 +74,16 @@ impl Run<'_> {
 /// Returns the runs by the wall time at which they begin.
 fn runs(ledger: &Ledger) -> Vec<Run<'_>> {
     let mut by_run: BTreeMap<RunId, Vec<&StoredBundle>> = BTreeMap::new();
-    for bundle in &ledger.bundles {
+    let (streamed, whole): (Vec<_>, Vec<_>) =
+        ledger.bundles.iter().filter(|b| !b.is_withdrawn()).partition(|b| b.entry.streamed);
+    for bundle in whole {
         by_run.entry(bundle.entry.run).or_default().push(bundle);
+    }
+    for bundle in streamed {
+        // Here it stands for the bundle that has not come.
+        let stands_for = |run: &&RunId| run.of_stream(bundle.entry.seq) == bundle.entry.run;
+        let run = by_run.keys().find(stands_for).copied().unwrap_or(bundle.entry.run);
+        by_run.entry(run).or_default().push(bundle);
     }
     let mut runs: Vec<Run<'_>> = by_run
         .into_values()
@@ -221,6 +230,7 @@ mod tests {
                 samples: 2,
                 left_out: 0,
                 complete: true,
+                streamed: false,
                 received: last,
             },
             spans: vec![span(Source::Process), span(Source::Endpoint)],

@@ -20,6 +20,8 @@ pub enum ActionKind {
     Rebuild,
     /// Kept bundles were removed because the policy says so; what was made of them stays.
     Prune,
+    /// What was streamed of a bundle made room for the whole one, which came after all.
+    Withdraw,
     /// A writer found what another had left half done when it was killed, and took it away.
     Recover,
 }

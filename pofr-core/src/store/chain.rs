@@ -42,7 +42,9 @@ pub enum Fault {
 #[must_use]
 pub fn faults(ledger: &Ledger) -> Vec<Fault> {
     let mut by_seq: BTreeMap<BundleSeq, Vec<&StoredBundle>> = BTreeMap::new();
-    for bundle in ledger.bundles.iter().filter(|b| b.entry.format == BundleFormat::V2) {
+    // A streamed one that has been withdrawn was the beginning of the whole one.
+    let counts = |b: &&StoredBundle| b.entry.format == BundleFormat::V2 && !b.is_withdrawn();
+    for bundle in ledger.bundles.iter().filter(counts) {
         by_seq.entry(bundle.entry.seq).or_default().push(bundle);
     }
     let mut faults = Vec::new();
@@ -54,6 +56,7 @@ pub fn faults(ledger: &Ledger) -> Vec<Fault> {
                 let (first, last) = (BundleSeq(left.0 + 1), BundleSeq(seq.0 - 1));
                 faults.push(Fault::Missing { first, last, received });
             } else if let [only] = bundles.as_slice()
+                && !only.entry.streamed
                 && let (Some(named), Some(sha256)) = (only.entry.previous, sha256)
                 && named != sha256
             {
@@ -63,7 +66,9 @@ pub fn faults(ledger: &Ledger) -> Vec<Fault> {
         if bundles.len() > 1 {
             faults.push(Fault::Fork { seq, received });
         }
-        before = Some((seq, (bundles.len() == 1).then(|| bundles[0].entry.sha256)));
+        // The one behind a streamed one names the whole one, which nobody here has seen.
+        let link = (bundles.len() == 1).then(|| &bundles[0].entry).filter(|entry| !entry.streamed);
+        before = Some((seq, link.map(|entry| entry.sha256)));
     }
     faults
 }
@@ -107,6 +112,7 @@ mod tests {
                 samples: 1,
                 left_out: 0,
                 complete: true,
+                streamed: false,
                 received: WallMicros(seq as i64),
             },
             spans: Vec::new(),
@@ -133,5 +139,22 @@ mod tests {
         );
         let forked = [good, vec![bundle(3, 33, Some(2)), bundle(4, 4, Some(33))]].concat();
         assert_eq!(found(forked), [Fault::Fork { seq: BundleSeq(3), received: WallMicros(3) }]);
+    }
+
+    #[test]
+    fn a_streamed_bundle_stands_in_for_the_one_that_has_not_come() {
+        let streamed = |mut bundle: StoredBundle| {
+            (bundle.entry.complete, bundle.entry.streamed) = (false, true);
+            bundle
+        };
+        let stand_in = streamed(bundle(2, 22, Some(1)));
+        let before_and_after = [bundle(1, 1, None), bundle(3, 3, Some(2))];
+        assert_eq!(found([&before_and_after[..], &[stand_in.clone()]].concat()), []);
+        let whole = [&before_and_after[..], &[bundle(2, 2, Some(1))]].concat();
+        let withdrawn = StoredBundle { triad: TriadId::NONE, ..stand_in.clone() };
+        assert_eq!(found([&whole[..], &[withdrawn]].concat()), []);
+        // Both at once: the whole one does not begin with what was streamed.
+        let fork = Fault::Fork { seq: BundleSeq(2), received: WallMicros(2) };
+        assert_eq!(found([&whole[..], &[stand_in]].concat()), [fork]);
     }
 }

@@ -127,6 +127,9 @@ pub struct BundleEntry {
     pub left_out: u64,
     /// Whether the client sealed it; else it was cut off and says so.
     pub complete: bool,
+    /// Whether the server made it of what was streamed while it grew, because the whole one has not come; never `complete`, and of a run of its
+    /// own ([`RunId::of_stream`]).
+    pub streamed: bool,
     /// When this server took it in, by this server's clock.
     pub received: WallMicros,
 }
@@ -193,6 +196,12 @@ impl Ledger {
 }
 
 impl StoredBundle {
+    /// Tells whether it was made of what was streamed, and taken out again when the whole bundle came.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.entry.streamed && self.triad == TriadId::NONE
+    }
+
     /// Returns this bundle's spans, labelled with its triad's id.
     pub fn placed_spans(&self) -> impl Iterator<Item = PlacedSpan> + '_ {
         self.spans.iter().map(|span| PlacedSpan {

@@ -76,6 +76,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NoClient`], or where the database refuses.
     fn restore_client(&self, cid: &Cid) -> Result<(), StoreError>;
 
+    /// Writes down the address that a client last sent from; a client that is not known is none of ours.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn set_last_ip(&self, cid: &Cid, ip: &str) -> Result<(), StoreError>;
+
     /// Removes a client and all that is recorded of it, for good: the host-lookup row, then the database.
     ///
     /// # Errors

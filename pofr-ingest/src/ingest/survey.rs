@@ -3,6 +3,7 @@
 use super::Options;
 use crate::{
     inbox::{Candidate, Inbox, InboxError},
+    track::run_of,
     verify::{Contents, verify},
 };
 use crossbeam::channel;
@@ -112,7 +113,7 @@ fn look(inbox: &Inbox, candidate: &Candidate, known: &HashSet<Sha256>, options: 
                 Contents::V2(bundle) => {
                     let (first, last) = bundle.manifest.wall.unwrap_or_default();
                     Kind::V2 {
-                        run: bundle.header.run,
+                        run: run_of(&bundle),
                         seq: bundle.header.seq,
                         first: WallMicros(first),
                         last: WallMicros(last),

@@ -19,7 +19,8 @@ pub fn check(owner: Option<&Cid>, near: &[StoredBundle], bundle: &StoredBundle) 
     {
         return Err(Rejected::OtherClient { found: found.clone(), expected: expected.clone() });
     }
-    for StoredBundle { entry: old, spans, .. } in near.iter().filter(|b| b.entry.run == new.run) {
+    let counts = |b: &&StoredBundle| b.entry.run == new.run && !b.is_withdrawn();
+    for StoredBundle { entry: old, spans, .. } in near.iter().filter(counts) {
         if old.boot != new.boot {
             let (stored, found) = (old.boot.to_string(), new.boot.to_string());
             return Err(Rejected::OtherBoot { run: new.run.to_string(), stored, found });

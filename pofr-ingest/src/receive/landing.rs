@@ -17,6 +17,8 @@ use std::{
 
 /// What is half received begins so.
 const PART: &str = ".part-";
+/// What ingest adds of itself begins so while it is written; what a kill leaves of it takes room and nothing else.
+const TAKEN: &str = ".taken-";
 /// Files count as if they filled whole pages, so that many small ones are not free.
 const PAGE: u64 = 4096;
 
@@ -135,8 +137,12 @@ impl Landing {
     /// # Errors
     /// [`LandingError`].
     pub fn part(&mut self) -> Result<(String, File), LandingError> {
+        self.begin(PART)
+    }
+
+    fn begin(&mut self, prefix: &str) -> Result<(String, File), LandingError> {
         self.parts += 1;
-        let name = format!("{PART}{}-{}", std::process::id(), self.parts);
+        let name = format!("{prefix}{}-{}", std::process::id(), self.parts);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = fs::openat(&self.dir, &*name, flags, Mode::from_raw_mode(0o640))
             .map_err(|e| self.fail("make", &name)(e.into()))?;
@@ -171,6 +177,21 @@ impl Landing {
         self.discard(part);
         fs::fsync(&self.dir).map_err(|e| self.fail("sync", "")(e.into()))?;
         Ok(put)
+    }
+
+    /// Adds a file that is at hand whole, as [`put`](Self::put) does.
+    ///
+    /// # Errors
+    /// [`LandingError`].
+    pub fn add(&mut self, bytes: &[u8], name: &str) -> Result<Put, LandingError> {
+        // Not one that a session would sweep.
+        let (part, mut file) = self.begin(TAKEN)?;
+        let written = io::Write::write_all(&mut file, bytes).map_err(self.fail("write", &part));
+        let put = written.and_then(|()| self.put(&part, &file, name));
+        if put.is_err() {
+            self.discard(&part);
+        }
+        put
     }
 
     /// Replaces one of the session's own hidden files.

@@ -19,6 +19,7 @@ mod stream;
 mod waiting;
 
 pub use account::{Account, AccountError, FormerKey};
+pub(crate) use landing::parse_stream_name;
 pub use landing::{Landing, LandingError, Put};
 pub use note::{NOTE, Note};
 pub use seat::Seat;

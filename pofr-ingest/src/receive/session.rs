@@ -8,6 +8,10 @@ use super::{
     stream::{OpenStream, Room},
     waiting::Ending,
 };
+use crate::registration::{
+    key::KeyError,
+    rotation::{self, Rotation},
+};
 use pofr_core::{
     raw::RawText,
     time::WallMicros,
@@ -200,6 +204,7 @@ impl<R: Read, W: Write> Session<'_, R, W> {
                     self.note(&software, true);
                     return Ok(Ended::Deregistered);
                 }
+                Up::Rotate { public_key, signature } => Some(self.rotate(&public_key, &signature)),
                 other => return self.lost(other.kind()),
             };
             if let Some(answer) = answer {
@@ -247,6 +252,34 @@ impl<R: Read, W: Write> Session<'_, R, W> {
             .and_then(|text| self.landing.replace(NOTE, &text).map_err(|e| e.to_string()));
         if let Err(error) = written {
             (self.log)(&format!("the session's note is not written: {error}"));
+        }
+    }
+
+    /// Leaves the wish for another key in the inbox, where the administrator finds it.
+    fn rotate(&mut self, public_key: &str, signature: &str) -> Down {
+        let now = (self.rules.now)().0;
+        let wish = match Rotation::wished(&self.account.public_key, public_key, signature, now) {
+            Ok((wish, _)) => wish,
+            Err(error) => {
+                let code = match error {
+                    KeyError::Signature => Refusal::BadSignature,
+                    _ => Refusal::BadKey,
+                };
+                return Down::refused(code, error.to_string(), true);
+            }
+        };
+        let written = serde_json::to_vec(&wish)
+            .map_err(|e| e.to_string())
+            .and_then(|text| self.landing.replace(rotation::FILE, &text).map_err(|e| e.to_string()));
+        match written {
+            Ok(()) => {
+                (self.log)("the client's key names another in its place: pofrs requests");
+                Down::Requested { request_id: self.account.ciduser.clone() }
+            }
+            Err(error) => {
+                (self.log)(&format!("the wish for another key is not written: {error}"));
+                Down::refused(Refusal::Busy, "the server cannot take it now", false)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! A client's public key, as it is registered.
 
-use pofr_core::raw::RawText;
+use base64ct::{Base64, Base64Unpadded, Encoding as _};
+use pofr_core::{digest::Sha256, raw::RawText};
 use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 
 /// The longest line that is looked at, bytes: RSA with 8192 bits has some 1,400.
@@ -79,6 +80,13 @@ impl ClientKey {
     }
 }
 
+/// Returns the fingerprint of any public key's line, `SHA256:…`, whatever its type; `None` where it is none.
+#[must_use]
+pub fn fingerprint_of(line: &str) -> Option<String> {
+    let blob = Base64::decode_vec(line.split_whitespace().nth(1)?).ok()?;
+    Some(format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::of(&blob).0)))
+}
+
 /// Returns how many bits a big-endian number has.
 fn bits(bytes: &[u8]) -> usize {
     bytes.len() * 8 - bytes.first().map_or(0, |b| b.leading_zeros() as usize)
@@ -107,6 +115,8 @@ pub(super) mod tests {
         let key = ClientKey::parse(&format!("{} root@host\n", line(1))).unwrap();
         assert_eq!(key.line(), line(1));
         assert!(key.fingerprint().starts_with("SHA256:"));
+        assert_eq!(fingerprint_of(&line(1)), Some(key.fingerprint()));
+        assert_eq!((fingerprint_of("ssh-ed25519"), fingerprint_of("a b!")), (None, None));
         let signature = sign(1, "a", b"nonce");
         key.verify("a", b"nonce", &signature).unwrap();
         assert_eq!(key.verify("b", b"nonce", &signature), Err(KeyError::Signature), "another namespace");

@@ -22,19 +22,25 @@ pub struct Rotation {
     pub at: i64,
 }
 
-/// Why a rotation is not taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RotationError {
-    /// One of the keys is none, or the signature is not by the old one.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The file cannot be written.
-    #[error(transparent)]
-    Shelf(#[from] ShelfError),
-}
+/// The file in a client's inbox.
+pub const FILE: &str = ".rotate.json";
 
 impl Rotation {
+    /// Takes a client's wish, if the old key names the new one; returns it with the new key.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn wished(
+        old: &str,
+        public_key: &str,
+        signature: &str,
+        at: i64,
+    ) -> Result<(Self, ClientKey), KeyError> {
+        let wish = Self { public_key: public_key.trim().to_owned(), signature: signature.to_owned(), at };
+        let new = wish.check(&ClientKey::parse(old)?)?;
+        Ok((wish, new))
+    }
+
     /// Checks that the old key names the new one.
     ///
     /// # Errors
@@ -47,24 +53,7 @@ impl Rotation {
 }
 
 fn path(inbox: &Path) -> PathBuf {
-    inbox.join(".rotate.json")
-}
-
-/// Takes a client's wish: checks it and leaves it in the inbox; returns the new key's fingerprint.
-///
-/// # Errors
-/// [`RotationError`].
-pub fn take(
-    inbox: &Path,
-    old: &str,
-    public_key: &str,
-    signature: &str,
-    at: i64,
-) -> Result<String, RotationError> {
-    let rotation = Rotation { public_key: public_key.trim().to_owned(), signature: signature.to_owned(), at };
-    let new = rotation.check(&ClientKey::parse(old)?)?;
-    shelf::write(&path(inbox), &rotation, 0o640)?;
-    Ok(new.fingerprint())
+    inbox.join(FILE)
 }
 
 /// Reads a client's wish; `None` where it has none.
@@ -95,12 +84,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (old, new) = (line(1), line(2));
         let by = |seed| sign(seed, ROTATION_NAMESPACE, new.as_bytes());
-        take(dir.path(), &old, &new, &by(3), 5).unwrap_err();
-        take(dir.path(), &old, &line(3), &by(1), 5).unwrap_err();
+        assert_eq!(Rotation::wished(&old, &new, &by(3), 5).unwrap_err(), KeyError::Signature);
+        assert_eq!(Rotation::wished(&old, &line(3), &by(1), 5).unwrap_err(), KeyError::Signature);
         assert_eq!(waiting(dir.path()).unwrap(), None);
-        let fingerprint = take(dir.path(), &old, &new, &by(1), 5).unwrap();
-        let wish = waiting(dir.path()).unwrap().unwrap();
-        assert_eq!(wish.check(&ClientKey::parse(&old).unwrap()).unwrap().fingerprint(), fingerprint);
+        let (wish, key) = Rotation::wished(&old, &new, &by(1), 5).unwrap();
+        shelf::write(&path(dir.path()), &wish, 0o640).unwrap();
+        let found = waiting(dir.path()).unwrap().unwrap();
+        assert_eq!(found.check(&ClientKey::parse(&old).unwrap()).unwrap(), key);
         done(dir.path()).unwrap();
         assert_eq!(waiting(dir.path()).unwrap(), None);
     }

@@ -92,6 +92,10 @@ pub(super) fn create(path: &Path, value: &impl Serialize, mode: u32) -> Result<b
 
 /// Removes a file; that there is none is no error.
 pub(super) fn remove(path: &Path) -> Result<(), ShelfError> {
+    // Looked for first: where nothing can be written, removing what is not there fails, too.
+    if path.symlink_metadata().is_err_and(|cause| cause.kind() == ErrorKind::NotFound) {
+        return Ok(());
+    }
     match fs::remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(fail("remove", path)(cause)),
         _ => Ok(()),

@@ -13,7 +13,7 @@ mod turn;
 
 pub use turn::{Turn, TurnError, add_client};
 
-use crate::{ingest::Options, layout::Layout, levels::Policy, stop::Stop};
+use crate::{abandoned, ingest::Options, layout::Layout, levels::Policy, stop::Stop};
 use pofr_core::{
     Store,
     identity::Cid,
@@ -39,6 +39,8 @@ pub struct Service<'a> {
     pub policy: Policy,
     /// Whether, and for how long, bundles are kept.
     pub keep: Keep,
+    /// How long nothing may come of an open bundle before it is taken for abandoned.
+    pub give_up: Duration,
     /// Who does it: stands in the ledger where something is pruned.
     pub who: String,
     /// Only this client.
@@ -136,6 +138,9 @@ impl Service<'_> {
             match inbox.candidates() {
                 // Once, everybody gets a turn: something may be due that was left undone.
                 Ok(files) if !files.is_empty() || first => seats.seat(cid, files.len() as u64),
+                Ok(_) if abandoned::due(inbox.dir(), self.give_up).is_ok_and(|due| !due.is_empty()) => {
+                    seats.seat(cid, 0);
+                }
                 Ok(_) => {}
                 Err(error) => {
                     let again = seats.wait_longer(&cid, AGAIN);

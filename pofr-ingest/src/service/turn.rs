@@ -2,9 +2,11 @@
 
 use super::{Keep, Observer, Service};
 use crate::{
+    abandoned::{self, AbandonedError},
     inbox::InboxError,
     ingest::{self, IngestError, Options},
     levels, merge, prune,
+    receive::Note,
 };
 use pofr_core::{
     digest::{self, Sha256},
@@ -18,6 +20,8 @@ use pofr_core::{
 pub struct Turn {
     /// What became of the files.
     pub ingested: ingest::Report,
+    /// What was made of open bundles that never came back.
+    pub abandoned: abandoned::Report,
     /// What was merged.
     pub merged: Vec<merge::Report>,
     /// How many kept bundles were removed.
@@ -37,6 +41,9 @@ pub enum TurnError {
     /// Ingesting failed.
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    /// Open bundles could not be taken in.
+    #[error(transparent)]
+    Abandoned(#[from] AbandonedError),
 }
 
 /// Gives a client its turn.
@@ -56,10 +63,20 @@ pub(super) fn take(
         }
         other => other?,
     };
+    note_session(service, cid)?;
     let mut turn = Turn {
         ingested: ingest::ingest(&mut *writer, cid, &inbox, options, &mut |_, _| taken())?,
         ..Turn::default()
     };
+    // After all that has come whole, for that may be among it.
+    if turn.ingested.left == 0 && !options.stop.is_told() {
+        turn.abandoned = abandoned::take(cid, &inbox, service.give_up, options.limits)?;
+        if !turn.abandoned.made.is_empty() {
+            let more = ingest::ingest(&mut *writer, cid, &inbox, options, &mut |_, _| taken())?;
+            turn.ingested.add(&more);
+        }
+        turn.ingested.quarantined.extend(turn.abandoned.refused.iter().cloned());
+    }
     if options.stop.is_told() {
         return Ok(turn);
     }
@@ -74,6 +91,14 @@ pub(super) fn take(
             prune::prune(&mut *writer, &service.layout.kept(cid), now.plus(-micros), now, &service.who)?;
     }
     Ok(turn)
+}
+
+/// Writes down where the client's last session came from.
+fn note_session(service: &Service<'_>, cid: &Cid) -> Result<(), StoreError> {
+    match Note::read(&service.layout.inbox_dir(cid)).and_then(|note| note.ip) {
+        Some(ip) => service.store.set_last_ip(cid, &ip.to_string()),
+        None => Ok(()),
+    }
 }
 
 /// Adds the client if it is not known. Nobody registered it, so its account's name is made of its id.

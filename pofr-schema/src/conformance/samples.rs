@@ -100,6 +100,7 @@ pub(super) fn bundle(triad: TriadId, seq: u64, first: i64, last: i64) -> StoredB
             samples: 2,
             left_out: 0,
             complete: true,
+            streamed: false,
             received: at(last + 1),
         },
         spans: vec![span(Source::Process, first, last), span(Source::Endpoint, first, last)],

@@ -8,13 +8,14 @@ use pofr_core::{
     time::WallMicros,
 };
 
-const KINDS: [(ActionKind, &str); 6] = [
+const KINDS: [(ActionKind, &str); 7] = [
     (ActionKind::Hold, "hold"),
     (ActionKind::Release, "release"),
     (ActionKind::Forget, "forget"),
     (ActionKind::Rebuild, "rebuild"),
     (ActionKind::Prune, "prune"),
     (ActionKind::Recover, "recover"),
+    (ActionKind::Withdraw, "withdraw"),
 ];
 
 fn word(kind: ActionKind) -> &'static str {

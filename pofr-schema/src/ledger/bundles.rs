@@ -66,6 +66,9 @@ pub(super) struct GapRow {
     lost: Option<i64>,
 }
 
+/// What `complete` is of a bundle that was made of what was streamed.
+const STREAMED: i64 = -1;
+
 /// How many rows one statement adds.
 const ROWS: usize = 500;
 
@@ -200,7 +203,8 @@ pub(super) fn entry_of(row: BundleRow, names: &Names) -> Option<BundleEntry> {
         interval_micros: row.interval_micros.cast_unsigned(),
         samples: row.samples.cast_unsigned(),
         left_out: row.left_out.cast_unsigned(),
-        complete: row.complete != 0,
+        complete: row.complete == 1,
+        streamed: row.complete == STREAMED,
         received: WallMicros(row.received),
     })
 }
@@ -235,7 +239,7 @@ pub(crate) fn insert_bundles(
             interval_micros: entry.interval_micros.cast_signed(),
             samples: entry.samples.cast_signed(),
             left_out: entry.left_out.cast_signed(),
-            complete: i64::from(entry.complete),
+            complete: if entry.streamed { STREAMED } else { i64::from(entry.complete) },
             received: entry.received.0,
             triad: triad.0,
         };

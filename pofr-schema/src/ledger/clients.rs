@@ -56,6 +56,17 @@ pub(crate) fn client(db: &mut Db, cid: &Cid) -> Result<Option<ClientEntry>, Stor
     stored.map(Stored::entry).transpose()
 }
 
+/// Writes down the address that a client last sent from; nothing is written where that is known.
+pub(crate) fn set_last_ip(db: &mut Db, cid: &Cid, ip: &str) -> Result<(), StoreError> {
+    on_link!(db, conn => diesel::update(lhlttable::table
+        .filter(lhlttable::cid.eq(cid.as_str()))
+        .filter(lhlttable::lastip.is_null().or(lhlttable::lastip.ne(ip))))
+        .set(lhlttable::lastip.eq(ip))
+        .execute(conn))
+    .doing("write table lhlt.lhlttable")?;
+    Ok(())
+}
+
 /// Adds a client; the broken-down time of registration is UTC.
 pub(crate) fn insert_client(db: &mut Db, client: &ClientEntry) -> Result<(), StoreError> {
     let at = jiff::Timestamp::from_microsecond(client.registered.0)

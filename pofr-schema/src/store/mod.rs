@@ -171,6 +171,11 @@ impl Store for SqlStore {
         })
     }
 
+    fn set_last_ip(&self, cid: &Cid, ip: &str) -> Result<(), StoreError> {
+        self.may_write("write down a client's address")?;
+        ledger::set_last_ip(&mut self.pools.get(LOOKUP, Rights::Write)?, cid, ip)
+    }
+
     fn restore_client(&self, cid: &Cid) -> Result<(), StoreError> {
         self.may_write("make a client's database")?;
         self.known(cid)?;

@@ -2,7 +2,7 @@
 
 use super::{plan::Step, run};
 use anyhow::{Context as _, bail};
-use nix::unistd::{Group as Entry, Gid, Uid, User};
+use nix::unistd::{Gid, Group as Entry, Uid, User};
 use std::path::PathBuf;
 
 /// The ids that clients' accounts get: the range of system accounts is too small for a thousand clients.

@@ -73,7 +73,8 @@ impl Step for AddClient {
     }
 
     fn undo(&mut self) -> anyhow::Result<()> {
-        if !self.acted || on_record(&self.global, &["ciduser", "--cid", self.cid.as_str()])?.trim().is_empty() {
+        if !self.acted || on_record(&self.global, &["ciduser", "--cid", self.cid.as_str()])?.trim().is_empty()
+        {
             return Ok(());
         }
         on_record(&self.global, &["remove", "--cid", self.cid.as_str()]).map(drop)

@@ -33,7 +33,8 @@ impl MakeDir {
 
 impl Step for MakeDir {
     fn says(&self) -> String {
-        let whose = self.owner.as_ref().map(|(owner, group)| format!(", {owner}:{group}")).unwrap_or_default();
+        let whose =
+            self.owner.as_ref().map(|(owner, group)| format!(", {owner}:{group}")).unwrap_or_default();
         format!("make directory {}{whose}, mode {:04o}", self.path.display(), self.mode)
     }
 

@@ -9,6 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A file's bytes and permission bits.
+pub(crate) type Found = (Vec<u8>, u32);
+
 /// Writes a file.
 pub(crate) struct WriteFile {
     /// Where.
@@ -20,7 +23,7 @@ pub(crate) struct WriteFile {
     /// Whether a file that is there stays as it is.
     pub(crate) keep: bool,
     /// What was there.
-    before: Option<Option<(Vec<u8>, u32)>>,
+    before: Option<Option<Found>>,
 }
 
 impl WriteFile {
@@ -67,8 +70,9 @@ impl Step for WriteFile {
 }
 
 /// Returns a file's bytes and permission bits; `None` where there is none.
-pub(crate) fn found(path: &Path) -> anyhow::Result<Option<(Vec<u8>, u32)>> {
-    let read = || -> io::Result<(Vec<u8>, u32)> { Ok((fs::read(path)?, fs::metadata(path)?.mode() & 0o7777)) };
+pub(crate) fn found(path: &Path) -> anyhow::Result<Option<Found>> {
+    let read =
+        || -> io::Result<Found> { Ok((fs::read(path)?, fs::metadata(path)?.mode() & 0o7777)) };
     match read() {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -77,7 +81,11 @@ pub(crate) fn found(path: &Path) -> anyhow::Result<Option<(Vec<u8>, u32)>> {
 }
 
 /// Makes a file what [`found`] said that it was.
-pub(crate) fn put_back(path: &Path, before: Option<&(Vec<u8>, u32)>) -> anyhow::Result<()> {
+pub(crate) fn put_back(path: &Path, before: Option<&Found>) -> anyhow::Result<()> {
+    // What could not be written may be where nothing can be.
+    if found(path)?.as_ref() == before {
+        return Ok(());
+    }
     match before {
         Some((bytes, mode)) => replace(path, bytes, *mode),
         None => match fs::remove_file(path) {

@@ -12,7 +12,7 @@ pub(crate) struct KeyLine {
     /// Options and key; `None` takes the line out.
     line: Option<String>,
     mode: u32,
-    before: Option<Option<(Vec<u8>, u32)>>,
+    before: Option<Option<file::Found>>,
 }
 
 impl KeyLine {
@@ -42,7 +42,7 @@ fn has_tag(line: &str, tag: &str) -> bool {
     line.split_whitespace().next_back() == Some(tag)
 }
 
-fn text_of(path: &Path) -> anyhow::Result<(String, Option<(Vec<u8>, u32)>)> {
+fn text_of(path: &Path) -> anyhow::Result<(String, Option<file::Found>)> {
     let before = file::found(path)?;
     let text = before.as_ref().map_or(Ok(""), |(bytes, _)| std::str::from_utf8(bytes));
     let text = text.with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned();

@@ -19,8 +19,10 @@ pub(crate) fn end(uid: Uid) -> anyhow::Result<()> {
     loop {
         let mut left = 0;
         for entry in fs::read_dir("/proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-            if entry.metadata().is_ok_and(|found| found.uid() == uid.as_raw()) {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            if !is_zombie(pid) && entry.metadata().is_ok_and(|found| found.uid() == uid.as_raw()) {
                 left += 1;
                 // One that has just ended is what was wanted.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -34,4 +36,10 @@ pub(crate) fn end(uid: Uid) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Tells whether a process has ended and only waits for its parent to notice (proc_pid_stat(5): the state follows the name).
+fn is_zombie(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use pofr_ingest::registration::{Desk, Limits};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A server as its configuration says.
 pub(crate) struct Site {
@@ -80,7 +80,9 @@ impl Site {
         let mut text = String::new();
         for word in super::client_row::where_it_is(&self.global) {
             let word = word.to_str().filter(|word| word.chars().all(is_plain));
-            text = text + " " + word.context("the paths of a forced command must be plain: letters, digits, /._-:=?&%@")?;
+            text = text
+                + " "
+                + word.context("the paths of a forced command must be plain: letters, digits, /._-:=?&%@")?;
         }
         Ok(text)
     }
@@ -107,10 +109,7 @@ pub(crate) fn need_root(what: &str) -> anyhow::Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    anyhow::bail!("{what} needs root: it makes accounts\nhint: --single-account does without, see docs/manual.md")
-}
-
-/// Returns the directory in which a path is, for a message.
-pub(crate) fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
+    anyhow::bail!(
+        "{what} needs root: it makes accounts\nhint: --single-account does without, see docs/manual.md"
+    )
 }

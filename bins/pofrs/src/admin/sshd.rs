@@ -68,7 +68,7 @@ pub(crate) struct Configure {
     /// An account that it is about, and the command that sshd must then force on it.
     account: String,
     shell: PathBuf,
-    before: Option<Option<(Vec<u8>, u32)>>,
+    before: Option<Option<file::Found>>,
 }
 
 impl Configure {
@@ -110,7 +110,8 @@ impl Step for Configure {
     }
 
     fn is_done(&self) -> anyhow::Result<bool> {
-        Ok(file::found(&self.path)?.is_some_and(|(bytes, mode)| bytes == self.text.as_bytes() && mode == 0o644)
+        Ok(file::found(&self.path)?
+            .is_some_and(|(bytes, mode)| bytes == self.text.as_bytes() && mode == 0o644)
             && self.check().is_ok())
     }
 
@@ -194,9 +195,14 @@ mod tests {
         let with = drop_in(&server, true);
         assert_eq!(with.matches("PasswordAuthentication yes").count(), 1);
         let (clients, registration) = with.split_once("Match User pofrsreg").unwrap();
-        assert!(clients.contains("PasswordAuthentication no") && registration.contains("PasswordAuthentication yes"));
+        assert!(
+            clients.contains("PasswordAuthentication no")
+                && registration.contains("PasswordAuthentication yes")
+        );
         for part in [clients, registration] {
-            assert!(part.contains("ForceCommand /usr/local/libexec/pofrs-shell") && part.contains("PermitTTY no"));
+            assert!(
+                part.contains("ForceCommand /usr/local/libexec/pofrs-shell") && part.contains("PermitTTY no")
+            );
         }
     }
 }

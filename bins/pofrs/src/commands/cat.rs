@@ -1,7 +1,7 @@
 //! `pofrs cat`: what a bundle holds, of either format.
 
 use crate::{exit::Exit, output::json};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use pofr_core::{
     fact::Fact,
@@ -12,7 +12,7 @@ use pofr_core::{
 use serde::Serialize;
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Prints bundles.
@@ -26,6 +26,10 @@ its name announces is shown all the same, with a warning.
 Examples:
   pofrs cat bundle.tar | jq -c 'select(.record == \"gap\")'")]
 pub(crate) struct CatArgs {
+    /// Write each bundle's manifest and signature to DIR as NAME.json and NAME.json.sig, for ssh-keygen -Y verify, instead of
+    /// printing the bundle
+    #[arg(long, value_name = "DIR")]
+    manifest: Option<PathBuf>,
     /// The bundles
     #[arg(value_name = "BUNDLE", required = true)]
     bundles: Vec<PathBuf>,
@@ -75,10 +79,40 @@ pub(crate) fn run(args: &CatArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
                 shown()
             )?;
         }
+        if let Some(dir) = &args.manifest {
+            export(&bytes, path, dir, out).with_context(shown)?;
+            continue;
+        }
         if bytes.starts_with(b"manifest.json\0") { print_v2(&bytes, out) } else { print_v1(&bytes, out) }
             .with_context(shown)?;
     }
     Ok(Exit::Done)
+}
+
+/// Writes a bundle's manifest, and its signature if it has one, byte for byte as they were signed.
+fn export(bytes: &[u8], bundle: &Path, dir: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    if !bytes.starts_with(b"manifest.json\0") {
+        bail!("a bundle of the first POFR has no manifest");
+    }
+    let opened = v2::open(bytes, v2::Limits::default())?;
+    let mut name = bundle.file_name().context("a bundle has a name")?.to_owned();
+    name.push(".json");
+    let manifest = dir.join(name);
+    let write = |path: &Path, bytes: &[u8]| {
+        let shown = RawText::from(path.as_os_str().as_encoded_bytes()).escaped();
+        std::fs::write(path, bytes).with_context(|| format!("cannot write {shown}"))?;
+        Ok::<_, anyhow::Error>(shown)
+    };
+    writeln!(out, "{}", write(&manifest, &opened.manifest_bytes)?)?;
+    match &opened.signature {
+        Some(signature) => {
+            let mut path = manifest.into_os_string();
+            path.push(".sig");
+            writeln!(out, "{}", write(Path::new(&path), signature)?)?;
+        }
+        None => writeln!(io::stderr(), "pofrs: it is not signed")?,
+    }
+    Ok(())
 }
 
 fn print_v2(bytes: &[u8], out: &mut dyn Write) -> anyhow::Result<()> {

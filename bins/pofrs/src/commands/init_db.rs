@@ -92,6 +92,15 @@ pub(crate) fn run(args: &InitDbArgs, global: &Global, out: &mut dyn Write) -> an
     Ok(Exit::Done)
 }
 
+/// Makes databases, users and rights for these clients and those that are known, without a word; does nothing with the embedded database.
+pub(crate) fn prepare(global: &Global, clients: &[Cid]) -> anyhow::Result<()> {
+    let args = InitDbArgs { client: clients.to_vec(), admin: "root".to_owned(), host: None, dry_run: false };
+    match Location::parse(&record::url(global)?)? {
+        Location::Sqlite(_) => Ok(()),
+        Location::Mariadb(_) => run(&args, global, &mut std::io::sink()).map(drop),
+    }
+}
+
 /// Reads a password, or makes one.
 fn password_of(file: &Path, user: &str, dry_run: bool) -> anyhow::Result<String> {
     let mut new = OpenOptions::new();

@@ -1,30 +1,43 @@
 //! The commands, one file each.
 
+pub(crate) mod approve;
 pub(crate) mod at;
 pub(crate) mod cat;
+pub(crate) mod client_row;
 pub(crate) mod clients;
 pub(crate) mod demo;
+pub(crate) mod deny;
 pub(crate) mod forget;
 pub(crate) mod gaps;
 pub(crate) mod hold;
 pub(crate) mod ingest;
+pub(crate) mod init;
 pub(crate) mod init_db;
+pub(crate) mod invite;
 pub(crate) mod manual;
 pub(crate) mod merge;
 pub(crate) mod rebuild;
 pub(crate) mod receive;
+pub(crate) mod register_session;
+pub(crate) mod remove;
+pub(crate) mod requests;
 pub(crate) mod sql;
 pub(crate) mod status;
+pub(crate) mod verify;
 
 use crate::{
     cli::{Cli, Command},
     exit::Exit,
+    identity,
 };
 use std::io::Write;
 
 /// Runs the command; what it has to say goes to `out`, what it only wants to mention to standard error.
 pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let global = cli.global;
+    if cli.command.is_on_the_record(&global)? {
+        identity::settle(&global)?;
+    }
     match cli.command {
         Command::Ingest(args) => ingest::run(&args, &global, out),
         Command::Clients(args) => clients::run(&args, &global, out),
@@ -38,7 +51,16 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Rebuild(args) => rebuild::run(&args, &global, out),
         Command::Forget(args) => forget::run(&args, &global, out),
         Command::Hold(args) => hold::run(&args, &global, out),
+        Command::Init(args) => init::run(&args, &global, out),
+        Command::Invite(args) => invite::run(&args, &global, out),
+        Command::Requests(args) => requests::run(&args, &global, out),
+        Command::Approve(args) => approve::run(&args, &global, out),
+        Command::Deny(args) => deny::run(&args, &global, out),
+        Command::Remove(args) => remove::run(&args, &global, out),
+        Command::RegisterSession(args) => register_session::run(&args, &global),
+        Command::ClientRow(args) => client_row::run(&args, &global, out),
         Command::InitDb(args) => init_db::run(&args, &global, out),
+        Command::Verify(args) => verify::run(&args, &global, out),
         Command::Cat(args) => cat::run(&args, out),
         Command::Demo(args) => demo::run(&args, &global, out),
         Command::DemoActor(args) => demo::act(&args),

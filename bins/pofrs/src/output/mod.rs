@@ -1,5 +1,6 @@
 //! Output: tables for people, JSON lines for programs, times in the client's zone.
 
+pub(crate) mod ask;
 pub(crate) mod json;
 pub(crate) mod number;
 pub(crate) mod progress;

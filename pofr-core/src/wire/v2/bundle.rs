@@ -49,6 +49,19 @@ pub fn seal(frames: &[u8], complete: bool, closing: &Closing) -> Result<Sealed, 
     seal_signed(frames, complete, closing, |_| None)
 }
 
+/// The manifest's note by which a server says that it made the bundle of what was streamed.
+const STREAMED: &str = "streamed";
+
+/// Makes the bundle of what a client streamed of one that never came whole. The same bytes give the same bundle.
+///
+/// # Errors
+/// [`WireError`] where `frames` is not a whole stream.
+pub fn seal_streamed(frames: &[u8]) -> Result<Sealed, WireError> {
+    let note = "made by the server of what was streamed; the whole bundle has not come";
+    let notes = BTreeMap::from([(STREAMED.to_owned(), note.to_owned())]);
+    seal(frames, false, &Closing { notes, ..Closing::default() })
+}
+
 /// Makes the bundle of a whole stream of frames; `sign` gets the manifest's bytes and returns its SSHSIG.
 ///
 /// # Errors
@@ -127,6 +140,12 @@ impl Bundle {
     /// [`WireError`]; the stream's items are results as well.
     pub fn records(&self) -> Result<Decoder<'_>, WireError> {
         Decoder::new(&self.records, self.limits.records)
+    }
+
+    /// Tells whether it says that a server made it of what was streamed ([`seal_streamed`]).
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        self.signature.is_none() && !self.manifest.complete && self.manifest.notes.contains_key(STREAMED)
     }
 
     /// Returns the bytes of the records, which are a row of zstd frames.

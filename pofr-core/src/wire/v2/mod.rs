@@ -12,7 +12,7 @@ mod manifest;
 mod message;
 mod record;
 
-pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed};
+pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed, seal_streamed};
 pub use frames::{Decoder, Encoder, frame_ends, salvage, salvage_within};
 pub use layout::{Layout, layout};
 pub use manifest::{MANIFEST_VERSION, Manifest};

@@ -54,6 +54,9 @@ pub(crate) struct IngestArgs {
     /// such as 90d [default: forever; with DIR they are left where they are]
     #[arg(long, value_name = "POLICY", value_parser = units::keep)]
     keep_bundles: Option<Keep>,
+    /// Take open bundles at once that clients streamed and did not finish, not only those of which nothing has come for a while
+    #[arg(long, conflicts_with = "dir")]
+    take_open: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,

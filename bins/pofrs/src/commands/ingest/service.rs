@@ -48,6 +48,7 @@ pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> an
         options,
         policy: config.levels.policy(),
         keep,
+        give_up: if args.take_open { Duration::ZERO } else { config.receive.give_up() },
         who: who::am_i(),
         only: args.client.clone(),
     };

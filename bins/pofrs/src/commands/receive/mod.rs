@@ -69,7 +69,7 @@ fn receive(data_dir: &Path, name: &str, command: &str) -> anyhow::Result<Exit> {
     let up = File::from(io::stdin().as_fd().try_clone_to_owned().context("no standard input")?);
     let down = File::from(io::stdout().as_fd().try_clone_to_owned().context("no standard output")?);
     // What a client has sent is for ingest to read, by the inbox's group, and for nobody else.
-    rustix::process::umask(Mode::from_raw_mode(0o027));
+    rustix::process::umask(Mode::from_raw_mode(0o007));
     let account = match Account::load(data_dir, name) {
         Ok(account) => account,
         Err(error) => {

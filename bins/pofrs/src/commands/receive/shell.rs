@@ -4,7 +4,7 @@
 //! client of the first POFR wants scp's sink, which it then gets in our words, not as a program.
 
 use super::{me, receive};
-use crate::{config::Config, exit::Exit};
+use crate::{cli::Global, commands::register_session, config::Config, exit::Exit};
 use anyhow::bail;
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
@@ -28,7 +28,8 @@ pub(crate) fn shell() -> anyhow::Result<Exit> {
     let data_dir = config.data_dir.clone().unwrap_or_else(|| DATA_DIR.into());
     let name = me()?;
     if name == config.server.registration_account {
-        bail!("no registration here");
+        let global = Global { data_dir: Some(data_dir), ..Global::default() };
+        return register_session::session(&global, None);
     }
     receive(&data_dir, &name, &command())
 }
