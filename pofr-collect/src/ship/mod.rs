@@ -121,7 +121,7 @@ impl<T: Transport> Shipper<T> {
             if self.reporter.take_progress() {
                 backoff.reset();
             }
-            let wait = backoff.next();
+            let wait = backoff.wait();
             tracing::warn!("{why}; trying again in {:.0} s", wait.as_secs_f64());
             self.reporter.broken(why, wait);
             if stop.wait(wait) {

@@ -66,7 +66,7 @@ impl Session<'_> {
                 self.whole.insert(bundle.name.clone());
             }
             Down::No { text, retry: true, .. } => {
-                let wait = self.holding.next();
+                let wait = self.holding.wait();
                 self.held = Some(Instant::now() + wait);
                 // What comes meanwhile is counted when it is tried again.
                 self.queue.clear();

@@ -54,11 +54,14 @@ pub struct Acknowledged {
     pub name: String,
 }
 
+/// Who is told.
+type Tell = dyn FnMut(&ShipReport) + Send;
+
 /// Keeps the report and tells of it.
 #[derive(Default)]
 pub(super) struct Reporter {
     report: ShipReport,
-    tell: Option<Box<dyn FnMut(&ShipReport) + Send>>,
+    tell: Option<Box<Tell>>,
     told: Option<Instant>,
     /// Whether the server has acknowledged anything since last asked.
     progress: bool,

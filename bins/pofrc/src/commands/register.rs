@@ -11,7 +11,7 @@ use crate::{
     shipper::{Begun, Place, begin},
     ssh::{Desk, Login, Options},
     state::{Registration, Standing, StateDir, address, write_private},
-    user,
+    user::{self, User},
 };
 use anyhow::{Context as _, bail};
 use pofr_collect::{HostView, spool::own_client_id};
@@ -29,7 +29,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Registers, or takes a registration up again.
 pub(super) fn run(args: &Register) -> anyhow::Result<Exit> {
     let place = plan::ship_place(&args.place, args.state.as_deref(), None)?;
-    make_private(place.state.path(), None)?;
+    let recorder = place.recorder.as_deref().map(User::named).transpose()?;
+    make_private(place.state.path(), recorder.map(|user| user.uid))?;
     let view = HostView::live()?;
     let cid = own_client_id(&view, place.state.path())?;
     let before = place.state.registration()?;
@@ -52,7 +53,7 @@ pub(super) fn run(args: &Register) -> anyhow::Result<Exit> {
     if settled.account().is_some() {
         run_dir::remove(&place.state.invitation())?;
         user::make_shippers(&place)?;
-        begin_shipping(&place)?;
+        begin_shipping(place)?;
     }
     Ok(tell(&settled))
 }
@@ -232,13 +233,13 @@ fn tell(settled: &Registration) -> Exit {
 }
 
 /// Begins to send, where a recorder is at work.
-fn begin_shipping(place: &Place) -> anyhow::Result<()> {
-    if place.run.instance()?.is_none() {
+fn begin_shipping(place: Place) -> anyhow::Result<()> {
+    let Some(place) = place.of_the_recorder()? else {
         println!("`pofrc start --detach` records and sends");
         return Ok(());
-    }
+    };
     crate::shipper::ShipFile::new(&place.run.ship_dir()).remove()?;
-    if let Begun::Runs { pid, note, .. } = begin(place, true, true)? {
+    if let Begun::Runs { pid, note, .. } = begin(&place, true, true)? {
         println!("sending: process {pid}");
         note.iter().for_each(|note| println!("note: {note}"));
         println!(

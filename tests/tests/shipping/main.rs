@@ -3,164 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+mod cuts;
+mod site;
+
 use pofr_core::{
     fact::Fact,
     record::{Event, Record},
-    wire::v2::{Bundle, Limits, open, salvage},
+    wire::v2::{Bundle, salvage},
 };
-use pofr_tests::{
-    programs::program,
-    sshd::{Sshd, descendants, kill, lives},
-};
-use serde_json::{Value, json};
+use pofr_tests::sshd::{descendants, kill, lives};
+use serde_json::Value;
+use site::{CIDUSER, Site};
 use std::{
     collections::BTreeSet,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Stdio},
 };
-
-const CIDUSER: &str = "0123456789abcdef0123456789abcdef";
-/// Who has not done within this time never will.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-struct Site {
-    dir: tempfile::TempDir,
-    sshd: Sshd,
-    cid: String,
-}
-
-impl Site {
-    /// A client that a server knows, as `pofrc register` and `pofrs approve` leave them.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let sshd = Sshd::start(dir.path());
-        let cid = "test-1795434795702210".to_owned();
-        let site = Self { dir, sshd, cid };
-        for place in ["state", "run", "data/receive"] {
-            std::fs::create_dir_all(site.path(place)).unwrap();
-        }
-        for place in ["state", "run"] {
-            std::fs::set_permissions(site.path(place), std::fs::Permissions::from_mode(0o700)).unwrap();
-        }
-        std::fs::create_dir_all(site.path("data/inbox").join(&site.cid)).unwrap();
-        std::fs::write(site.path("pofrc.toml"), "").unwrap();
-        let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(site.path("state/id"));
-        assert!(keygen.status().unwrap().success());
-        let me = Command::new("id").arg("-un").output().unwrap();
-        let me = String::from_utf8(me.stdout).unwrap().trim().to_owned();
-        let status = json!({ "granted": { "ciduser": CIDUSER, "registration_id": "1", "account": me } });
-        let registration = json!({
-            "version": 1, "server": "127.0.0.1", "port": site.sshd.port(), "cid": site.cid,
-            "status": status, "request_id": "1", "desk": "pofrsreg",
-        });
-        std::fs::write(site.path("state/registration.json"), registration.to_string()).unwrap();
-        let account = json!({ "cid": site.cid, "ciduser": CIDUSER, "public_key": site.key() });
-        std::fs::write(site.path("data/receive").join(format!("{CIDUSER}.json")), account.to_string())
-            .unwrap();
-        site.pin();
-        site.let_in();
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn key(&self) -> String {
-        std::fs::read_to_string(self.path("state/id.pub")).unwrap().trim().to_owned()
-    }
-
-    /// Pins the host key that the server has now.
-    fn pin(&self) {
-        let line = format!("[127.0.0.1]:{} {}", self.sshd.port(), self.sshd.host_key());
-        std::fs::write(self.path("state/known_hosts"), line).unwrap();
-    }
-
-    fn let_in(&self) {
-        let receive = format!(
-            "{} --data-dir {} receive --as {CIDUSER}",
-            program("pofrs").display(),
-            self.path("data").display()
-        );
-        self.sshd.let_in(&[format!("restrict,command=\"{receive}\" {}", self.key())]);
-    }
-
-    fn pofrc(&self, args: &[&str]) -> Output {
-        let mut pofrc = Command::new(program("pofrc"));
-        pofrc
-            .arg(args[0])
-            .arg("--config")
-            .arg(self.path("pofrc.toml"))
-            .arg("--run-dir")
-            .arg(self.path("run"));
-        if args[0] != "stop" && args[0] != "status" {
-            pofrc.arg("--state").arg(self.path("state"));
-        }
-        if args[0] == "start" {
-            pofrc.arg("--spool").arg(self.path("spool")).args(["--detach", "--bundle", "1s"]);
-        }
-        pofrc.args(&args[1..]).stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn start(&self) -> String {
-        let output = self.pofrc(&["start"]);
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_slice(&self.pofrc(&["status", "--json"]).stdout).unwrap_or(Value::Null)
-    }
-
-    fn shipper(&self) -> u32 {
-        let pid = self.status()["shipping"]["pid"].as_u64().expect("a shipper runs");
-        u32::try_from(pid).unwrap()
-    }
-
-    /// What the server has, by its numbers.
-    fn received(&self) -> Vec<Bundle> {
-        let dir = self.path("data/inbox").join(&self.cid);
-        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        let tars = entries.filter(|path| path.extension().is_some_and(|e| e == "tar"));
-        let mut bundles: Vec<_> =
-            tars.map(|path| open(&std::fs::read(path).unwrap(), Limits::default()).unwrap()).collect();
-        bundles.sort_by_key(|bundle| bundle.manifest.seq);
-        bundles
-    }
-
-    fn seqs(&self) -> Vec<u64> {
-        self.received().iter().map(|bundle| bundle.manifest.seq).collect()
-    }
-
-    fn waiting(&self) -> usize {
-        let entries = std::fs::read_dir(self.path("spool")).unwrap();
-        entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "tar")).count()
-    }
-
-    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !is_so() {
-            let log = |name: &str| std::fs::read_to_string(self.path(name)).unwrap_or_default();
-            assert!(
-                began.elapsed() < PATIENCE,
-                "waited for: {what}\n{}\nshipper: {}\nsshd: {}",
-                self.status()["shipping"],
-                log("run/ship.log"),
-                log("sshd.log")
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.pofrc(&["stop"]);
-    }
-}
 
 /// The command lines of all processes that bundles tell of.
 fn command_lines(bundles: &[Bundle]) -> BTreeSet<String> {
@@ -375,4 +233,48 @@ fn a_server_with_another_fingerprint_is_not_registered_with() {
     // Nobody is there to confirm.
     let output = site.pofrc(&["register", "--server", &server]);
     assert!(String::from_utf8(output.stderr).unwrap().contains("give it with --fingerprint"));
+}
+
+#[test]
+fn a_new_key_takes_the_old_ones_place_once_the_server_lets_it_in() {
+    let site = Site::new();
+    site.start();
+    site.until("bundles are there", || !site.seqs().is_empty());
+    let old = site.key();
+    let asked = site.pofrc(&["rotate-key", "--no-wait"]);
+    let said = String::from_utf8(asked.stdout.clone()).unwrap();
+    assert!(asked.status.success() && said.contains("PENDING: the old key holds"), "{asked:?}");
+    let next = std::fs::read_to_string(site.path("state/id.next.pub")).unwrap().trim().to_owned();
+    assert_eq!(site.key(), old);
+    site.let_in(&next);
+    site.sshd.end_sessions();
+    let taken = site.pofrc(&["rotate-key"]);
+    let said = String::from_utf8(taken.stdout.clone()).unwrap();
+    assert!(taken.status.success() && said.contains("the server takes the new key"), "{taken:?}");
+    assert_eq!(site.key(), next);
+    assert!(!site.path("state/id.next").exists());
+    let had = site.seqs().len();
+    site.until("sending goes on", || site.seqs().len() >= had + 2);
+}
+
+#[test]
+fn deregistered_it_records_and_sends_no_more() {
+    let site = Site::new();
+    site.start();
+    site.until("bundles are there", || !site.seqs().is_empty());
+    let shipper = site.shipper();
+    // Nobody is there to agree.
+    let asked = site.pofrc(&["deregister"]);
+    assert_eq!(asked.status.code(), Some(7), "{asked:?}");
+    assert!(lives(shipper));
+    let done = site.pofrc(&["deregister", "--yes"]);
+    let said = String::from_utf8(done.stdout.clone()).unwrap();
+    assert!(done.status.success() && said.contains(&format!("pofrs remove {}", site.cid)), "{done:?}");
+    assert!(!lives(shipper));
+    for gone in ["id", "id.pub", "registration.json", "known_hosts"] {
+        assert!(!site.path("state").join(gone).exists(), "{gone}");
+    }
+    let (had, waiting) = (site.seqs(), site.waiting());
+    site.until("the recording goes on", || site.waiting() >= waiting + 2);
+    assert_eq!((site.seqs(), site.status()["server"].is_null()), (had, true));
 }
