@@ -8,11 +8,12 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     fs::File,
     io,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// What is half received begins so.
@@ -84,14 +85,15 @@ impl Landing {
         move |cause| LandingError { action, path, cause }
     }
 
-    /// Takes away what sessions that were cut off have left half received. Only for who has the [`super::Seat`].
+    /// Takes away what sessions that were cut off have left half received, if nothing has come of it for `still`; zero is only for who has
+    /// the [`super::Seat`].
     ///
     /// # Errors
     /// [`LandingError`].
-    pub fn sweep(&self) -> Result<u64, LandingError> {
+    pub fn sweep(&self, still: Duration) -> Result<u64, LandingError> {
         let mut swept = 0;
         for (name, _) in self.list(&self.dir)? {
-            if name.to_bytes().starts_with(PART.as_bytes()) {
+            if name.to_bytes().starts_with(PART.as_bytes()) && self.is_still(&name, still) {
                 let shown = name.to_string_lossy();
                 fs::unlinkat(&self.dir, &*name, AtFlags::empty())
                     .map_err(|e| self.fail("remove", &shown)(e.into()))?;
@@ -99,6 +101,13 @@ impl Landing {
             }
         }
         Ok(swept)
+    }
+
+    fn is_still(&self, name: &CStr, still: Duration) -> bool {
+        let Ok(stat) = fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let changed = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+        now.saturating_sub(changed) >= still
     }
 
     /// Returns how many bytes the files in it take, in whole pages, but for what is half received.

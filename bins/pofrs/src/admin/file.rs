@@ -71,8 +71,7 @@ impl Step for WriteFile {
 
 /// Returns a file's bytes and permission bits; `None` where there is none.
 pub(crate) fn found(path: &Path) -> anyhow::Result<Option<Found>> {
-    let read =
-        || -> io::Result<Found> { Ok((fs::read(path)?, fs::metadata(path)?.mode() & 0o7777)) };
+    let read = || -> io::Result<Found> { Ok((fs::read(path)?, fs::metadata(path)?.mode() & 0o7777)) };
     match read() {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -3,7 +3,7 @@
 //! Whoever is killed between two frames has lost nothing before the gap: [`salvage`] finds the last whole one.
 
 use super::{
-    Header, WireError,
+    Header, WireError, bulk,
     message::{HeaderMessage, RecordMessage},
     record,
 };
@@ -106,6 +106,7 @@ impl<'a> Decoder<'a> {
             Capped { inner: std::io::BufReader::with_capacity(1 << 16, zstd), left: limit, limit };
         let message =
             stream.message(PART)?.ok_or_else(|| WireError::malformed(PART, "the stream is empty"))?;
+        bulk::header(&message).map_err(|detail| WireError::malformed(PART, detail))?;
         let message = HeaderMessage::decode(&*message).map_err(|e| WireError::malformed(PART, e))?;
         let header = record::decode_header(message)?;
         let boot = header.boot;
@@ -121,6 +122,7 @@ impl<'a> Decoder<'a> {
     fn read(&mut self) -> Result<Option<Record>, WireError> {
         let part = format!("record {}", self.count + 1);
         let Some(message) = self.stream.message(&part)? else { return Ok(None) };
+        bulk::record(&message).map_err(|detail| WireError::malformed(&part, detail))?;
         let message =
             RecordMessage::decode(Bytes::from(message)).map_err(|e| WireError::malformed(&part, e))?;
         self.count += 1;

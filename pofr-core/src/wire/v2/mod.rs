@@ -4,6 +4,7 @@
 //! [`Header`]. A stream that was cut off is good up to its last whole frame ([`salvage`]), since a
 //! frame holds whole messages only.
 
+mod bulk;
 mod bundle;
 mod fact;
 mod frames;

@@ -28,15 +28,15 @@ enum To {
 }
 
 impl Log {
-    /// Opens the log.
-    pub(super) fn open(inbox: &Path, client: &str) -> Self {
+    /// Opens the log: the system's, else that in an inbox, if there is one.
+    pub(super) fn open(inbox: Option<&Path>, client: &str) -> Self {
         let syslog = UnixDatagram::unbound().and_then(|socket| {
             socket.connect(SYSLOG)?;
             // A log that is stuck must not hold up a session.
             socket.set_nonblocking(true)?;
             Ok(socket)
         });
-        let to = syslog.map_or_else(|_| To::File(file(inbox)), To::Syslog);
+        let to = syslog.map_or_else(|_| To::File(inbox.and_then(file)), To::Syslog);
         Self { to, client: client.to_owned() }
     }
 

@@ -29,6 +29,8 @@ use std::{
 
 /// A session in which nothing comes for so long is over.
 const IDLE: Duration = Duration::from_secs(300);
+/// What is half received and has not grown for so long has no session any more.
+const STALE: Duration = Duration::from_secs(3600);
 /// How long to wait for the session before to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -64,8 +66,20 @@ fn me() -> anyhow::Result<String> {
     user.map(|user| user.name).with_context(|| format!("user {uid} has no name"))
 }
 
-/// Receives from the client whose account on this server is `name`.
+/// Receives from the client whose account on this server is `name`. What goes wrong on the server is the log's to know: sshd hands standard
+/// error to the client.
 fn receive(data_dir: &Path, name: &str, command: &str) -> anyhow::Result<Exit> {
+    let result = session(data_dir, name, command);
+    match result {
+        Err(error) if std::env::var_os("SSH_CONNECTION").is_some() => {
+            Log::open(None, name).line(&format!("no session: {error:#}"));
+            Ok(Exit::Failed)
+        }
+        other => other,
+    }
+}
+
+fn session(data_dir: &Path, name: &str, command: &str) -> anyhow::Result<Exit> {
     let up = File::from(io::stdin().as_fd().try_clone_to_owned().context("no standard input")?);
     let down = File::from(io::stdout().as_fd().try_clone_to_owned().context("no standard output")?);
     // What a client has sent is for ingest to read, by the inbox's group, and for nobody else.
@@ -82,22 +96,24 @@ fn receive(data_dir: &Path, name: &str, command: &str) -> anyhow::Result<Exit> {
     let cid = account.cid().context("an account without a client")?;
     let inbox = Layout::new(data_dir).inbox_dir(&cid);
     let landing = Landing::open(&inbox).inspect_err(|_| refuse(&down, Refusal::Busy, false))?;
-    let mut log = Log::open(&inbox, cid.as_str());
+    let mut log = Log::open(Some(&inbox), cid.as_str());
     let fence = Fence::raise(&inbox);
     let mut mark = [0; 16];
     rustix::rand::getrandom(&mut mark, rustix::rand::GetRandomFlags::empty()).context("no random bytes")?;
     let ip = std::env::var("SSH_CONNECTION").ok().and_then(|text| Note::address(&text));
-    let Some(seat) = Seat::take(&landing, mark, PATIENCE)? else {
+    let by_scp = scp::is_sink(command);
+    // A client of the first POFR may have several copies under way, none of which can be taken up again.
+    let seat = if by_scp { None } else { Seat::take(&landing, mark, PATIENCE)? };
+    if seat.is_none() && !by_scp {
         refuse(&down, Refusal::Busy, false);
         return Ok(Exit::Busy);
-    };
-    let swept = landing.sweep()?;
+    }
+    let swept = landing.sweep(if by_scp { STALE } else { Duration::ZERO })?;
     let from = ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
     let left = if swept > 0 { format!(", {swept} half received files swept") } else { String::new() };
     log.line(&format!("session from {from}, {fence}{left}"));
     let rules = Rules { ip, ..Rules::default() };
-    let up = Patient::new(up, IDLE, Some(&seat));
-    let by_scp = scp::is_sink(command);
+    let up = Patient::new(up, IDLE, seat.as_ref());
     let serve = if by_scp { scp::sink } else { serve };
     let ended = serve(up, &down, &account, landing, rules, &mut |line| log.line(line));
     log.line(&said(&ended));
