@@ -18,6 +18,7 @@ use state::State;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
+    io::BufRead as _,
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, fs::symlink},
     path::Path,
     process::{Command, Stdio},
@@ -131,6 +132,44 @@ fn the_recorder_is_left_out_by_number_and_start_time() {
     assert_eq!(look(), (true, true, true), "another process that had our number");
     view.exclude_self();
     assert_eq!(look(), (false, false, false));
+}
+
+#[test]
+fn a_family_that_is_left_out_is_so_with_all_that_comes_after_it() {
+    let view = HostView::live().unwrap();
+    let mut sampler = ProcessSampler::new(&Context::new(view.clone()));
+    let mut sh = Command::new("/bin/sh");
+    let mut family = sh.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(family.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (parent, child): (u32, u32) = (family.id(), line.trim().parse().unwrap());
+    let start = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1;
+        StartTicks(fields.split(' ').nth(19).unwrap().parse().unwrap())
+    };
+    let mut seen = || {
+        let facts = sample(&mut sampler);
+        let seen = processes(&facts);
+        (seen.contains_key(&parent), seen.contains_key(&child))
+    };
+    assert_eq!(seen(), (true, true));
+    view.exclude_family(Pid(parent), start(parent));
+    sampler.restart();
+    let mut seen = || {
+        let facts = sample(&mut sampler);
+        let seen = processes(&facts);
+        (seen.contains_key(&parent), seen.contains_key(&child))
+    };
+    assert_eq!(seen(), (false, false));
+    // When they are gone their numbers are free for others.
+    Command::new("kill").arg(child.to_string()).status().unwrap();
+    family.wait().unwrap();
+    while Path::new(&format!("/proc/{child}")).exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    view.release_gone();
+    assert!(!view.excludes(Pid(parent)) && !view.excludes(Pid(child)));
 }
 
 /// The part that runs as nobody, below the test that runs as root.

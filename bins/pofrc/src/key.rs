@@ -4,9 +4,15 @@ use crate::state::write_private;
 use anyhow::{Context as _, anyhow};
 use pofr_collect::Signer;
 use pofr_core::wire::link::BUNDLE_NAMESPACE;
+use rsa::{
+    BigUint, RsaPrivateKey,
+    pkcs1v15::SigningKey,
+    sha2::Sha512,
+    signature::{SignatureEncoding as _, Signer as _},
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 use ssh_key::{
-    HashAlg, LineEnding, PrivateKey,
+    Algorithm, HashAlg, LineEnding, Mpint, PrivateKey, Signature, SshSig,
     private::{Ed25519Keypair, KeypairData, RsaKeypair},
     rand_core::OsRng,
 };
@@ -82,8 +88,26 @@ impl ClientKey {
 
     /// Returns an SSHSIG of `message`, armored.
     pub(crate) fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, ssh_key::Error> {
-        self.0.sign(namespace, HashAlg::Sha512, message)?.to_pem(LineEnding::LF)
+        let signature = match self.0.key_data() {
+            KeypairData::Rsa(pair) => sign_rsa(pair, namespace, message)?,
+            _ => self.0.sign(namespace, HashAlg::Sha512, message)?,
+        };
+        signature.to_pem(LineEnding::LF)
     }
+}
+
+/// Signs with an RSA key. ssh-key 0.6 cannot: it puts a private key together of its first prime twice.
+fn sign_rsa(pair: &RsaKeypair, namespace: &str, message: &[u8]) -> Result<SshSig, ssh_key::Error> {
+    let number = |number: &Mpint| number.as_positive_bytes().map(BigUint::from_bytes_be);
+    let (public, private) = (&pair.public, &pair.private);
+    let parts = [&public.n, &public.e, &private.d, &private.p, &private.q].map(number);
+    let [Some(n), Some(e), Some(d), Some(p), Some(q)] = parts else { return Err(ssh_key::Error::Crypto) };
+    let key = RsaPrivateKey::from_components(n, e, d, vec![p, q]).map_err(|_| ssh_key::Error::Crypto)?;
+    let data = SshSig::signed_data(namespace, HashAlg::Sha512, message)?;
+    let signed = SigningKey::<Sha512>::new(key).try_sign(&data).map_err(|_| ssh_key::Error::Crypto)?;
+    let algorithm = Algorithm::Rsa { hash: Some(HashAlg::Sha512) };
+    let signature = Signature::new(algorithm, signed.to_vec())?;
+    SshSig::new(pair.public.clone().into(), namespace, HashAlg::Sha512, signature)
 }
 
 /// Returns where the public half of the key in `path` is.

@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// Returns how long to wait now: from half of what it may be to all of it.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let top = self.next.min(self.most);
         self.next = top * 2;
         top.mul_f64(0.5 + 0.5 * chance()).clamp(self.least.min(self.most), self.most)
@@ -46,7 +46,7 @@ mod tests {
         let mut backoff = Backoff::new((least, most));
         let mut top = 2 * least;
         for _ in 0..20 {
-            let wait = backoff.next();
+            let wait = backoff.wait();
             assert!(
                 wait >= least && wait <= most && wait <= top && wait >= top.min(most) / 2,
                 "{wait:?} of {top:?}"
@@ -54,6 +54,6 @@ mod tests {
             top = (top * 2).min(most);
         }
         backoff.reset();
-        assert!(backoff.next() <= 2 * least);
+        assert!(backoff.wait() <= 2 * least);
     }
 }

@@ -110,6 +110,7 @@ impl<T: Transport> Shipper<T> {
     pub fn run(&mut self, stop: &Stop) -> Result<(), Refused> {
         let mut backoff = Backoff::new(self.settings.retry);
         let mut view = SpoolView::new(&self.settings.spool);
+        self.reporter.began();
         while !stop.is_stopped() {
             self.reporter.look_at(&mut view);
             let why = match self.session(&mut view, stop) {
@@ -120,7 +121,7 @@ impl<T: Transport> Shipper<T> {
             if self.reporter.take_progress() {
                 backoff.reset();
             }
-            let wait = backoff.next();
+            let wait = backoff.wait();
             tracing::warn!("{why}; trying again in {:.0} s", wait.as_secs_f64());
             self.reporter.broken(why, wait);
             if stop.wait(wait) {

@@ -4,7 +4,7 @@ use super::{
     Waiting,
     session::{Broken, Session, unexpected},
 };
-use pofr_core::wire::link::{Down, MAX_DATA, No, Splice, Up};
+use pofr_core::wire::link::{Down, No, Splice, Up};
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
@@ -66,7 +66,7 @@ impl Session<'_> {
                 self.whole.insert(bundle.name.clone());
             }
             Down::No { text, retry: true, .. } => {
-                let wait = self.holding.next();
+                let wait = self.holding.wait();
                 self.held = Some(Instant::now() + wait);
                 // What comes meanwhile is counted when it is tried again.
                 self.queue.clear();
@@ -80,7 +80,7 @@ impl Session<'_> {
 
     /// Sends the bundle's bytes, but for those from `left_out.0` to `left_out.1`.
     fn send(&mut self, bundle: &Waiting, mut file: File, left_out: (u64, u64)) -> Result<(), Broken> {
-        let mut buffer = vec![0; MAX_DATA];
+        let mut buffer = vec![0; self.chunk()];
         let mut turn = Instant::now();
         for (from, to) in [(0, left_out.0), (left_out.1, bundle.size)] {
             file.seek(SeekFrom::Start(from)).map_err(Broken::Spool)?;

@@ -54,11 +54,14 @@ pub struct Acknowledged {
     pub name: String,
 }
 
+/// Who is told.
+type Tell = dyn FnMut(&ShipReport) + Send;
+
 /// Keeps the report and tells of it.
 #[derive(Default)]
 pub(super) struct Reporter {
     report: ShipReport,
-    tell: Option<Box<dyn FnMut(&ShipReport) + Send>>,
+    tell: Option<Box<Tell>>,
     told: Option<Instant>,
     /// Whether the server has acknowledged anything since last asked.
     progress: bool,
@@ -67,6 +70,11 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn tell(&mut self, tell: impl FnMut(&ShipReport) + Send + 'static) {
         self.tell = Some(Box::new(tell));
+    }
+
+    /// Says that there is a shipper, whatever one before it said.
+    pub(super) fn began(&mut self) {
+        self.changed();
     }
 
     /// Tells whether the last session came to something.

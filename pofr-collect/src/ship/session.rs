@@ -4,7 +4,7 @@ use super::{Backoff, ShipSettings, SpoolView, Waiting, pace::Pace, report::Repor
 use crate::Stop;
 use pofr_core::{
     transport::Duplex,
-    wire::link::{Down, Goodbye, LINK_VERSION, LinkError, Reader, Service, Up, Writer},
+    wire::link::{Down, Goodbye, LINK_VERSION, LinkError, MAX_DATA, Reader, Service, Up, Writer},
 };
 use std::{
     collections::{HashSet, VecDeque},
@@ -204,6 +204,12 @@ impl<'a> Session<'a> {
             Some(down) => Ok(down),
             None => Err(Broken::Ended),
         }
+    }
+
+    /// Returns how many bytes to send at once: with little bandwidth few, so that nobody takes the wait for an end.
+    pub(super) fn chunk(&self) -> usize {
+        let quarter = self.settings.bandwidth.and_then(|rate| usize::try_from(rate / 4).ok());
+        quarter.map_or(MAX_DATA, |bytes| bytes.clamp(1 << 10, MAX_DATA))
     }
 
     /// Waits until the bandwidth allows more, and takes note of `bytes` that are sent then.

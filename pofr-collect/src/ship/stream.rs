@@ -3,7 +3,7 @@
 use super::session::{Broken, Session, unexpected};
 use pofr_core::{
     identity::{BundleSeq, RunId},
-    wire::link::{Down, MAX_DATA, Up},
+    wire::link::{Down, Up},
 };
 use std::{
     fs::File,
@@ -78,7 +78,7 @@ impl Session<'_> {
 
     /// Sends what there is.
     pub(super) fn pump(&mut self) -> Result<(), Broken> {
-        let mut buffer = Vec::new();
+        let (mut buffer, chunk) = (Vec::new(), self.chunk());
         loop {
             let Some(open) = &mut self.stream.open else { return Ok(()) };
             // Nothing at all is the usual case: no buffer for that.
@@ -86,7 +86,7 @@ impl Session<'_> {
             if length <= open.sent {
                 return Ok(());
             }
-            buffer.resize(MAX_DATA, 0);
+            buffer.resize(chunk, 0);
             let n = open.file.read_at(&mut buffer, open.sent).map_err(Broken::Spool)?;
             if n == 0 {
                 return Ok(());

@@ -11,7 +11,7 @@ use crate::{
     shipper::{Begun, Place, begin},
     ssh::{Desk, Login, Options},
     state::{Registration, Standing, StateDir, address, write_private},
-    user,
+    user::{self, User},
 };
 use anyhow::{Context as _, bail};
 use pofr_collect::{HostView, spool::own_client_id};
@@ -29,7 +29,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Registers, or takes a registration up again.
 pub(super) fn run(args: &Register) -> anyhow::Result<Exit> {
     let place = plan::ship_place(&args.place, args.state.as_deref(), None)?;
-    make_private(place.state.path(), None)?;
+    let recorder = place.recorder.as_deref().map(User::named).transpose()?;
+    make_private(place.state.path(), recorder.map(|user| user.uid))?;
     let view = HostView::live()?;
     let cid = own_client_id(&view, place.state.path())?;
     let before = place.state.registration()?;

@@ -50,7 +50,10 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     signals::block()?;
-    let identity = Identity::read(&StateDir::new(&plan.state))?;
+    let identity = Identity::read(&StateDir::new(&plan.state)).unwrap_or_else(|error| {
+        tracing::error!("this client cannot be who it is registered as, and records all the same: {error:#}");
+        Identity::default()
+    });
     let shipping = ship(&plan, args.detached);
     let opening = privileges::drop_most(user.as_ref())?;
     let log = plan.log.clone().unwrap_or_else(|| plan.run_dir.log());
@@ -82,6 +85,7 @@ fn already(run: &RunDir) -> anyhow::Result<String> {
 }
 
 /// As whom a client records, where it is registered.
+#[derive(Default)]
 struct Identity {
     cid: Option<Cid>,
     key: Option<ClientKey>,

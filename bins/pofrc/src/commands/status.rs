@@ -18,7 +18,11 @@ pub(super) fn run(args: &Status) -> anyhow::Result<Exit> {
     let Some(instance) = run.instance()? else { return Ok(not_running(&run, args.json)) };
     match ask(&run)? {
         Answer::Report(mut report) => {
-            report.shipping = Account::look(&StateDir::new(&report.spool.state), &run)?;
+            report.shipping =
+                Account::look(&StateDir::new(&report.spool.state), &run).unwrap_or_else(|error| {
+                    eprintln!("pofrc: {error:#}");
+                    None
+                });
             report.server = report.shipping.as_ref().map(|shipping| shipping.server.clone());
             print(&report, args.json)?;
         }

@@ -99,7 +99,8 @@ pub(crate) fn begin(place: &Place, again: bool, log: bool) -> anyhow::Result<Beg
     let user = own.clone().or(recorder);
     let dir = place.run.ship_dir();
     prepare(place, own.as_ref(), user.as_ref()).context("cannot prepare the spool for the shipper")?;
-    said.remove()?;
+    // What the one before said; a service manager may have left us no right to its directory, then the new one writes over it.
+    let _ = said.remove();
     let mut command = Command::new("/proc/self/exe");
     command.arg0("pofrc").arg("ship").arg("--spool").arg(&place.spool).arg("--state").arg(place.state.path());
     command.arg("--dir").arg(&dir).arg("--until").arg(place.run.last_file());
@@ -141,12 +142,20 @@ fn prepare(place: &Place, own: Option<&User>, user: Option<&User>) -> anyhow::Re
         .mode(0o700)
         .create(&dir)
         .with_context(|| format!("cannot make {}", dir.display()))?;
-    let found = dir.symlink_metadata()?;
-    if !found.is_dir() {
-        bail!("{} is not a directory", dir.display());
-    }
-    if let Some(user) = user.filter(|user| user.uid != found.uid()) {
-        chown(&dir, Some(user.uid), Some(user.gid)).context("cannot give its directory away")?;
+    let us = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (uid, gid) = user.map_or(us, |user| (user.uid, user.gid));
+    for path in [dir, place.spool.join(".acked")] {
+        let found = match path.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.with_context(|| format!("cannot look at {}", path.display()))?,
+        };
+        if !found.is_dir() {
+            bail!("{} is not a directory", path.display());
+        }
+        if found.uid() != uid {
+            chown(&path, Some(uid), Some(gid))
+                .with_context(|| format!("cannot give {} to user {uid}", path.display()))?;
+        }
     }
     let Some(own) = own else { return Ok(()) };
     share_spool(&place.spool, own.uid, own.gid)?;

@@ -3,168 +3,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+mod cuts;
+mod site;
+
 use pofr_core::{
     fact::Fact,
     record::{Event, Record},
-    wire::v2::{Bundle, Limits, open, salvage},
+    wire::v2::{Bundle, salvage},
 };
-use pofr_tests::{
-    programs::program,
-    sshd::{Sshd, descendants, kill, lives},
-};
-use serde_json::{Value, json};
+use pofr_tests::sshd::{descendants, kill, lives};
+use serde_json::Value;
+use site::{CIDUSER, Site};
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-    time::{Duration, Instant},
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
 };
 
-const CIDUSER: &str = "0123456789abcdef0123456789abcdef";
-/// Who has not done within this time never will.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-struct Site {
-    dir: tempfile::TempDir,
-    sshd: Sshd,
-    cid: String,
-}
-
-impl Site {
-    /// A client that a server knows, as `pofrc register` and `pofrs approve` leave them.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let sshd = Sshd::start(dir.path());
-        let cid = "test-1795434795702210".to_owned();
-        let site = Self { dir, sshd, cid };
-        for place in ["state", "run", "data/receive"] {
-            std::fs::create_dir_all(site.path(place)).unwrap();
-        }
-        for place in ["state", "run"] {
-            use std::os::unix::fs::PermissionsExt as _;
-            std::fs::set_permissions(site.path(place), std::fs::Permissions::from_mode(0o700)).unwrap();
-        }
-        std::fs::create_dir_all(site.path("data/inbox").join(&site.cid)).unwrap();
-        std::fs::write(site.path("pofrc.toml"), "").unwrap();
-        let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(site.path("state/id"));
-        assert!(keygen.status().unwrap().success());
-        let me = Command::new("id").arg("-un").output().unwrap();
-        let me = String::from_utf8(me.stdout).unwrap().trim().to_owned();
-        let status = json!({ "granted": { "ciduser": CIDUSER, "registration_id": "1", "account": me } });
-        let registration = json!({
-            "version": 1, "server": "127.0.0.1", "port": site.sshd.port(), "cid": site.cid,
-            "status": status, "request_id": "1", "desk": "pofrsreg",
-        });
-        std::fs::write(site.path("state/registration.json"), registration.to_string()).unwrap();
-        let account = json!({ "cid": site.cid, "ciduser": CIDUSER, "public_key": site.key() });
-        std::fs::write(site.path("data/receive").join(format!("{CIDUSER}.json")), account.to_string())
-            .unwrap();
-        site.pin();
-        site.let_in();
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn key(&self) -> String {
-        std::fs::read_to_string(self.path("state/id.pub")).unwrap().trim().to_owned()
-    }
-
-    /// Pins the host key that the server has now.
-    fn pin(&self) {
-        let line = format!("[127.0.0.1]:{} {}", self.sshd.port(), self.sshd.host_key());
-        std::fs::write(self.path("state/known_hosts"), line).unwrap();
-    }
-
-    fn let_in(&self) {
-        let receive = format!(
-            "{} --data-dir {} receive --as {CIDUSER}",
-            program("pofrs").display(),
-            self.path("data").display()
-        );
-        self.sshd.let_in(&[format!("restrict,command=\"{receive}\" {}", self.key())]);
-    }
-
-    fn pofrc(&self, args: &[&str]) -> Output {
-        let mut pofrc = Command::new(program("pofrc"));
-        pofrc
-            .arg(args[0])
-            .arg("--config")
-            .arg(self.path("pofrc.toml"))
-            .arg("--run-dir")
-            .arg(self.path("run"));
-        if args[0] != "stop" && args[0] != "status" {
-            pofrc.arg("--state").arg(self.path("state"));
-        }
-        if args[0] == "start" {
-            pofrc.arg("--spool").arg(self.path("spool")).args(["--detach", "--bundle", "1s"]);
-        }
-        pofrc.args(&args[1..]).stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn start(&self) -> String {
-        let output = self.pofrc(&["start"]);
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_slice(&self.pofrc(&["status", "--json"]).stdout).unwrap_or(Value::Null)
-    }
-
-    fn shipper(&self) -> u32 {
-        let pid = self.status()["shipping"]["pid"].as_u64().expect("a shipper runs");
-        u32::try_from(pid).unwrap()
-    }
-
-    /// What the server has, by its numbers.
-    fn received(&self) -> Vec<Bundle> {
-        let dir = self.path("data/inbox").join(&self.cid);
-        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        let tars = entries.filter(|path| path.extension().is_some_and(|e| e == "tar"));
-        let mut bundles: Vec<_> =
-            tars.map(|path| open(&std::fs::read(path).unwrap(), Limits::default()).unwrap()).collect();
-        bundles.sort_by_key(|bundle| bundle.manifest.seq);
-        bundles
-    }
-
-    fn seqs(&self) -> Vec<u64> {
-        self.received().iter().map(|bundle| bundle.manifest.seq).collect()
-    }
-
-    fn waiting(&self) -> usize {
-        let entries = std::fs::read_dir(self.path("spool")).unwrap();
-        entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "tar")).count()
-    }
-
-    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !is_so() {
-            let log = |name: &str| std::fs::read_to_string(self.path(name)).unwrap_or_default();
-            assert!(
-                began.elapsed() < PATIENCE,
-                "waited for: {what}\n{}\nshipper: {}\nsshd: {}",
-                self.status()["shipping"],
-                log("run/ship.log"),
-                log("sshd.log")
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.pofrc(&["stop"]);
-    }
-}
-
-/// The names of all processes that bundles tell of.
-fn names(bundles: &[Bundle]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// The command lines of all processes that bundles tell of.
+fn command_lines(bundles: &[Bundle]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
     for record in bundles.iter().flat_map(|bundle| bundle.records().unwrap()) {
         let facts: Vec<Fact> = match record.unwrap() {
             Record::Sample(sample) => sample.added.into_iter().map(|added| added.fact).collect(),
@@ -173,11 +31,12 @@ fn names(bundles: &[Bundle]) -> BTreeSet<String> {
         };
         for fact in facts {
             if let Fact::Process(process) = fact {
-                names.insert(process.key.comm.escaped().to_string());
+                let arguments = process.key.arguments.unwrap_or_default();
+                lines.insert(String::from_utf8_lossy(arguments.as_bytes()).replace('\0', " "));
             }
         }
     }
-    names
+    lines
 }
 
 #[test]
@@ -209,11 +68,55 @@ fn what_is_recorded_is_on_the_server_and_ssh_is_not_in_the_record() {
 
     let bundles = site.received();
     assert!(bundles.iter().all(|bundle| bundle.signature.is_some()), "they are signed");
-    let names = names(&bundles);
-    assert!(names.contains("sshd"), "a test that sees nothing: {names:?}");
-    for left_out in ["ssh", "pofrc-ship"] {
-        assert!(!names.contains(left_out), "{left_out} is in the record");
+    // Other tests have an ssh of their own at the same time; ours is told by its directory.
+    let lines = command_lines(&bundles);
+    let of = |what: &str| {
+        let named = format!("{}{what}", site.dir.path().display());
+        lines.iter().filter(move |line| line.contains(&named)).cloned().collect::<Vec<_>>()
+    };
+    assert!(!of("/data receive ").is_empty(), "the server's side is recorded, being on the same machine");
+    assert_eq!(of("/run/ship"), [""; 0], "the shipper and ssh are not");
+}
+
+#[test]
+fn with_a_user_of_its_own_the_shipper_can_nothing_else() {
+    if !rustix::process::geteuid().is_root() {
+        // `test` runs as root; to become another user takes no less.
+        eprintln!("skipped: only root can become another user");
+        return;
     }
+    let site = Site::new();
+    std::fs::write(site.path("pofrc.toml"), "ship-user = \"nobody\"\n").unwrap();
+    // The way to the places must be open to that user; they themselves are not.
+    std::fs::set_permissions(site.dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    site.start();
+    site.until("bundles are there", || site.seqs().len() >= 2);
+    site.until("they leave the spool", || site.waiting() <= 1);
+    let shipper = site.shipper();
+    for pid in [vec![shipper], descendants(shipper)].concat() {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+        };
+        assert!(!field("Uid:").split(' ').any(|uid| uid == "0"), "{status}");
+        assert_eq!((field("NoNewPrivs:"), field("Groups:")), ("1".to_owned(), String::new()), "{status}");
+        // What is left in the bounding set, it can never get again.
+        for set in ["CapPrm:", "CapEff:", "CapInh:", "CapAmb:"] {
+            assert_eq!(field(set), "0000000000000000", "{set} of {status}");
+        }
+    }
+    let writes = |path: &str| {
+        let mut touch = Command::new("setpriv");
+        touch.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "touch"]);
+        touch.arg(site.path(path)).stderr(Stdio::null()).status().unwrap().success()
+    };
+    for path in
+        ["spool/x", "spool/.open/x", "spool/.open/mark", "state/x", "state/id", "state/known_hosts", "run/x"]
+    {
+        assert!(!writes(path), "{path}");
+    }
+    assert!(writes("spool/.acked/x") && writes("run/ship/x"));
 }
 
 #[test]
@@ -232,6 +135,8 @@ fn nothing_is_lost_whoever_is_killed() {
                 site.sshd.up();
             }
             _ => {
+                let left = descendants(shipper);
+                assert!(!left.is_empty(), "ssh is its child");
                 kill(shipper);
                 site.until("it is gone", || site.status()["shipping"]["pid"].is_null());
                 let trouble = site.status()["shipping"]["trouble"].clone();
@@ -239,6 +144,7 @@ fn nothing_is_lost_whoever_is_killed() {
                 let said = site.start();
                 assert!(said.contains(" again: process "), "{said}");
                 assert_ne!(site.shipper(), shipper);
+                site.until("what it left has ended by itself", || !left.iter().copied().any(lives));
             }
         }
         site.until("more is there", || site.seqs().len() >= before + 3);
