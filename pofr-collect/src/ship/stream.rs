@@ -73,7 +73,9 @@ impl Session<'_> {
             Down::No { text, retry, .. } => self.leave(next.seq, &text, retry),
             other => return Err(unexpected(&open, &other)),
         }
-        self.pump()
+        self.pump()?;
+        // All that there is of it is made sure of at once: over a link that breaks again and again, this is what comes of a session.
+        if self.stream.dirty { self.flush() } else { Ok(()) }
     }
 
     /// Sends what there is.

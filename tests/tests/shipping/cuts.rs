@@ -52,7 +52,7 @@ fn budget(number: usize) -> usize {
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     }
     let chance = usize::try_from(chance >> 33).unwrap();
-    if number.is_multiple_of(3) { chance % 5_000 } else { 6_000 + chance % 60_000 }
+    if number.is_multiple_of(3) { chance % 5_000 } else { 6_000 + chance % 150_000 }
 }
 
 /// Passes bytes on in both directions until `most` have passed in all.

@@ -234,3 +234,47 @@ fn a_server_with_another_fingerprint_is_not_registered_with() {
     let output = site.pofrc(&["register", "--server", &server]);
     assert!(String::from_utf8(output.stderr).unwrap().contains("give it with --fingerprint"));
 }
+
+#[test]
+fn a_new_key_takes_the_old_ones_place_once_the_server_lets_it_in() {
+    let site = Site::new();
+    site.start();
+    site.until("bundles are there", || !site.seqs().is_empty());
+    let old = site.key();
+    let asked = site.pofrc(&["rotate-key", "--no-wait"]);
+    let said = String::from_utf8(asked.stdout.clone()).unwrap();
+    assert!(asked.status.success() && said.contains("PENDING: the old key holds"), "{asked:?}");
+    let next = std::fs::read_to_string(site.path("state/id.next.pub")).unwrap().trim().to_owned();
+    assert_eq!(site.key(), old);
+    site.let_in(&next);
+    site.sshd.end_sessions();
+    let taken = site.pofrc(&["rotate-key"]);
+    let said = String::from_utf8(taken.stdout.clone()).unwrap();
+    assert!(taken.status.success() && said.contains("the server takes the new key"), "{taken:?}");
+    assert_eq!(site.key(), next);
+    assert!(!site.path("state/id.next").exists());
+    let had = site.seqs().len();
+    site.until("sending goes on", || site.seqs().len() >= had + 2);
+}
+
+#[test]
+fn deregistered_it_records_and_sends_no_more() {
+    let site = Site::new();
+    site.start();
+    site.until("bundles are there", || !site.seqs().is_empty());
+    let shipper = site.shipper();
+    // Nobody is there to agree.
+    let asked = site.pofrc(&["deregister"]);
+    assert_eq!(asked.status.code(), Some(7), "{asked:?}");
+    assert!(lives(shipper));
+    let done = site.pofrc(&["deregister", "--yes"]);
+    let said = String::from_utf8(done.stdout.clone()).unwrap();
+    assert!(done.status.success() && said.contains(&format!("pofrs remove {}", site.cid)), "{done:?}");
+    assert!(!lives(shipper));
+    for gone in ["id", "id.pub", "registration.json", "known_hosts"] {
+        assert!(!site.path("state").join(gone).exists(), "{gone}");
+    }
+    let (had, waiting) = (site.seqs(), site.waiting());
+    site.until("the recording goes on", || site.waiting() >= waiting + 2);
+    assert_eq!((site.seqs(), site.status()["server"].is_null()), (had, true));
+}

@@ -54,11 +54,8 @@ impl Site {
             "status": status, "request_id": "1", "desk": "pofrsreg",
         });
         std::fs::write(site.path("state/registration.json"), registration.to_string()).unwrap();
-        let account = json!({ "cid": site.cid, "ciduser": CIDUSER, "public_key": site.key() });
-        std::fs::write(site.path("data/receive").join(format!("{CIDUSER}.json")), account.to_string())
-            .unwrap();
         site.pin();
-        site.let_in();
+        site.let_in(&site.key());
         site
     }
 
@@ -76,13 +73,17 @@ impl Site {
         std::fs::write(self.path("state/known_hosts"), line).unwrap();
     }
 
-    pub(crate) fn let_in(&self) {
+    /// Lets the client in with this key, as `pofrs approve` does.
+    pub(crate) fn let_in(&self, key: &str) {
+        let account = json!({ "cid": self.cid, "ciduser": CIDUSER, "public_key": key });
+        let path = self.path("data/receive").join(format!("{CIDUSER}.json"));
+        std::fs::write(path, account.to_string()).unwrap();
         let receive = format!(
             "{} --data-dir {} receive --as {CIDUSER}",
             program("pofrs").display(),
             self.path("data").display()
         );
-        self.sshd.let_in(&[format!("restrict,command=\"{receive}\" {}", self.key())]);
+        self.sshd.let_in(&[format!("restrict,command=\"{receive}\" {key}")]);
     }
 
     pub(crate) fn pofrc(&self, args: &[&str]) -> Output {

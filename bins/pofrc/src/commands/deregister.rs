@@ -29,10 +29,7 @@ pub(super) fn run(args: &Deregister) -> anyhow::Result<Exit> {
     };
     let server = registration.address();
     println!("client {} at {server}", registration.cid);
-    println!(
-        "its key goes, and with it every way of sending as this client; what waits in {} stays",
-        place.spool.display()
-    );
+    println!("its key goes, and with it every way of sending as this client; what waits in the spool stays");
     if !args.yes && !agreed("Deregister?")? {
         println!("nothing was changed");
         return Ok(Exit::Refused);

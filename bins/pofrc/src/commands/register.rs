@@ -53,7 +53,7 @@ pub(super) fn run(args: &Register) -> anyhow::Result<Exit> {
     if settled.account().is_some() {
         run_dir::remove(&place.state.invitation())?;
         user::make_shippers(&place)?;
-        begin_shipping(&place)?;
+        begin_shipping(place)?;
     }
     Ok(tell(&settled))
 }
@@ -233,13 +233,13 @@ fn tell(settled: &Registration) -> Exit {
 }
 
 /// Begins to send, where a recorder is at work.
-fn begin_shipping(place: &Place) -> anyhow::Result<()> {
-    if place.run.instance()?.is_none() {
+fn begin_shipping(place: Place) -> anyhow::Result<()> {
+    let Some(place) = place.of_the_recorder()? else {
         println!("`pofrc start --detach` records and sends");
         return Ok(());
-    }
+    };
     crate::shipper::ShipFile::new(&place.run.ship_dir()).remove()?;
-    if let Begun::Runs { pid, note, .. } = begin(place, true, true)? {
+    if let Begun::Runs { pid, note, .. } = begin(&place, true, true)? {
         println!("sending: process {pid}");
         note.iter().for_each(|note| println!("note: {note}"));
         println!(

@@ -59,7 +59,7 @@ pub(super) fn run(args: &RotateKey) -> anyhow::Result<Exit> {
     }
     println!("the server takes the new key");
     ShipFile::new(&place.run.ship_dir()).remove()?;
-    if place.run.instance()?.is_some() {
+    if let Some(place) = place.of_the_recorder()? {
         begin(&place, true, true)?;
         println!(
             "the recorder that runs signs with the old key: `pofrc stop`, `pofrc start --detach` has it sign with the new one"

@@ -2,6 +2,7 @@
 
 use super::ShipFile;
 use crate::{
+    live::{Answer, ask},
     plan::Plan,
     registration::shown,
     run_dir::{Instance, RunDir},
@@ -50,6 +51,16 @@ impl Place {
             bandwidth: plan.bandwidth,
             backlog: plan.backlog_rate,
         }
+    }
+
+    /// Takes the spool of the recorder that runs, which may have been told another on its command line; `None` where none runs, or none says so.
+    pub(crate) fn of_the_recorder(mut self) -> anyhow::Result<Option<Self>> {
+        if self.run.instance()?.is_none() {
+            return Ok(None);
+        }
+        let Answer::Report(report) = ask(&self.run)? else { return Ok(None) };
+        self.spool = report.spool.dir;
+        Ok(Some(self))
     }
 
     /// Returns the user whom the shipper becomes; `None` where it stays who starts it.
