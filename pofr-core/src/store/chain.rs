@@ -149,7 +149,7 @@ mod tests {
         };
         let stand_in = streamed(bundle(2, 22, Some(1)));
         let before_and_after = [bundle(1, 1, None), bundle(3, 3, Some(2))];
-        assert_eq!(found([&before_and_after[..], &[stand_in.clone()]].concat()), []);
+        assert_eq!(found([&before_and_after[..], std::slice::from_ref(&stand_in)].concat()), []);
         let whole = [&before_and_after[..], &[bundle(2, 2, Some(1))]].concat();
         let withdrawn = StoredBundle { triad: TriadId::NONE, ..stand_in.clone() };
         assert_eq!(found([&whole[..], &[withdrawn]].concat()), []);
