@@ -322,3 +322,36 @@ impl Drop for Raw {
         let _ = self.child.wait();
     }
 }
+
+/// The same on a private MariaDB, where root makes databases and `pofr` fills them.
+#[cfg(feature = "mariadb")]
+#[test]
+fn on_mariadb_root_makes_the_database_and_pofr_fills_it() {
+    use pofr_tests::mariadb::PrivateMariadb;
+    // Below /tmp, which a machine shares with the one underneath.
+    let mariadb = PrivateMariadb::start_in(&std::env::temp_dir()).unwrap();
+    let url = format!(
+        "mysql://pofr@localhost/?unix_socket={}&password_file=/etc/pofr/writer&read_password_file=/etc/pofr/reader",
+        mariadb.socket().display()
+    );
+    let Some(machine) = server(&format!("pofrs init --db '{url}'")) else { return };
+    assert_eq!(machine.text("stat -c '%U %a' /etc/pofr/writer /etc/pofr/reader"), "pofr 600\npofr 600\n");
+    let one = Identity::new(1);
+    let key = invite(&machine, "invite");
+    let (client, _) = asks(&machine, &key, CID, &one);
+    drop(client);
+    // Something is in the way of the last but one step: the database goes again, too.
+    machine.text("mount --bind /etc/pofr/keys /etc/pofr/keys && mount -o remount,ro,bind /etc/pofr/keys");
+    let failed = machine.sh("pofrs approve --yes");
+    machine.text("umount /etc/pofr/keys");
+    let err = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(!failed.status.success() && err.contains("everything is as it was"), "{err}");
+    assert!(!machine.text("pofrs clients").contains(CID));
+    let said = machine.text("pofrs approve --yes");
+    assert!(said.contains("Status:GRANTED#"), "{said}");
+    assert!(machine.text("pofrs clients --json").contains(CID));
+    assert_eq!(machine.text("pofrs sql 'SELECT COUNT(*) AS n FROM all_psinfo' --json"), "{\"n\":0}\n");
+    machine.text("pofrs ingest");
+    machine.text(&format!("pofrs remove {CID} --yes"));
+    assert!(!machine.text("pofrs clients").contains(CID));
+}

@@ -52,7 +52,7 @@ pub enum RequestError {
 pub fn new_cid(text: &str) -> Result<Cid, RequestError> {
     let cid = Cid::parse(text).ok_or(RequestError::Cid)?;
     let database = cid.database();
-    if database.len() < 8 || !database.bytes().any(|b| b.is_ascii_digit()) || text.starts_with('-') {
+    if text.len() < 8 || !database.bytes().any(|b| b.is_ascii_digit()) || text.starts_with('-') {
         return Err(RequestError::Cid);
     }
     Ok(cid)
