@@ -6,7 +6,7 @@ mod bundles;
 
 use bundles::{file, process, write};
 use std::{
-    fs::{self, Permissions},
+    fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
@@ -207,12 +207,12 @@ mod mariadb {
         let right = fs::read_to_string(site.file("writer")).unwrap();
         fs::write(site.file("writer"), "wrong").unwrap();
         says(&ingest, &["Access denied for user 'pofr'", "hint: pofrs init-db"]);
-        fs::set_permissions(site.file("writer"), Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(site.file("writer"), fs::Permissions::from_mode(0o640)).unwrap();
         says(&ingest, &["mode 0640", "hint: chmod 0600"]);
         fs::remove_file(site.file("writer")).unwrap();
         says(&ingest, &["cannot read password file", "No such file"]);
         fs::write(site.file("writer"), right).unwrap();
-        fs::set_permissions(site.file("writer"), Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(site.file("writer"), fs::Permissions::from_mode(0o600)).unwrap();
         site.sql("root", "REVOKE INSERT ON web1.* FROM pofr@localhost").unwrap();
         says(&ingest, &["INSERT command denied to user 'pofr'@'localhost'", "hint: pofrs init-db"]);
         // As it says: that gives it back, and the bundle is taken.

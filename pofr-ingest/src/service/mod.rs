@@ -168,13 +168,7 @@ impl Service<'_> {
             stop: stop.until(Instant::now() + time),
             ..self.options.clone()
         };
-        let result = turn::take(
-            self,
-            &cid,
-            &options,
-            seats,
-            observer,
-        );
+        let result = turn::take(self, &cid, &options, seats, observer);
         match result {
             Ok(turn) => {
                 observer.turn(&cid, &turn);

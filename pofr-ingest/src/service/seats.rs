@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn levels_that_were_put_off_come_when_nobody_waits() {
         let seats = Seats::default();
-        ["a", "b"].map(|name| seats.seat(cid(name), 1));
+        ["a", "b"].into_iter().for_each(|name| seats.seat(cid(name), 1));
         let (a, _) = seats.take().unwrap();
         assert!(seats.is_anybody_waiting());
         seats.leave(a, 0, true);

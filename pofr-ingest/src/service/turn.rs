@@ -56,7 +56,7 @@ pub(super) fn take(
     seats: &Seats,
     observer: &dyn Observer,
 ) -> Result<Turn, TurnError> {
-    let mut taken = || {
+    let taken = || {
         seats.taken(cid);
         observer.taken(cid);
     };
