@@ -8,7 +8,8 @@ use std::{
 /// A tmpfs; unmounted when this is dropped.
 #[derive(Debug)]
 pub struct Tmpfs {
-    dir: tempfile::TempDir,
+    path: PathBuf,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Tmpfs {
@@ -19,9 +20,20 @@ impl Tmpfs {
     #[must_use]
     pub fn mount(kib: u64) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
+        let mut mounted = Self::mount_on(dir.path(), kib)?;
+        mounted._dir = Some(dir);
+        Some(mounted)
+    }
+
+    /// Mounts one on a directory that is there.
+    ///
+    /// # Panics
+    /// Where there is no mount(8).
+    #[must_use]
+    pub fn mount_on(path: &Path, kib: u64) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "pofr-test"])
-            .arg(dir.path())
+            .arg(path)
             .output()
             .unwrap();
         if !mounted.status.success() {
@@ -29,7 +41,7 @@ impl Tmpfs {
             eprintln!("SKIPPED: no tmpfs can be mounted, so no disk is full: {why}");
             return None;
         }
-        Some(Self { dir })
+        Some(Self { path: path.to_owned(), _dir: None })
     }
 
     /// Gives it another size.
@@ -44,7 +56,7 @@ impl Tmpfs {
     /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
     }
 
     /// Fills it up with a file, but for so many KiB.

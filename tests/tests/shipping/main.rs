@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod cuts;
+mod full_disk;
+mod power_cut;
 mod site;
 
 use pofr_core::{

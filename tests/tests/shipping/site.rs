@@ -1,9 +1,13 @@
 //! A client that a server knows, and a real sshd between them.
 
-use pofr_core::wire::v2::{Bundle, Limits, open};
+use pofr_core::{
+    digest::Sha256,
+    wire::v2::{Bundle, Limits, open},
+};
 use pofr_tests::{programs::program, sshd::Sshd};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Command, Output, Stdio},
@@ -98,13 +102,18 @@ impl Site {
             pofrc.arg("--state").arg(self.path("state"));
         }
         if args[0] == "start" {
-            pofrc.arg("--spool").arg(self.path("spool")).args(["--detach", "--bundle", "1s"]);
+            pofrc.arg("--spool").arg(self.path("spool")).arg("--detach");
         }
         pofrc.args(&args[1..]).stdin(Stdio::null()).output().unwrap()
     }
 
     pub(crate) fn start(&self) -> String {
-        let output = self.pofrc(&["start"]);
+        self.start_with("1s")
+    }
+
+    /// Starts recorder and shipper, with bundles of that length.
+    pub(crate) fn start_with(&self, bundle: &str) -> String {
+        let output = self.pofrc(&["start", "--bundle", bundle]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -142,6 +151,26 @@ impl Site {
             tars.map(|path| open(&std::fs::read(path).unwrap(), Limits::default()).unwrap()).collect();
         bundles.sort_by_key(|bundle| bundle.manifest.seq);
         bundles
+    }
+
+    /// Checks that the server has every bundle from the first on, each once, and that each names the one before by its digest.
+    pub(crate) fn check_chain(&self) {
+        let mut bundles = BTreeMap::new();
+        for tar in self.tars() {
+            let tar = std::fs::read(tar).unwrap();
+            let bundle = open(&tar, Limits::default()).unwrap();
+            let (seq, previous) = (bundle.manifest.seq, bundle.manifest.previous);
+            assert!(
+                bundles.insert(seq, (Sha256::of(&tar).to_string(), previous)).is_none(),
+                "{seq} is there twice"
+            );
+        }
+        let seqs: Vec<u64> = bundles.keys().copied().collect();
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "none is missing");
+        for (seq, (_, previous)) in &bundles {
+            let before = seq.checked_sub(1).and_then(|seq| bundles.get(&seq)).map(|(sha256, _)| sha256);
+            assert_eq!(previous.as_ref(), before, "{seq} names the one before");
+        }
     }
 
     pub(crate) fn seqs(&self) -> Vec<u64> {
