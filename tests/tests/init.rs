@@ -26,7 +26,13 @@ fn same(before: &str, after: &str, when: &str) {
 }
 
 fn machine() -> Option<Machine> {
-    match Machine::start(Kind::Server, &[&program("pofrs")]) {
+    machine_with(&["pofrs"])
+}
+
+fn machine_with(programs: &[&str]) -> Option<Machine> {
+    let programs: Vec<_> = programs.iter().map(|name| program(name)).collect();
+    let programs: Vec<_> = programs.iter().map(AsRef::as_ref).collect();
+    match Machine::start(Kind::Server, &programs) {
         Ok(mut machine) => {
             machine.start_sshd().unwrap();
             Some(machine)
@@ -89,14 +95,51 @@ fn what_is_shown_is_done_once_and_what_fails_is_taken_back() {
     assert_eq!(machine.text(&ssh(&file, "root", "", "echo as before")), "as before\n");
 }
 
+/// Answers ssh's question for the password, where there is no terminal (ssh(1), SSH_ASKPASS_REQUIRE).
+const ASKPASS: &str = "SSH_ASKPASS=/root/askpass SSH_ASKPASS_REQUIRE=force";
+
+fn give_password(machine: &Machine) {
+    machine.write("/root/askpass", "#!/bin/sh\necho 'correct horse'\n");
+    machine.text("chmod 700 /root/askpass; printf 'correct horse\ncorrect horse\n' | passwd pofrsreg");
+}
+
+#[test]
+fn a_client_registers_with_the_password_and_the_right_fingerprint() {
+    let Some(machine) = machine_with(&["pofrs", "pofrc"]) else { return };
+    machine.text("pofrs init --with-password");
+    give_password(&machine);
+    let register = |fingerprint: &str| {
+        // The server's own data are at the default place.
+        let at = "--state /root/state --run-dir /root/run --no-wait";
+        machine.sh(&format!(
+            "{ASKPASS} pofrc register --server 127.0.0.1 --fingerprint {fingerprint} {at} </dev/null"
+        ))
+    };
+    let wrong = register("SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    assert!(!wrong.status.success(), "{wrong:?}");
+    assert!(
+        machine.text("pofrs requests --json").trim().is_empty(),
+        "nothing was sent to a server with another key"
+    );
+    let right = machine.text("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2");
+    let asked = register(right.trim());
+    let requests = machine.text("pofrs requests --json");
+    assert!(requests.contains("\"what\":\"new\""), "{asked:?}: {requests}");
+    machine.text("pofrs approve --yes");
+    let granted = register(right.trim());
+    let said = String::from_utf8_lossy(&granted.stdout).into_owned();
+    assert!(granted.status.success() && said.contains("Status:GRANTED#"), "{granted:?}");
+}
+
 #[test]
 fn a_password_registers_and_does_nothing_else() {
     let Some(machine) = machine() else { return };
     machine.text("pofrs init");
-    machine.write("/root/askpass", "#!/bin/sh\necho 'correct horse'\n");
-    machine.text("chmod 700 /root/askpass; printf 'correct horse\ncorrect horse\n' | passwd pofrsreg");
-    let login = "SSH_ASKPASS=/root/askpass SSH_ASKPASS_REQUIRE=force exec ssh -F /dev/null -o StrictHostKeyChecking=no \
-                 -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o NumberOfPasswordPrompts=1";
+    give_password(&machine);
+    let login = format!(
+        "{ASKPASS} exec ssh -F /dev/null -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+         -o NumberOfPasswordPrompts=1"
+    );
     let refused = machine.sh(&format!("{login} pofrsreg@127.0.0.1 </dev/null"));
     assert_eq!(refused.status.code(), Some(255), "nobody asked for passwords");
     machine.text("pofrs init --with-password");
