@@ -57,6 +57,16 @@ impl Calendar {
     }
 }
 
+/// Tells whether [`keep_up`] would have something to do.
+///
+/// # Errors
+/// Where the store fails.
+pub fn is_due(store: &mut dyn ClientStore, policy: &Policy) -> Result<bool, StoreError> {
+    let triads = store.triads()?;
+    let has_period = |calendar| !due(&triads, calendar).is_empty();
+    Ok(merge::is_due(&triads, &policy.archive) || policy.period.is_some_and(has_period))
+}
+
 /// Merges what the policy says is due; `progress` is told at which level.
 ///
 /// # Errors

@@ -50,6 +50,15 @@ pub struct Report {
     pub tables: Vec<String>,
 }
 
+/// Tells whether a limit is passed, so that [`archive`] would have something to do.
+#[must_use]
+pub fn is_due(triads: &[Triad], options: &Options) -> bool {
+    let is_slice = |t: &Triad| t.level == Level::Slice && t.state == TriadState::Live;
+    let slices = || triads.iter().filter(|t| is_slice(t) && (options.force || !t.open));
+    let (count, file_rows) = (slices().count(), slices().map(|t| t.rows[1]).sum::<u64>());
+    count > 0 && (options.force || count > options.max_triads || file_rows > options.max_file_rows)
+}
+
 /// How far it has come: rows read, rows to read.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
@@ -67,13 +76,10 @@ pub fn archive(
     let slices = |live: &[Triad]| -> Vec<Triad> {
         live.iter().filter(|t| t.level == Level::Slice && (options.force || !t.open)).cloned().collect()
     };
-    let due = slices(&live);
-    let file_rows: u64 = due.iter().map(|t| t.rows[1]).sum();
-    if due.is_empty()
-        || !(options.force || due.len() > options.max_triads || file_rows > options.max_file_rows)
-    {
+    if !is_due(&live, options) {
         return Ok(Report::default());
     }
+    let due = slices(&live);
     let seal: Vec<TriadId> = due.iter().filter(|t| t.open).map(|t| t.id).collect();
     if !seal.is_empty() {
         store.commit(&Change { seal, ..Change::default() })?;

@@ -87,11 +87,12 @@ pub(super) fn take(
         return Ok(turn);
     }
     // An archive takes as long as many bundles: while others wait, only what has piled up twice as high is merged.
-    turn.put_off = seats.is_anybody_waiting();
-    let policy = if turn.put_off { service.policy.patient() } else { service.policy };
+    let others_wait = seats.is_anybody_waiting();
+    let policy = if others_wait { service.policy.patient() } else { service.policy };
     turn.merged = levels::keep_up(&mut *writer, &policy, &mut |level, done, all| {
         observer.merging(cid, level, done, all);
     })?;
+    turn.put_off = others_wait && levels::is_due(&mut *writer, &service.policy)?;
     if let Keep::For(micros) = service.keep
         && turn.ingested.left == 0
     {

@@ -163,12 +163,19 @@ impl Store for SqlStore {
         }
         // The row comes last: a database without a row is nobody's, and is taken over when the client is added again.
         self.make(&mut lookup, &client.cid)?;
-        lookup.write(&action, |db| {
+        let added = lookup.write(&action, |db| {
             if ledger::clients(db)?.iter().any(same) {
                 return Err(StoreError::ClientExists(client.cid.clone()));
             }
             ledger::insert_client(db, client)
-        })
+        });
+        // On MariaDB two may both see that there is none; then the second row is refused by its key.
+        match added {
+            Err(_) if ledger::clients(&mut lookup)?.iter().any(same) => {
+                Err(StoreError::ClientExists(client.cid.clone()))
+            }
+            other => other,
+        }
     }
 
     fn set_last_ip(&self, cid: &Cid, ip: &str) -> Result<(), StoreError> {
