@@ -43,11 +43,23 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a lock that no other process has, for as long as the file is open (flock(2)); `None` where another has it.
-pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+/// A lock on a file (flock(2)), held as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it locked while a process that another thread is just starting still has a copy of the
+        // descriptor, until its exec. Where this fails, closing it is all that can be done.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Takes a lock that no other process has; `None` where another has it.
+pub(super) fn lock(path: &Path) -> io::Result<Option<Lock>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -45,7 +45,6 @@ use pofr_core::{
 };
 use state::{Held, Missing, State};
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -138,7 +137,7 @@ pub struct Spool {
     bytes_sealed: u64,
     /// Bundles dropped because the spool was full.
     dropped: u64,
-    _locks: [File; 2],
+    _locks: [durable::Lock; 2],
 }
 
 impl Spool {

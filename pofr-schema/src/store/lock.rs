@@ -11,9 +11,20 @@ use std::{
 /// A lock that is held.
 pub(super) enum Lock {
     /// A file with an flock(2) on it.
-    File(#[expect(dead_code, reason = "closing it frees the lock")] File),
+    File(#[expect(dead_code, reason = "dropping it frees the lock")] LockedFile),
     /// MariaDB's named lock, which the connection holds.
     Named(String),
+}
+
+/// A file that is locked as long as this lives.
+pub(super) struct LockedFile(File);
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // Closing alone would leave it locked while a process that another thread is just starting still has a copy of the
+        // descriptor, until its exec (flock(2)). Where this fails, closing it is all that can be done.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Takes the lock of a client's record without waiting: [`StoreError::Locked`] where another has it.
@@ -52,7 +63,7 @@ fn take_file(path: &Path) -> Result<Option<Lock>, StoreError> {
         .open(path)
         .map_err(|e| failure(action(), e))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(Lock::File(file))),
+        Ok(()) => Ok(Some(Lock::File(LockedFile(file)))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(failure(action(), error)),
     }
