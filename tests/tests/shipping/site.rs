@@ -15,8 +15,8 @@ use std::{
 };
 
 pub(crate) const CIDUSER: &str = "0123456789abcdef0123456789abcdef";
-/// Who has not done within this time never will.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Who has not done within this time never will: a client that fails again and again waits up to five minutes.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 pub(crate) struct Site {
     pub(crate) dir: tempfile::TempDir,
