@@ -21,7 +21,7 @@ use pofr_core::{
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 /// The event sources of this crate. Only a live host has any.
-pub const BUILT_IN: [Make; 2] = [process::make, sockets::make];
+pub const BUILT_IN: [Make; 3] = [process::make, sockets::make, crate::programs::make];
 
 /// Makes an event source: its name, and the source or why there is none.
 pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);
