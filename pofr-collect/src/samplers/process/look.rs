@@ -128,6 +128,8 @@ impl Look {
             let exit_code = (zombie && exe != Reading::Denied).then_some(stat.exit_code);
             let started = Some(view.clock.started(stat.start, view.ticks_per_second));
             let ppid = status.ppid();
+            let exe_sha256 =
+                if view.live && !zombie { view.programs.digest(dir, entity, &exe) } else { None };
             let process = Process {
                 key: ProcessKey {
                     entity,
@@ -145,7 +147,7 @@ impl Look {
                     zombie,
                     files,
                 },
-                details: ProcessDetails { started, exit_code, ..ProcessDetails::default() },
+                details: ProcessDetails { started, exit_code, exe_sha256, ..ProcessDetails::default() },
             };
             return Ok(Seen {
                 start: stat.start,
