@@ -10,12 +10,13 @@ use pofr_core::{
     coverage::PlacedSpan,
     digest::Sha256,
     fact::FactKind,
+    gap::Gap,
     identity::{Cid, RunId},
     lifetime::Row,
     source::Source,
     store::{
         Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, RowReader,
-        RunOrder, StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
+        RunOrder, Search, StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
     },
     time::{WallMicros, ZoneOffset},
 };
@@ -77,6 +78,24 @@ macro_rules! read_alike {
             fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError> {
                 self.session
                     .consistent("read the state at a moment", |db, names| query::state_at(db, names, kind, t))
+            }
+
+            fn search(
+                &mut self,
+                search: &Search,
+                each: &mut dyn FnMut(Row) -> ControlFlow<()>,
+            ) -> Result<(), StoreError> {
+                let _ = (search, each);
+                Ok(())
+            }
+
+            fn gaps(
+                &mut self,
+                from: Option<WallMicros>,
+                until: Option<WallMicros>,
+            ) -> Result<Vec<Gap>, StoreError> {
+                let _ = (from, until);
+                Ok(Vec::new())
             }
 
             fn page(
