@@ -3,11 +3,7 @@
 //! What one client answers comes in its order; whose answers come first is whoever finds them first. Answers wait in a short queue for whoever takes them, so memory
 //! does not grow with what is found. A client that fails does not keep the others from answering.
 
-use pofr_core::{
-    Store,
-    identity::Cid,
-    store::ClientReader,
-};
+use pofr_core::{Store, identity::Cid, store::ClientReader};
 use std::{
     ops::ControlFlow,
     sync::{
@@ -48,7 +44,10 @@ pub(crate) struct Failure {
 pub(crate) fn ask<T: Send>(
     store: &dyn Store,
     clients: &[Cid],
-    ask: &(dyn Fn(usize, &mut dyn ClientReader, &mut dyn FnMut(T) -> ControlFlow<()>) -> anyhow::Result<()> + Sync),
+    ask: &(
+         dyn Fn(usize, &mut dyn ClientReader, &mut dyn FnMut(T) -> ControlFlow<()>) -> anyhow::Result<()>
+             + Sync
+     ),
     each: &mut dyn FnMut(Event<T>) -> anyhow::Result<ControlFlow<()>>,
 ) -> anyhow::Result<Vec<Failure>> {
     let next = AtomicUsize::new(0);

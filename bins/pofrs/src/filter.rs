@@ -119,9 +119,10 @@ pub(crate) struct FilterArgs {
 
 /// TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the protocols' own names")]
 pub(crate) enum Protocol {
+    /// TCP
     Tcp,
+    /// UDP
     Udp,
 }
 
@@ -259,16 +260,17 @@ pub(crate) fn sha256(text: &str) -> Result<Sha256, String> {
 /// Reads an address or a network.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    address
-        .or_else(|_| text.parse())
-        .map_err(|_| "give an address such as 192.0.2.7 or fd00::1, or a network such as 10.0.0.0/8".to_owned())
+    address.or_else(|_| text.parse()).map_err(|_| {
+        "give an address such as 192.0.2.7 or fd00::1, or a network such as 10.0.0.0/8".to_owned()
+    })
 }
 
 fn state(text: &str) -> Result<TcpState, String> {
     let upper = text.to_ascii_uppercase().replace('_', "-");
     let name = if upper == "ESTABLISHED" { "ESTAB" } else { &upper };
-    TcpState::parse(name)
-        .ok_or_else(|| "give a state as ss(8) names it: ESTAB, LISTEN, SYN-SENT, SYN-RECV, TIME-WAIT, UNCONN …".to_owned())
+    TcpState::parse(name).ok_or_else(|| {
+        "give a state as ss(8) names it: ESTAB, LISTEN, SYN-SENT, SYN-RECV, TIME-WAIT, UNCONN …".to_owned()
+    })
 }
 
 /// Reads `01:00-04:00`.
@@ -312,7 +314,9 @@ mod tests {
         let command = |pattern: &str, text: &str| fits(filter(&["--command", pattern]).command, text);
         assert!(command("id", "id") && !command("id", "systemd"));
         assert!(command("ht*d", "httpd") && command("glob:ht?pd", "httpd") && !command("is:ht*d", "httpd"));
-        assert!(command("has:ttp", "httpd") && command("re:^h.*d$", "httpd") && command("re:(?i)HTTP", "httpd"));
+        assert!(
+            command("has:ttp", "httpd") && command("re:^h.*d$", "httpd") && command("re:(?i)HTTP", "httpd")
+        );
         let args = |pattern: &str, text: &str| fits(filter(&["--args", pattern]).arguments, text);
         assert!(args("-P0 192", "nmap -P0 192.0.2.1") && args("http://x/?a=*", "curl http://x/?a=* -o y"));
         assert!(args("glob:nmap *", "nmap -P0") && !args("is:nmap", "nmap -P0"));
@@ -328,13 +332,23 @@ mod tests {
 
     #[test]
     fn lists_networks_and_states() {
-        let line = ["--user", "ann,0", "--port", "22,137", "--from-ip", "10.0.0.0/8,fd00::1", "--state", "estab,syn_sent"];
+        let line = [
+            "--user",
+            "ann,0",
+            "--port",
+            "22,137",
+            "--from-ip",
+            "10.0.0.0/8,fd00::1",
+            "--state",
+            "estab,syn_sent",
+        ];
         let filter = filter(&line);
         assert_eq!(filter.users, [RawText::from("ann"), RawText::from("0")]);
         assert_eq!(filter.ports, [22, 137].into());
         assert_eq!(filter.from_ip, ["10.0.0.0/8".parse().unwrap(), "fd00::1/128".parse().unwrap()]);
         assert_eq!(filter.states, [TcpState::Established, TcpState::SynSent]);
-        for bad in [["--port", "65536"], ["--ip", "10.0.0.0/33"], ["--state", "OPEN"], ["--exe-sha256", "ab"]] {
+        for bad in [["--port", "65536"], ["--ip", "10.0.0.0/33"], ["--state", "OPEN"], ["--exe-sha256", "ab"]]
+        {
             assert!(read(&bad).is_err(), "{bad:?}");
         }
     }
@@ -348,7 +362,8 @@ mod tests {
         for bad in ["", "01:00", "1-4", "01:00-01:00", "01:00-25:00", "-5m-now", "01:00--04:00"] {
             assert!(daily(bad).is_err(), "{bad}");
         }
-        let line = read(&["--since", "-1d", "--until", "now", "--args", "-x"]).map_err(|e| e.to_string()).unwrap();
+        let line =
+            read(&["--since", "-1d", "--until", "now", "--args", "-x"]).map_err(|e| e.to_string()).unwrap();
         assert_eq!(line.span.since, Some("-1d".parse().unwrap()));
     }
 }

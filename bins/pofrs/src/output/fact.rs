@@ -46,7 +46,9 @@ pub(crate) fn describe(fact: &Fact) -> String {
                 words.iter().filter(|w| !w.as_bytes().is_empty()).map(|w| w.escaped()).collect();
             words.join(" ")
         }
-        Fact::Module(m) => format!("{}, {} bytes {}", m.name.escaped(), m.size, m.taint.escaped()).trim_end().to_owned(),
+        Fact::Module(m) => {
+            format!("{}, {} bytes {}", m.name.escaped(), m.size, m.taint.escaped()).trim_end().to_owned()
+        }
         Fact::Custom(c) => {
             let pairs = c.attributes.iter().map(|(name, value)| format!("{name}={}", value.escaped()));
             format!("{} {} {}", c.source.name(), c.name.escaped(), pairs.collect::<Vec<_>>().join(" "))
@@ -79,7 +81,11 @@ pub(crate) fn ends(endpoint: &Endpoint, direction: Option<Direction>) -> String 
         Some(Direction::Outbound) => "→",
         _ => "-",
     };
-    if remote == "*" || direction == Some(Direction::Listening) { local } else { format!("{local} {arrow} {remote}") }
+    if remote == "*" || direction == Some(Direction::Listening) {
+        local
+    } else {
+        format!("{local} {arrow} {remote}")
+    }
 }
 
 /// Says how long something held: `~` where samples bound it, `>` where the record does not show it all.
@@ -101,7 +107,12 @@ mod tests {
 
     #[test]
     fn how_long_it_held() {
-        let extent = |micros, began, ended| Extent { from: WallMicros(5), began, until: WallMicros(5 + micros), ended };
+        let extent = |micros: i64, began, ended| Extent {
+            from: WallMicros(5),
+            began,
+            until: WallMicros(5 + micros),
+            ended,
+        };
         for (micros, began, ended, text) in [
             (1_200, Bound::Exact, Bound::Exact, "1 ms"),
             (4_560_000, Bound::Sampled, Bound::Exact, "~4.5 s"),

@@ -99,7 +99,9 @@ impl Zones {
 /// Writes `11-23 10:00:00` where `at` is of the same year as `now`, else with the year.
 pub(crate) fn in_year(zones: &Zones, at: WallMicros, now: WallMicros) -> String {
     match (zones.civil(at), zones.civil(now)) {
-        (Some((at, _)), Some((now, _))) if at.year() == now.year() => at.strftime("%m-%d %H:%M:%S").to_string(),
+        (Some((at, _)), Some((now, _))) if at.year() == now.year() => {
+            at.strftime("%m-%d %H:%M:%S").to_string()
+        }
         _ => zones.second(at),
     }
 }

@@ -92,9 +92,14 @@ pub(super) fn cells(page: &Page, client: &Cid, found: &Found) -> Vec<String> {
             fact::ran(process),
         ]),
         (Fact::File(file), wide) => {
-            cells.push(file.details.comm.as_ref().filter(|_| name == "-").map_or(name, |comm| comm.escaped()));
+            cells
+                .push(file.details.comm.as_ref().filter(|_| name == "-").map_or(name, |comm| comm.escaped()));
             if wide {
-                cells.push(if file.key.fd == FileKey::NO_FD { "-".to_owned() } else { file.key.fd.to_string() });
+                cells.push(if file.key.fd == FileKey::NO_FD {
+                    "-".to_owned()
+                } else {
+                    file.key.fd.to_string()
+                });
             }
             cells.extend([file.key.mode.text().to_owned(), fact::path(file)]);
         }
@@ -125,12 +130,32 @@ const CSV: [&str; 8] = ["client", "from", "began", "until", "ended", "breaks", "
 pub(super) fn csv(subject: Subject) -> Vec<&'static str> {
     let own: &[&str] = match subject {
         Subject::Processes => &[
-            "ppid", "command", "arguments", "exe", "cwd", "ruid", "euid", "rgid", "egid", "login_uid", "session",
-            "cgroup", "zombie", "exit_code", "exe_sha256",
+            "ppid",
+            "command",
+            "arguments",
+            "exe",
+            "cwd",
+            "ruid",
+            "euid",
+            "rgid",
+            "egid",
+            "login_uid",
+            "session",
+            "cgroup",
+            "zombie",
+            "exit_code",
+            "exe_sha256",
         ],
         Subject::Files => &["command", "fd", "mode", "path", "deleted"],
         Subject::Endpoints => &[
-            "command", "transport", "state", "direction", "local_ip", "local_port", "remote_ip", "remote_port",
+            "command",
+            "transport",
+            "state",
+            "direction",
+            "local_ip",
+            "local_port",
+            "remote_ip",
+            "remote_port",
         ],
     };
     CSV.iter().chain(own).copied().collect()
@@ -160,7 +185,11 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
     match &row.fact {
         Fact::Process(process) => {
             let (key, details) = (&process.key, &process.details);
-            cells.extend([key.ppid.0.into(), name.into(), Cell::from(process.arguments().map(|_| crate::commands::at::command(process)))]);
+            cells.extend([
+                key.ppid.0.into(),
+                name.into(),
+                Cell::from(process.arguments().map(|_| crate::commands::at::command(process))),
+            ]);
             cells.extend([text(&key.exe).into(), text(&key.cwd).into()]);
             cells.extend([key.ids.ruid, key.ids.euid, key.ids.rgid, key.ids.egid].map(Cell::from));
             cells.extend([key.login_uid.into(), key.session.into(), text(&key.cgroup).into()]);
@@ -183,7 +212,12 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
                 Direction::Inbound => "inbound",
                 Direction::Outbound => "outbound",
             });
-            cells.extend([name.into(), key.transport.text().into(), key.state.text().into(), direction.into()]);
+            cells.extend([
+                name.into(),
+                key.transport.text().into(),
+                key.state.text().into(),
+                direction.into(),
+            ]);
             for end in [key.local, key.remote] {
                 cells.extend([end.ip().to_string().into(), u32::from(end.port()).into()]);
             }

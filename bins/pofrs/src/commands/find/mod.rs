@@ -130,7 +130,8 @@ pub(crate) fn run(args: &FindArgs, global: &Global, out: &mut dyn Write) -> anyh
         &clients,
         &|_, reader, hand_on| {
             let span = args.span.span(reader, global.utc, now)?;
-            let gaps = find(reader, subject, &filter, span, &mut |found| hand_on(Answer::Found(Box::new(found))))?;
+            let gaps =
+                find(reader, subject, &filter, span, &mut |found| hand_on(Answer::Found(Box::new(found))))?;
             let reach = reach(reader, span, gaps)?;
             let _ = hand_on(Answer::Reach(reach));
             Ok(())
@@ -170,11 +171,7 @@ pub(crate) fn settle(failures: Vec<Failure>, some: bool) -> anyhow::Result<Exit>
 }
 
 /// Says how far a client's answer goes.
-pub(crate) fn reach(
-    reader: &mut dyn ClientReader,
-    span: Span,
-    gaps: Vec<Gap>,
-) -> Result<Reach, StoreError> {
+pub(crate) fn reach(reader: &mut dyn ClientReader, span: Span, gaps: Vec<Gap>) -> Result<Reach, StoreError> {
     // The bundles that came last, whenever that was.
     let recent = reader.recent(WallMicros(i64::MAX))?;
     let last = recent.bundles.iter().max_by_key(|bundle| bundle.entry.last);

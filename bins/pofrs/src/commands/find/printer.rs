@@ -112,7 +112,11 @@ impl<'a> Printer<'a> {
             let screen = if args.wide { Screen { width: u16::MAX, ..screen } } else { screen };
             // Paths and addresses are what is looked for; arguments may be as long as a novel.
             let single_lines = !args.wide && subject == Subject::Processes;
-            Form::Table(Box::new(Stream::new(screen, single_lines, columns::table(subject, args.wide, several))))
+            Form::Table(Box::new(Stream::new(
+                screen,
+                single_lines,
+                columns::table(subject, args.wide, several),
+            )))
         };
         let page = Page { wide: args.wide, several, utc, now };
         Ok(Self { form, page, clients, limit: args.limit.unwrap_or(u64::MAX), printed: 0 })
@@ -228,7 +232,8 @@ pub(crate) fn print_reach(cid: &Cid, reach: &Reach, utc: bool, out: &mut dyn Wri
     for gap in gaps.iter().take(GAPS) {
         let known = gap.from != WallMicros::default();
         let from = if known { zones.second(gap.from) } else { "the beginning".to_owned() };
-        let length = gap.to.filter(|_| known).map_or_else(|| "?".to_owned(), |to| when::length(to.since(gap.from)));
+        let length =
+            gap.to.filter(|_| known).map_or_else(|| "?".to_owned(), |to| when::length(to.since(gap.from)));
         let kind = if gap.severity == Severity::Blind { "blind" } else { "thin" };
         let source = gap.source.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string);
         listing.row([format!("  {from}"), length, kind.to_owned(), source, gap.reason.clone()]);
@@ -243,7 +248,9 @@ pub(crate) fn print_reach(cid: &Cid, reach: &Reach, utc: bool, out: &mut dyn Wri
 /// Names a process's ancestors, the nearest first.
 pub(crate) fn lineage(ancestors: &[Row]) -> String {
     let name = |row: &Row| match &row.fact {
-        Fact::Process(process) => Some(format!("{} {}", process.key.comm.escaped(), process.key.entity.pid())),
+        Fact::Process(process) => {
+            Some(format!("{} {}", process.key.comm.escaped(), process.key.entity.pid()))
+        }
         _ => None,
     };
     ancestors.iter().filter_map(name).collect::<Vec<_>>().join(", of ")
