@@ -18,7 +18,6 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use pofr_core::{
     gap::Gap,
-    identity::Cid,
     store::{ClientReader, StoreError},
     time::{WallMicros, ZoneOffset},
 };
@@ -203,9 +202,4 @@ fn refuse_what_cannot_be(subject: Subject, filter: &Filter) -> anyhow::Result<()
         bail!("ports, addresses, states and countries go with network endpoints: pofrs find net");
     }
     Ok(())
-}
-
-/// Names a client for a table that may show several.
-pub(crate) fn label(clients: &[Cid], client: usize) -> String {
-    if clients.len() > 1 { format!("{}: ", clients[client]) } else { String::new() }
 }
