@@ -24,6 +24,7 @@ mod find;
 mod first_seen;
 mod found;
 mod read_only;
+mod search;
 mod sql;
 mod state_at;
 mod text_match;
@@ -46,6 +47,7 @@ pub use tree::{Node, Parent, Tree, tree};
 pub use who_had::{Had, Holder, who_had};
 pub use who_opened::{Opened, who_opened};
 
+pub(crate) use search::search;
 pub(crate) use sql::sql;
 pub(crate) use state_at::state_at;
 #[cfg(test)]
