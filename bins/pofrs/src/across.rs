@@ -51,10 +51,7 @@ pub(crate) struct Failure {
 pub(crate) fn ask<T: Send>(
     store: &dyn Store,
     clients: &[Cid],
-    ask: &(
-         dyn Fn(usize, &mut dyn ClientReader, &mut dyn FnMut(T) -> ControlFlow<()>) -> anyhow::Result<()>
-             + Sync
-     ),
+    ask: Question<'_, T>,
     each: &mut dyn FnMut(Event<T>) -> anyhow::Result<ControlFlow<()>>,
 ) -> anyhow::Result<Vec<Failure>> {
     let next = AtomicUsize::new(0);
