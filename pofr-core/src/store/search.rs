@@ -1,7 +1,6 @@
 //! Searches: which rows of a kind a reader wants to see, as far as a database can tell by its indexes.
 //!
-//! A search narrows; it does not decide. What it hands out is a superset of what was meant: whoever searches tests each row
-//! exactly.
+//! A search is exact about times and kinds. What else it narrows by, it need not be: whoever searches tests each row.
 
 use crate::{fact::FactKind, identity::Pid, raw::RawText, time::WallMicros};
 use std::{collections::BTreeSet, net::IpAddr};

@@ -16,6 +16,9 @@
 //!
 //! See `examples/ask_the_record.rs`.
 
+mod accounts;
+mod assembly;
+mod conditions;
 mod diff;
 mod error;
 mod extent;
@@ -23,6 +26,9 @@ mod filter;
 mod find;
 mod first_seen;
 mod found;
+mod listeners;
+mod plan;
+mod processes;
 mod read_only;
 mod search;
 mod sql;

@@ -134,6 +134,17 @@ fn search_table(
         for some in keys.chunks(ROWS) {
             let ids: Vec<RowId> = some.iter().map(|(id, _)| *id).collect();
             for row in read::rows(db, names, place, &ids)? {
+                // What goes on in an open slice reaches as far as the ledger says.
+                let number = names.runs.get(&row.run);
+                let at_border = || {
+                    let is_cut = |(run, left): &(i64, WallMicros)| {
+                        Some(run) == number && row.life.cut_right && row.life.right_edge() == Some(*left)
+                    };
+                    borders.lefts.iter().any(is_cut)
+                };
+                if search.from.is_some_and(|from| row.life.reach() < from && !at_border()) {
+                    continue;
+                }
                 *told = true;
                 if each(row).is_break() {
                     return Ok(ControlFlow::Break(()));
