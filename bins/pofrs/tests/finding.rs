@@ -229,7 +229,7 @@ fn questions(site: &Site) {
     // When?
     let at = |tick: i64| format!("@{}", T0 + tick * TICK);
     assert_eq!(pids(&ask(&["find", "ps", "--command", "n*", "--until", &at(10)])), [101]);
-    assert_eq!(pids(&ask(&["find", "ps", "--command", "n*", "--since", &at(10)])), [102]);
+    assert_eq!(pids(&ask(&["find", "ps", "--command", "n*", "--since", &at(11)])), [102]);
     assert_eq!(ask(&["find", "ps", "--user", "1000", "--between", "10:30-12:00"]).len(), 4);
     assert_eq!(site.run(&["find", "ps", "--between", "12:00-10:30", "--client", "visited"]).0, 7);
     assert_eq!(ask(&["find", "ps", "--limit", "2"]).len(), 2);
