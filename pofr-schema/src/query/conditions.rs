@@ -122,7 +122,7 @@ impl Conditions {
     /// Tells whether nothing but the user is asked of processes.
     pub(super) fn asks_of_users_alone(&self) -> bool {
         let without = Filter { users: Vec::new(), ..self.filter.clone() };
-        !self.filter.users.is_empty() && !without.asks_of_processes()
+        !self.filter.users.is_empty() && !without.asks_more_than_pids()
     }
 
     fn file(&self, file: &OpenFile) -> bool {
