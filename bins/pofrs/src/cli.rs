@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Gaps(commands::gaps::GapsArgs),
     /// Ask a client's tables in SQL, read-only
     Sql(commands::sql::SqlArgs),
+    /// Open the database's own client on a client's tables, read-only
+    Shell(commands::shell::ShellArgs),
     /// Merge a client's slices into an archive (level 2)
     Archive(commands::merge::ArchiveArgs),
     /// Merge a client's archives into a period (level 3)
@@ -120,6 +122,7 @@ impl Command {
             | Self::At(_)
             | Self::Gaps(_)
             | Self::Sql(_)
+            | Self::Shell(_)
             | Self::Archive(_)
             | Self::Period(_)
             | Self::Rebuild(_)
@@ -139,6 +142,17 @@ pub(crate) struct WhichClient {
     /// The client: its id or an unambiguous beginning of it; may be left out where there is only one
     #[arg(long, value_name = "NAME")]
     pub(crate) client: Option<String>,
+}
+
+/// Names one client, several, or all.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WhichClients {
+    /// The clients: their ids or unambiguous beginnings of them, with commas between; may be left out where there is only one
+    #[arg(long = "client", value_name = "NAME", value_delimiter = ',', conflicts_with = "all_clients")]
+    pub(crate) clients: Vec<String>,
+    /// All clients, several at a time; a column says which
+    #[arg(long)]
+    pub(crate) all_clients: bool,
 }
 
 #[cfg(test)]

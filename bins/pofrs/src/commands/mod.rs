@@ -21,6 +21,7 @@ pub(crate) mod receive;
 pub(crate) mod register_session;
 pub(crate) mod remove;
 pub(crate) mod requests;
+pub(crate) mod shell;
 pub(crate) mod sql;
 pub(crate) mod status;
 pub(crate) mod verify;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::At(args) => at::run(&args, &global, out),
         Command::Gaps(args) => gaps::run(&args, &global, out),
         Command::Sql(args) => sql::run(&args, &global, out),
+        Command::Shell(args) => shell::run(&args, &global),
         Command::Archive(args) => merge::archive(&args, &global, out),
         Command::Period(args) => merge::period(&args, &global, out),
         Command::Receive(args) => receive::run(&args, &global),
