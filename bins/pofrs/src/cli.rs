@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Status(commands::status::StatusArgs),
     /// Show a machine as it was at a moment
     At(commands::at::AtArgs),
+    /// Find processes, open files, network endpoints
+    Find(commands::find::FindArgs),
     /// Show where a record is incomplete, and why
     Gaps(commands::gaps::GapsArgs),
     /// Ask a client's tables in SQL, read-only
@@ -120,6 +122,7 @@ impl Command {
             | Self::Clients(_)
             | Self::Status(_)
             | Self::At(_)
+            | Self::Find(_)
             | Self::Gaps(_)
             | Self::Sql(_)
             | Self::Shell(_)

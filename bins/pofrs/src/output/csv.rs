@@ -56,29 +56,11 @@ impl Cell {
     }
 }
 
-/// A table being written, a line at a time.
-pub(crate) struct Sheet<'a> {
-    writer: csv::Writer<&'a mut dyn Write>,
-}
-
-impl<'a> Sheet<'a> {
-    /// Begins a table with the names of its columns.
-    pub(crate) fn new(out: &'a mut dyn Write, columns: &[&str]) -> anyhow::Result<Self> {
-        let mut writer = csv::WriterBuilder::new().from_writer(out);
-        writer.write_record(columns).map_err(io::Error::from)?;
-        Ok(Self { writer })
-    }
-
-    /// Writes a row, which must have a cell for each column.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) -> anyhow::Result<()> {
-        self.writer.write_record(cells.into_iter().map(|cell| cell.written())).map_err(io::Error::from)?;
-        Ok(())
-    }
-
-    /// Hands on what has been written, so that who reads along sees it.
-    pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.writer.flush()?)
-    }
+/// Writes one line: the names of the columns, or a row with a cell for each of them.
+pub(crate) fn line(out: &mut dyn Write, cells: impl IntoIterator<Item = Cell>) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().buffer_capacity(1024).from_writer(out);
+    writer.write_record(cells.into_iter().map(|cell| cell.written()))?;
+    writer.flush()
 }
 
 /// Puts a quote before what a spreadsheet would run. Full-width forms of the signs count too: some read them as the plain ones.
@@ -99,12 +81,10 @@ mod tests {
 
     fn written(cells: &[&[u8]]) -> String {
         let mut out = Vec::new();
-        let mut sheet = Sheet::new(&mut out, &["a", "b"]).unwrap();
+        line(&mut out, ["a".into(), "b".into()]).unwrap();
         for pair in cells.chunks(2) {
-            sheet.row(pair.iter().map(|bytes| Cell::from(&RawText::from(*bytes)))).unwrap();
+            line(&mut out, pair.iter().map(|bytes| Cell::from(&RawText::from(*bytes)))).unwrap();
         }
-        sheet.flush().unwrap();
-        drop(sheet);
         String::from_utf8(out).unwrap()
     }
 

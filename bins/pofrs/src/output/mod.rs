@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod csv;
+pub(crate) mod fact;
 pub(crate) mod json;
 pub(crate) mod number;
 pub(crate) mod progress;
