@@ -61,6 +61,8 @@ pub(crate) enum Command {
     At(commands::at::AtArgs),
     /// Find processes, open files, network endpoints
     Find(commands::find::FindArgs),
+    /// Export processes, open files, network endpoints for other tools
+    Export(commands::export::ExportArgs),
     /// Show where a record is incomplete, and why
     Gaps(commands::gaps::GapsArgs),
     /// Ask a client's tables in SQL, read-only
@@ -123,6 +125,7 @@ impl Command {
             | Self::Status(_)
             | Self::At(_)
             | Self::Find(_)
+            | Self::Export(_)
             | Self::Gaps(_)
             | Self::Sql(_)
             | Self::Shell(_)

@@ -7,6 +7,7 @@ pub(crate) mod client_row;
 pub(crate) mod clients;
 pub(crate) mod demo;
 pub(crate) mod deny;
+pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod forget;
 pub(crate) mod gaps;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Clients(args) => clients::run(&args, &global, out),
         Command::Status(args) => status::run(&args, &global, out),
         Command::At(args) => at::run(&args, &global, out),
+        Command::Export(args) => export::run(&args, &global, out),
         Command::Find(args) => find::run(&args, &global, out),
         Command::Gaps(args) => gaps::run(&args, &global, out),
         Command::Sql(args) => sql::run(&args, &global, out),

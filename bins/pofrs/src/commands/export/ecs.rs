@@ -5,10 +5,12 @@
 use super::{
     columns::{self, peer},
     item::{Item, command_line, exit, known, rfc3339, unicode, unicode_bytes, vector},
+    lines::about,
 };
 use pofr_core::{
     fact::{Endpoint, Fact, OpenFile, Process},
-    raw::RawText,
+    gap::Gap,
+    identity::Cid,
     time::WallMicros,
 };
 use pofr_schema::query::{Direction, Subject};
@@ -74,6 +76,23 @@ pub(crate) fn document(subject: Subject, item: &Item<'_>) -> Json {
     pruned(document)
 }
 
+/// Returns the document of a gap.
+pub(crate) fn gap(client: &Cid, gap: &Gap) -> Json {
+    pruned(json!({
+        "@timestamp": rfc3339(gap.from),
+        "ecs": { "version": VERSION },
+        "message": about(gap),
+        "event": {
+            "kind": "event", "category": ["host"], "type": ["info"], "action": "record-incomplete",
+            "module": "pofr", "provider": "pofr", "dataset": "pofr.gap", "reason": gap.reason,
+            "start": rfc3339(gap.from), "end": time(gap.to),
+            "duration": gap.to.map(|to| to.since(gap.from).saturating_mul(1000)),
+        },
+        "host": { "id": client.as_str(), "name": client.as_str() },
+        "pofr": { "gap_source": gap.source, "gap_severity": gap.severity, "gap_lost": gap.lost },
+    }))
+}
+
 fn time(at: Option<WallMicros>) -> Option<String> {
     at.map(rfc3339)
 }
@@ -85,7 +104,8 @@ fn of_process(process: &Process, item: &Item<'_>, document: &mut Json) {
     let is_subject = matches!(item.row.fact, Fact::Process(_));
     let (code, signal) = details.exit_code.map_or((None, None), exit);
     // A device number as the kernel has it: minor in bits 31 to 20 and 7 to 0, major in 15 to 8 (proc_pid_stat(5)).
-    let tty = (key.tty != 0).then(|| json!({ "major": key.tty >> 8 & 0xff, "minor": key.tty >> 12 & 0xfff00 | key.tty & 0xff }));
+    let tty = (key.tty != 0)
+        .then(|| json!({ "major": key.tty >> 8 & 0xff, "minor": key.tty >> 12 & 0xfff00 | key.tty & 0xff }));
     document["process"] = json!({
         "pid": key.entity.pid(), "entity_id": key.entity.digest(), "name": unicode(&key.comm),
         "args_count": arguments.as_ref().map(Vec::len), "args": arguments,
@@ -100,7 +120,8 @@ fn of_process(process: &Process, item: &Item<'_>, document: &mut Json) {
         "real_user": { "id": key.ids.ruid.to_string() }, "user": { "id": key.ids.euid.to_string() },
         "real_group": { "id": key.ids.rgid.to_string() }, "group": { "id": key.ids.egid.to_string() },
     });
-    document["user"] = json!({ "id": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode) });
+    document["user"] =
+        json!({ "id": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode) });
     document["pofr"]["login_uid"] = key.login_uid.map(|uid| uid.to_string()).into();
     document["pofr"]["exit_signal"] = signal.into();
     document["pofr"]["cgroup"] = known(&key.cgroup).map(unicode).into();

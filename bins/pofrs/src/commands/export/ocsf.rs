@@ -5,10 +5,12 @@
 use super::{
     columns::{self, peer},
     item::{Item, command_line, exit, known, unicode, unicode_bytes},
+    lines::about,
 };
 use pofr_core::{
     fact::{Endpoint, Fact, OpenFile, Process, Transport},
-    identity::Entity,
+    gap::Gap,
+    identity::{Cid, Entity},
     time::WallMicros,
 };
 use pofr_schema::query::{Direction, Subject};
@@ -65,10 +67,12 @@ pub(crate) fn event(subject: Subject, item: &Item<'_>) -> Json {
             event["process"] = holder.into();
             // Whoever launched it is its parent, of whom the row has the id alone.
             event["actor"] = json!({ "process": { "pid": process.key.ppid } });
-            event["exit_code"] = status.map(|status| match exit(status) {
-                (Some(code), _) => code,
-                (None, signal) => 128 + signal.unwrap_or(0),
-            }).into();
+            event["exit_code"] = status
+                .map(|status| match exit(status) {
+                    (Some(code), _) => code,
+                    (None, signal) => 128 + signal.unwrap_or(0),
+                })
+                .into();
         }
         Fact::File(file) => {
             event["file"] = of_file(file);
@@ -84,6 +88,26 @@ pub(crate) fn event(subject: Subject, item: &Item<'_>) -> Json {
     pruned(event)
 }
 
+/// Returns the event of a gap: a Base Event (0), since no class is about what nobody saw.
+pub(crate) fn gap(client: &Cid, gap: &Gap) -> Json {
+    pruned(json!({
+        "class_uid": 0, "class_name": "Base Event", "category_uid": 0, "category_name": "Uncategorized",
+        "activity_id": 99, "activity_name": "Record Incomplete", "type_uid": 99,
+        "severity_id": 1, "severity": "Informational",
+        "time": millis(gap.from), "start_time": millis(gap.from), "end_time": gap.to.map(millis),
+        "duration": gap.to.map(|to| to.since(gap.from) / 1000),
+        "message": about(gap),
+        "metadata": {
+            "version": VERSION, "log_name": "gap",
+            "product": { "name": "POFR", "vendor_name": "POFR", "version": env!("CARGO_PKG_VERSION") },
+        },
+        "unmapped": {
+            "client": client.as_str(), "source": gap.source, "severity": gap.severity, "reason": gap.reason, "lost": gap.lost,
+            "from_micros": gap.from.0, "to_micros": gap.to.map(|to| to.0),
+        },
+    }))
+}
+
 /// OCSF's timestamp_t: ms since 1970.
 fn millis(at: WallMicros) -> i64 {
     at.0.div_euclid(1000)
@@ -93,9 +117,9 @@ fn of_process(process: &Process, item: &Item<'_>) -> Json {
     let (key, details) = (&process.key, &process.details);
     let entity: &Entity = &key.entity;
     let exe = known(&key.exe).map(|exe| {
-        let hash = details.exe_sha256.map(|hash| {
-            json!([{ "algorithm": "SHA-256", "algorithm_id": 3, "value": hash }])
-        });
+        let hash = details
+            .exe_sha256
+            .map(|hash| json!([{ "algorithm": "SHA-256", "algorithm_id": 3, "value": hash }]));
         let name = exe.as_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
         json!({ "name": unicode_bytes(name), "path": unicode(exe), "type_id": 1, "hashes": hash })
     });

@@ -7,10 +7,11 @@
 use super::{
     columns::{self, Value},
     item::{Item, rfc3339, unicode},
+    lines::about,
 };
-use pofr_core::time::WallMicros;
+use pofr_core::{gap::Gap, identity::Cid, time::WallMicros};
 use pofr_schema::query::{Bound, Subject};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 /// Returns the events of a row, in order.
 pub(crate) fn events(subject: Subject, item: &Item<'_>) -> Vec<Json> {
@@ -52,4 +53,15 @@ fn event(subject: Subject, item: &Item<'_>, at: WallMicros, desc: &str, what: &s
         event.insert(column.name.into(), value);
     }
     event.into()
+}
+
+/// Returns the event of a gap.
+pub(crate) fn gap(client: &Cid, gap: &Gap) -> Json {
+    json!({
+        "message": format!("[{client}] {}", about(gap)),
+        "timestamp": gap.from.0, "datetime": rfc3339(gap.from), "timestamp_desc": "Gap Begins",
+        "data_type": "pofr:gap", "hostname": client.as_str(),
+        "client": client.as_str(), "gap_source": gap.source, "gap_severity": gap.severity, "gap_reason": gap.reason,
+        "gap_from": gap.from, "gap_to": gap.to, "gap_lost": gap.lost,
+    })
 }
