@@ -130,8 +130,11 @@ fn of_process(process: &Process, item: &Item<'_>) -> Json {
         "working_directory": known(&key.cwd).map(unicode), "file": exe,
         "created_time": details.started.map(millis), "terminated_time": ended.map(millis),
         "parent_process": { "pid": key.ppid }, "session": { "uid": key.session.to_string() },
-        "user": { "uid": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode) },
-        "group": { "uid": key.ids.egid.to_string() },
+        // Without the extension for Linux a process has no group of its own.
+        "user": {
+            "uid": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode),
+            "groups": [{ "uid": key.ids.egid.to_string() }],
+        },
     })
 }
 
