@@ -104,7 +104,11 @@ impl Machine {
                     netns: Some(4_026_531_840),
                     holder: None,
                 },
-                details: EndpointDetails { uid: Some(33), inode: Some(u64::from(i) + 100_000) },
+                details: EndpointDetails {
+                    uid: Some(33),
+                    inode: Some(u64::from(i) + 100_000),
+                    ..EndpointDetails::default()
+                },
             })
         };
         stay.chain(come).map(fact).collect()

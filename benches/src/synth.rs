@@ -204,7 +204,11 @@ fn fact(kind: FactKind, slot: u32, born: u32, processes: u32) -> Fact {
                     netns: Some(4_026_531_840),
                     holder: Some(entity(slot % processes, 0)),
                 },
-                details: EndpointDetails { uid: Some(33), inode: Some(u64::from(slot) + 100_000) },
+                details: EndpointDetails {
+                    uid: Some(33),
+                    inode: Some(u64::from(slot) + 100_000),
+                    ..EndpointDetails::default()
+                },
             })
         }
     }

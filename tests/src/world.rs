@@ -135,7 +135,7 @@ pub fn endpoint(port: u16) -> Fact {
             netns: None,
             holder: None,
         },
-        details: EndpointDetails { uid: Some(0), inode: None },
+        details: EndpointDetails { uid: Some(0), ..EndpointDetails::default() },
     })
 }
 

@@ -29,6 +29,13 @@ pub(crate) enum Event<T> {
     Quiet,
 }
 
+/// Takes an answer; breaks where no more is wanted.
+pub(crate) type HandOn<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
+
+/// Asks the client with this index.
+pub(crate) type Question<'a, T> =
+    &'a (dyn Fn(usize, &mut dyn ClientReader, HandOn<'_, T>) -> anyhow::Result<()> + Sync);
+
 /// A question that a client could not answer.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -44,10 +51,7 @@ pub(crate) struct Failure {
 pub(crate) fn ask<T: Send>(
     store: &dyn Store,
     clients: &[Cid],
-    ask: &(
-         dyn Fn(usize, &mut dyn ClientReader, &mut dyn FnMut(T) -> ControlFlow<()>) -> anyhow::Result<()>
-             + Sync
-     ),
+    ask: Question<'_, T>,
     each: &mut dyn FnMut(Event<T>) -> anyhow::Result<ControlFlow<()>>,
 ) -> anyhow::Result<Vec<Failure>> {
     let next = AtomicUsize::new(0);

@@ -63,6 +63,18 @@ pub(crate) enum Command {
     Find(commands::find::FindArgs),
     /// Export processes, open files, network endpoints for other tools
     Export(commands::export::ExportArgs),
+    /// Show where a process comes from, and what came of it
+    Tree(commands::tree::TreeArgs),
+    /// Show who had an address or a port
+    WhoHad(commands::who_had::WhoHadArgs),
+    /// Show who opened a file
+    WhoOpened(commands::who_opened::WhoOpenedArgs),
+    /// Show what a process or a user did, or what befell a file or an address
+    Timeline(commands::timeline::TimelineArgs),
+    /// Show what is different between two times
+    Diff(commands::diff::DiffArgs),
+    /// Show when a program, a path or an address was first seen
+    FirstSeen(commands::first_seen::FirstSeenArgs),
     /// Show where a record is incomplete, and why
     Gaps(commands::gaps::GapsArgs),
     /// Ask a client's tables in SQL, read-only
@@ -126,6 +138,12 @@ impl Command {
             | Self::At(_)
             | Self::Find(_)
             | Self::Export(_)
+            | Self::Tree(_)
+            | Self::WhoHad(_)
+            | Self::WhoOpened(_)
+            | Self::Timeline(_)
+            | Self::Diff(_)
+            | Self::FirstSeen(_)
             | Self::Gaps(_)
             | Self::Sql(_)
             | Self::Shell(_)

@@ -217,7 +217,7 @@ pub(crate) fn moment(
 }
 
 /// Reads a pattern that without a prefix is for the whole text.
-fn whole() -> impl TypedValueParser<Value = TextMatch> {
+pub(crate) fn whole() -> impl TypedValueParser<Value = TextMatch> {
     OsStringValueParser::new().try_map(|text| pattern(&text, false))
 }
 

@@ -4,6 +4,7 @@ use crate::{
     digest::{KeyDigest, KeyEncoder},
     fact::details,
     identity::Entity,
+    raw::RawText,
 };
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -140,6 +141,19 @@ pub struct EndpointDetails {
     pub uid: Option<u32>,
     /// The socket's inode; `None` or 0 where it has none any more.
     pub inode: Option<u64>,
+    /// The name of our address, as the DNS had it when the server asked, printable ASCII (RFC 4343 section 2.1). This and
+    /// what follows is the server's own: it is on no wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_name: Option<RawText>,
+    /// The name of the peer's address; what it says is the peer's, who may say anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_name: Option<RawText>,
+    /// The peer's country, by the administrator's database: two letters (ISO 3166-1) from most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// The peer's city, by the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
 }
 
-details!(EndpointDetails: uid, inode);
+details!(EndpointDetails: uid, inode, local_name, remote_name, country, city);

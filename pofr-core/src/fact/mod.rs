@@ -11,6 +11,7 @@ mod endpoint;
 mod file;
 mod host;
 mod interface;
+mod keeper;
 mod module;
 mod process;
 mod route;
@@ -23,6 +24,7 @@ pub use endpoint::{Endpoint, EndpointDetails, EndpointKey, SocketId, TcpState, T
 pub use file::{FileDetails, FileKey, FileMode, OpenFile};
 pub use host::Host;
 pub use interface::Interface;
+pub use keeper::{Container, Engine, Keeper};
 pub use module::Module;
 pub use process::{Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, Totals};
 pub use route::Route;

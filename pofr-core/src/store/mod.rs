@@ -138,6 +138,13 @@ pub trait ClientReader: Send {
         each: &mut dyn FnMut(Row) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
+    /// Opens another reader of the same record, on a connection of its own, so that one can look something up while the other hands
+    /// out rows.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError>;
+
     /// Returns the gaps of all sources, as [`crate::gap::of`] does for the whole ledger, that touch a time. A gap whose place in
     /// time is not known touches every time behind its begin.
     ///

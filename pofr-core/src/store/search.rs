@@ -1,7 +1,6 @@
 //! Searches: which rows of a kind a reader wants to see, as far as a database can tell by its indexes.
 //!
-//! A search narrows; it does not decide. What it hands out is a superset of what was meant: whoever searches tests each row
-//! exactly.
+//! A search is exact about times and kinds. What else it narrows by, it need not be: whoever searches tests each row.
 
 use crate::{fact::FactKind, identity::Pid, raw::RawText, time::WallMicros};
 use std::{collections::BTreeSet, net::IpAddr};
@@ -37,13 +36,15 @@ pub enum Narrow {
     Addresses(BTreeSet<IpAddr>),
     /// Endpoints with one of these ports at either end. There is no index: every row that the times leave is read, in the database.
     Ports(BTreeSet<u16>),
-    /// Rows with one of these real or effective user ids; endpoints by the kernel's id. There is no index.
+    /// Rows with one of these real or effective user ids, and files whose holder's are not known. There is no index.
     Users(BTreeSet<u32>),
+    /// Endpoints held by one of these processes, or whose socket belongs to one of these user ids. There is no index.
+    Held(BTreeSet<Pid>, BTreeSet<u32>),
     /// Processes of exactly this name. There is no index.
     Command(RawText),
     /// Children of these processes. There is no index.
     Parents(BTreeSet<Pid>),
-    /// Processes whose executable had this SHA-256, 64 hex digits. There is no index.
+    /// Processes whose executable has this SHA-256, where the row itself has it. There is no index.
     ExeSha256(crate::digest::Sha256),
 }
 

@@ -173,11 +173,14 @@ fn endpoint() -> impl Strategy<Value = Fact> {
         option::of(any::<u32>()),
         option::of(entity()),
     );
-    (key, option::of(any::<u32>()), option::of(any::<u64>())).prop_map(|(key, uid, inode)| {
+    let name = || option::of("[ -~]{0,30}".prop_map(|name| RawText::from(name.as_str())));
+    let place = || option::of("\\PC{0,8}");
+    let details = (option::of(any::<u32>()), option::of(any::<u64>()), name(), name(), place(), place());
+    (key, details).prop_map(|(key, (uid, inode, local_name, remote_name, country, city))| {
         let (transport, local, remote, state, socket, netns, holder) = key;
         Fact::Endpoint(Endpoint {
             key: EndpointKey { transport, local, remote, state, socket, netns, holder },
-            details: EndpointDetails { uid, inode },
+            details: EndpointDetails { uid, inode, local_name, remote_name, country, city },
         })
     })
 }

@@ -6,6 +6,7 @@
 mod actions;
 mod bundles;
 mod clients;
+mod gaps;
 mod halves;
 mod meta;
 mod migrations;
@@ -22,6 +23,7 @@ mod views;
 pub(crate) use actions::{forgotten_before, insert_actions, load_actions};
 pub(crate) use bundles::{insert_bundles, load_bundles};
 pub(crate) use clients::{client, clients, delete_client, insert_client, set_last_ip};
+pub(crate) use gaps::gaps_touching;
 pub(crate) use halves::{drop_halves, keep_halves, load_halves};
 pub(crate) use meta::{bump_generation, generation, get, set};
 #[cfg(test)]

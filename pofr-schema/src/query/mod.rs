@@ -16,6 +16,9 @@
 //!
 //! See `examples/ask_the_record.rs`.
 
+mod accounts;
+mod assembly;
+mod conditions;
 mod diff;
 mod error;
 mod extent;
@@ -23,7 +26,11 @@ mod filter;
 mod find;
 mod first_seen;
 mod found;
+mod listeners;
+mod plan;
+mod processes;
 mod read_only;
+mod search;
 mod sql;
 mod state_at;
 mod text_match;
@@ -46,6 +53,7 @@ pub use tree::{Node, Parent, Tree, tree};
 pub use who_had::{Had, Holder, who_had};
 pub use who_opened::{Opened, who_opened};
 
+pub(crate) use search::search;
 pub(crate) use sql::sql;
 pub(crate) use state_at::state_at;
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use super::{commit, lock::Lock, order::Orders, place::Place, read, recover, triads};
 use crate::{
     db::{Db, Dialect, Pools, Rights, is_vanished},
-    ledger::{Names, TriadRow, find_triad, load_halves, load_triads, open_triad, spans_within, vicinity},
+    ledger::{
+        Names, TriadRow, find_triad, gaps_touching, load_halves, load_triads, open_triad, spans_within,
+        vicinity,
+    },
     query,
 };
 use pofr_core::{
@@ -37,6 +40,8 @@ pub(super) struct Session {
     pub(super) cid: Cid,
     /// The SQLite file; `None` on MariaDB.
     pub(super) file: Option<PathBuf>,
+    /// Where more connections come from.
+    pub(super) pools: Arc<Pools>,
 }
 
 impl Session {
@@ -62,6 +67,27 @@ impl Session {
             }
         }
     }
+
+    /// Hands out the rows of a search; begins again where a table was renamed or dropped before the first one was told.
+    fn search(
+        &mut self,
+        search: &Search,
+        each: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut told = false;
+        let mut failed = None;
+        self.consistent("search the record", |db, names| {
+            match query::search(db, names, search, &mut told, each) {
+                // Whoever begins again would tell it again.
+                Err(error) if told => {
+                    failed = Some(error);
+                    Ok(())
+                }
+                other => other,
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
 }
 
 macro_rules! read_alike {
@@ -85,8 +111,14 @@ macro_rules! read_alike {
                 search: &Search,
                 each: &mut dyn FnMut(Row) -> ControlFlow<()>,
             ) -> Result<(), StoreError> {
-                let _ = (search, each);
-                Ok(())
+                self.session.search(search, each)
+            }
+
+            fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError> {
+                let Session { cid, file, pools, .. } = &self.session;
+                let (cid, file, pools) = (cid.clone(), file.clone(), Arc::clone(pools));
+                let db = pools.get(&cid.database(), Rights::Read)?;
+                Ok(Box::new(Reader { session: Session { db, cid, file, pools } }))
             }
 
             fn gaps(
@@ -94,8 +126,7 @@ macro_rules! read_alike {
                 from: Option<WallMicros>,
                 until: Option<WallMicros>,
             ) -> Result<Vec<Gap>, StoreError> {
-                let _ = (from, until);
-                Ok(Vec::new())
+                self.session.consistent("read the gaps", |db, names| gaps_touching(db, names, (from, until)))
             }
 
             fn page(
@@ -143,17 +174,15 @@ pub(super) struct Writer {
     orders: Orders,
     /// Whether views and names still lag behind the ledger (MariaDB alone).
     unfinished: bool,
-    /// Where more connections come from.
-    pools: Arc<Pools>,
 }
 read_alike!(Writer);
 
 impl Writer {
     /// Makes a writer of a session whose lock is held: recovers first.
-    pub(super) fn new(mut session: Session, lock: Lock, pools: Arc<Pools>) -> Result<Self, StoreError> {
+    pub(super) fn new(mut session: Session, lock: Lock) -> Result<Self, StoreError> {
         let finished = recover::recover(&mut session.db)?;
         let names = Names::load(&mut session.db, &session.cid)?;
-        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished, pools })
+        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished })
     }
 
     /// Runs a change of the tables in one transaction, and takes back in memory what a failure took back on disk.
@@ -215,7 +244,7 @@ impl ClientStore for Writer {
     }
 
     fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError> {
-        let db = self.pools.get(&self.session.cid.database(), Rights::Read)?;
+        let db = self.session.pools.get(&self.session.cid.database(), Rights::Read)?;
         Ok(Box::new(Rows { db, names: self.names.clone(), places: HashMap::new() }))
     }
 

@@ -4,9 +4,13 @@ use super::{Column, Context, Details, Spec, Type, entity};
 use crate::db::{Cell, Values};
 use pofr_core::{
     fact::{Endpoint, EndpointDetails, EndpointKey, Fact, FactKind, SocketId, TcpState, Transport},
+    raw::RawText,
     store::StoreError,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+};
 
 /// How endpoints are stored.
 pub(crate) const SPEC: Spec = Spec {
@@ -49,7 +53,7 @@ pub(crate) const SPEC: Spec = Spec {
     indexes: &[("pid", &["pid"], None), ("source", &["sourceip"], None), ("dest", &["destip"], None)],
     encode,
     decode,
-    known: &["uid", "inode"],
+    known: &["uid", "inode", "sourcefqdn", "destfqdn", "country", "city"],
     details,
 };
 
@@ -71,9 +75,16 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
     entity::encode(key.holder.as_ref(), context, cells)?;
     cells.push(Cell::Int(details.uid.map(i64::from)));
     cells.push(Cell::Int(details.inode.map(u64::cast_signed)));
-    // Enrichment writes these.
-    cells.extend([const { Cell::Text(None) }; 4]);
+    cells.extend(
+        [&details.local_name, &details.remote_name].map(|name| Cell::Text(name.as_ref().map(printable))),
+    );
+    cells.extend([&details.country, &details.city].map(|place| Cell::Text(place.as_deref().map(Cow::from))));
     Some(())
+}
+
+/// Returns a name as the column of text can hold it: one that is not printable, which enrichment does not make, escaped.
+fn printable(name: &RawText) -> Cow<'static, str> {
+    name.escaped().into()
 }
 
 /// Writes what an IPv6 socket address has besides address and port.
@@ -115,9 +126,13 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
     let holder = entity::decode(values, context)?;
     let uid = values.opt_int("uid")?;
     let inode = values.opt_wide("inode")?;
+    let local_name = values.opt_bytes("sourcefqdn")?.map(RawText::from);
+    let remote_name = values.opt_bytes("destfqdn")?.map(RawText::from);
+    let country = values.opt_parsed("country", |text| Some(text.to_owned()))?;
+    let city = values.opt_parsed("city", |text| Some(text.to_owned()))?;
     Ok(Fact::Endpoint(Endpoint {
         key: EndpointKey { transport, local, remote, state, socket, netns, holder },
-        details: EndpointDetails { uid, inode },
+        details: EndpointDetails { uid, inode, local_name, remote_name, country, city },
     }))
 }
 
@@ -126,5 +141,9 @@ fn details(fact: &Fact) -> Details<'_> {
     let mut known: Details<'_> = Vec::new();
     known.extend(d.uid.map(|uid| ("uid", Cell::int(uid))));
     known.extend(d.inode.map(|inode| ("inode", Cell::wide(inode))));
+    known.extend(d.local_name.as_ref().map(|name| ("sourcefqdn", Cell::text(printable(name)))));
+    known.extend(d.remote_name.as_ref().map(|name| ("destfqdn", Cell::text(printable(name)))));
+    known.extend(d.country.as_deref().map(|country| ("country", Cell::text(country))));
+    known.extend(d.city.as_deref().map(|city| ("city", Cell::text(city))));
     known
 }

@@ -69,6 +69,12 @@ impl Zones {
         )
     }
 
+    /// Writes `2026-11-23 10:00:00.123456`, without the zone.
+    pub(crate) fn micros(&self, at: WallMicros) -> String {
+        let text = |(civil, _): (DateTime, Offset)| civil.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        self.civil(at).map_or_else(|| at.to_string(), text)
+    }
+
     /// Writes `2026-11-23T10:00:00.123456+01:00` (RFC 3339), for programs.
     pub(crate) fn rfc3339(&self, at: WallMicros) -> String {
         self.civil(at).map_or_else(

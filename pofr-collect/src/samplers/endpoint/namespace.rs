@@ -85,8 +85,11 @@ impl Tick<'_> {
         self.read.push(Reread { subject: Subject::Socket(netns, sockets[0].id), since });
         for socket in sockets {
             let owned = socket.inode != 0;
-            let details =
-                EndpointDetails { uid: owned.then_some(socket.uid), inode: owned.then_some(socket.inode) };
+            let details = EndpointDetails {
+                uid: owned.then_some(socket.uid),
+                inode: owned.then_some(socket.inode),
+                ..EndpointDetails::default()
+            };
             let holders = self.holders(socket);
             if let SocketId::Cookie(cookie) = socket.id {
                 if holders.is_empty() {

@@ -143,7 +143,7 @@ impl Socket {
                 netns: None,
                 holder,
             },
-            details: EndpointDetails { uid: self.uid, inode },
+            details: EndpointDetails { uid: self.uid, inode, ..EndpointDetails::default() },
         })
     }
 }

@@ -304,7 +304,7 @@ fn decode_endpoint(m: EndpointMessage, boot: BootId) -> Result<Endpoint, Bad> {
             netns: m.netns,
             holder: m.holder.map(|e| decode_entity(Some(e), boot)).transpose()?,
         },
-        details: EndpointDetails { uid: m.uid, inode: m.inode },
+        details: EndpointDetails { uid: m.uid, inode: m.inode, ..EndpointDetails::default() },
     })
 }
 

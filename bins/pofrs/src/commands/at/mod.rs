@@ -24,6 +24,7 @@ pub(crate) use files::{print as print_files, unread};
 pub(crate) use net::{address, print as print_net};
 pub(crate) use people::People;
 pub(crate) use ps::{command, print as print_ps, started};
+pub(crate) use silence::print as print_silence;
 
 use crate::{
     cli::{Global, WhichClient},

@@ -7,7 +7,7 @@ use crate::output::{
     when::{self, Zones},
 };
 use pofr_core::{
-    fact::{Fact, FileKey, Process},
+    fact::{Fact, FileKey, Keeper, Process},
     identity::Cid,
     raw::Reading,
     time::WallMicros,
@@ -29,7 +29,13 @@ pub(super) fn table(subject: Subject, wide: bool, several: bool) -> Columns {
     columns.extend(match (subject, wide) {
         (Subject::Processes, false) => vec![("COMMAND", Fit::Text)],
         (Subject::Processes, true) => {
-            vec![("PPID", Fit::Number), ("NAME", Fit::Whole), ("EXE", Fit::Text), ("COMMAND", Fit::Text)]
+            vec![
+                ("PPID", Fit::Number),
+                ("NAME", Fit::Whole),
+                ("UNIT", Fit::Text),
+                ("EXE", Fit::Text),
+                ("COMMAND", Fit::Text),
+            ]
         }
         (Subject::Files, false) => vec![("NAME", Fit::Name(10)), ("M", Fit::Whole), ("PATH", Fit::Text)],
         (Subject::Files, true) => {
@@ -43,7 +49,7 @@ pub(super) fn table(subject: Subject, wide: bool, several: bool) -> Columns {
             ("NET", Fit::Whole),
             ("STATE", Fit::Whole),
             ("ENDPOINT", Fit::Text),
-            ("COUNTRY", Fit::Text),
+            ("PLACE", Fit::Text),
             ("REMOTE NAME", Fit::Text),
         ],
     });
@@ -88,6 +94,7 @@ pub(super) fn cells(page: &Page, client: &Cid, found: &Found) -> Vec<String> {
         (Fact::Process(process), true) => cells.extend([
             process.key.ppid.to_string(),
             name,
+            kept(process).unwrap_or_else(|| "-".to_owned()),
             text(&process.key.exe).unwrap_or_else(|| "-".to_owned()),
             fact::ran(process),
         ]),
@@ -113,9 +120,17 @@ pub(super) fn cells(page: &Page, client: &Cid, found: &Found) -> Vec<String> {
                 cells.push(if transport == "tcp" { state.to_owned() } else { transport.to_owned() });
             }
             cells.push(fact::ends(endpoint, found.direction));
+            let known = &endpoint.details;
             if wide {
-                let none = || "-".to_owned();
-                cells.extend([none(), none()]);
+                let place = [known.country.as_deref(), known.city.as_deref()];
+                let place = place.into_iter().flatten().collect::<Vec<_>>().join(", ");
+                let name = known.remote_name.as_ref().map(|name| name.escaped());
+                cells.extend(
+                    [Some(place).filter(|place| !place.is_empty()), name]
+                        .map(|text| text.unwrap_or_else(|| "-".to_owned())),
+                );
+            } else if let (Some(country), Some(last)) = (&known.country, cells.last_mut()) {
+                *last = format!("{last} ({country})");
             }
         }
         (other, _) => cells.push(fact::describe(other)),
@@ -141,7 +156,8 @@ pub(super) fn csv(subject: Subject) -> Vec<&'static str> {
             "egid",
             "login_uid",
             "session",
-            "cgroup",
+            "unit",
+            "container",
             "zombie",
             "exit_code",
             "exe_sha256",
@@ -156,6 +172,10 @@ pub(super) fn csv(subject: Subject) -> Vec<&'static str> {
             "local_port",
             "remote_ip",
             "remote_port",
+            "country",
+            "city",
+            "local_name",
+            "remote_name",
         ],
     };
     CSV.iter().chain(own).copied().collect()
@@ -185,6 +205,8 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
     match &row.fact {
         Fact::Process(process) => {
             let (key, details) = (&process.key, &process.details);
+            let keeper = Keeper::of(key).unwrap_or_default();
+            let container = keeper.container.as_ref().map(|container| &container.id);
             cells.extend([
                 key.ppid.0.into(),
                 name.into(),
@@ -192,7 +214,12 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
             ]);
             cells.extend([text(&key.exe).into(), text(&key.cwd).into()]);
             cells.extend([key.ids.ruid, key.ids.euid, key.ids.rgid, key.ids.egid].map(Cell::from));
-            cells.extend([key.login_uid.into(), key.session.into(), text(&key.cgroup).into()]);
+            cells.extend([
+                key.login_uid.into(),
+                key.session.into(),
+                keeper.unit.as_ref().into(),
+                container.into(),
+            ]);
             cells.extend([
                 Cell::Flag(key.zombie),
                 details.exit_code.map_or(Cell::Empty, |code| Cell::Number(code.into())),
@@ -221,6 +248,9 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
             for end in [key.local, key.remote] {
                 cells.extend([end.ip().to_string().into(), u32::from(end.port()).into()]);
             }
+            let known = &endpoint.details;
+            cells.extend([known.country.clone().into(), known.city.clone().into()]);
+            cells.extend([known.local_name.as_ref().into(), known.remote_name.as_ref().into()]);
         }
         _ => {}
     }
@@ -232,6 +262,16 @@ fn process(found: &Found) -> Option<&Process> {
     match &found.row().fact {
         Fact::Process(process) => Some(process),
         _ => found.process.as_deref(),
+    }
+}
+
+/// Returns the container that a process runs in, else its unit.
+fn kept(process: &Process) -> Option<String> {
+    let keeper = Keeper::of(&process.key)?;
+    match (keeper.container, keeper.user_unit, keeper.unit) {
+        (Some(container), ..) => Some(format!("{} {}", container.engine.text(), container.id.escaped())),
+        (_, Some(unit), _) | (.., Some(unit)) => Some(unit.escaped()),
+        _ => None,
     }
 }
 

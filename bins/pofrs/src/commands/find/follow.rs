@@ -1,8 +1,9 @@
-//! `pofrs find --follow`: what begins, bundle by bundle, from where a file says that it came to.
+//! `pofrs find --follow`: what begins and ends, bundle by bundle, from where a file says that it came to.
 //!
-//! The server's ledger says which bundles came since the last look. A fact is told once, with the bundle in whose time it began: bundles of one run that follow each
-//! other are one stretch of time, from behind the last stamp of the one before them to the last of their own. So a bundle that arrives late tells what it has,
-//! and a fact that goes on through many bundles is not told again. Merging moves rows and changes no begins, so it is not seen here.
+//! The server's ledger says which bundles came since the last look. A fact is told with the bundle in whose time it began, and with the one in whose
+//! time it ended: bundles of one run that follow each other are one stretch of time, from behind the last stamp of the one before them to the last of their
+//! own. So a bundle that arrives late tells what it has, and a fact that goes on through many bundles is not told with each. Merging moves rows and changes
+//! neither begins nor ends, so it is not seen here.
 
 use super::{FindArgs, Printer};
 use crate::{
@@ -102,7 +103,7 @@ pub(super) fn run(
                 for stretch in stretches {
                     let asked = Span { from: span.from.max(Some(stretch.from)), until: Some(stretch.until) };
                     let _: Vec<Gap> = find(reader, subject, filter, asked, &mut |found| {
-                        if began_in(&found, stretch, span) {
+                        if is_news(&found, stretch, span) {
                             hand_on(Answer::Found(Box::new(found)))
                         } else {
                             ControlFlow::Continue(())
@@ -194,12 +195,16 @@ fn stretches(ledger: &Ledger, is_new: &dyn Fn(&BundleEntry) -> bool) -> Vec<Stre
     all
 }
 
-/// Tells whether a fact began in a stretch, and in the time that was asked for.
-fn began_in(found: &Found, stretch: Stretch, asked: Span) -> bool {
-    let first = found.row();
-    let began = first.life.position();
-    let behind = if stretch.goes_on { began > stretch.from } else { began >= stretch.from };
-    first.run == stretch.run && behind && began <= stretch.until && asked.touches(began, began)
+/// Tells whether a fact began or ended in a stretch, and in the time that was asked for.
+fn is_news(found: &Found, stretch: Stretch, asked: Span) -> bool {
+    let (Some(first), Some(last)) = (found.parts.first(), found.parts.last()) else { return false };
+    let within = |at: WallMicros| {
+        let behind = if stretch.goes_on { at > stretch.from } else { at >= stretch.from };
+        behind && at <= stretch.until && asked.touches(at, at)
+    };
+    let ended = last.life.ended.or(last.life.gone_by);
+    first.run == stretch.run && within(first.life.position())
+        || last.run == stretch.run && ended.is_some_and(within)
 }
 
 /// Reads the cursor file; `None` where there is none yet.

@@ -18,7 +18,6 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use pofr_core::{
     gap::Gap,
-    identity::Cid,
     store::{ClientReader, StoreError},
     time::{WallMicros, ZoneOffset},
 };
@@ -49,9 +48,10 @@ find: rows of one client are in the order of time, clients are mixed. Nothing fo
 
 CSV: one line with the names of the columns, then one a fact; times are RFC 3339. Cells that a spreadsheet would take for formulas begin with a quote.
 
---follow prints what begins from then on, or what began since the cursor file was written, and goes on until it is stopped; the file is written after each turn, so \
-that nothing is left out if it is stopped and started again. What was printed after the last turn may then come once more: client, run, digest and from \
-tell. Of a fact that ends later, that is not told.
+--follow prints what begins from then on, and once more when it has ended; with --cursor, all that began or ended since the file was written, at first all that there \
+is. It goes on until it is stopped, looking once a second for new bundles. The file is written after each turn, so that nothing is left out if it is stopped \
+and started again; what was printed after the last turn then comes again. A fact is the same where client, run, digest and from are; the later line is the \
+better one.
 
 {JSON}
 
@@ -74,7 +74,7 @@ pub(crate) struct FindArgs {
     pub(crate) span: SpanArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-    /// Go on printing what begins
+    /// Go on printing what begins and ends
     #[arg(long, conflicts_with_all = ["until", "limit"])]
     pub(crate) follow: bool,
     /// With --follow: the file that says how far it came
@@ -203,9 +203,4 @@ pub(crate) fn refuse_what_cannot_be(subject: Subject, filter: &Filter) -> anyhow
         bail!("ports, addresses, states and countries go with network endpoints: pofrs find net");
     }
     Ok(())
-}
-
-/// Names a client for a table that may show several.
-pub(crate) fn label(clients: &[Cid], client: usize) -> String {
-    if clients.len() > 1 { format!("{}: ", clients[client]) } else { String::new() }
 }
