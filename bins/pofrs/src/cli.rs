@@ -63,6 +63,10 @@ pub(crate) enum Command {
     Find(commands::find::FindArgs),
     /// Export processes, open files, network endpoints for other tools
     Export(commands::export::ExportArgs),
+    /// Write what happened in some time as one page
+    Report(commands::report::ReportArgs),
+    /// Pack what is recorded of some time as evidence: signed, and to be checked anywhere
+    Case(commands::case::CaseArgs),
     /// Show where a process comes from, and what came of it
     Tree(commands::tree::TreeArgs),
     /// Show who had an address or a port
@@ -138,6 +142,8 @@ impl Command {
             | Self::At(_)
             | Self::Find(_)
             | Self::Export(_)
+            | Self::Case(_)
+            | Self::Report(_)
             | Self::Tree(_)
             | Self::WhoHad(_)
             | Self::WhoOpened(_)

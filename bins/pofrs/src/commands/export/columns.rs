@@ -2,7 +2,7 @@
 
 use super::item::{Item, known};
 use pofr_core::{
-    fact::{Endpoint, Fact, OpenFile, Process, SocketId},
+    fact::{Endpoint, Fact, Keeper, OpenFile, Process, SocketId},
     identity::StartTicks,
     raw::RawText,
     time::WallMicros,
@@ -168,6 +168,10 @@ columns! {
     }),
     "inode" Number |i| endpoint(i, |e| Value::big(e.details.inode?)),
     "netns" Number |i| endpoint(i, |e| Value::number(e.key.netns?)),
+    "localname" Text |i| endpoint(i, |e| Value::text(e.details.local_name.as_ref()?)),
+    "remotename" Text |i| endpoint(i, |e| Value::text(e.details.remote_name.as_ref()?)),
+    "country" Word |i| endpoint(i, |e| Value::word(e.details.country.as_ref()?)),
+    "city" Word |i| endpoint(i, |e| Value::word(e.details.city.as_ref()?)),
     "socketuid" Number |i| endpoint(i, |e| Value::number(e.details.uid?)),
 }
 
@@ -195,6 +199,8 @@ columns! {
     "session" Number |i| process(i, |p| Value::number(p.key.session)),
     "tty" Number |i| process(i, |p| Value::number(p.key.tty)),
     "cgroup" Text |i| process(i, |p| Value::text(known(&p.key.cgroup)?)),
+    "unit" Text |i| process(i, |p| Value::text(&Keeper::of(&p.key)?.unit?)),
+    "container" Text |i| process(i, |p| Value::text(&Keeper::of(&p.key)?.container?.id)),
     "started" Time |i| process(i, |p| Some(Value::Time(p.details.started?))),
     "startticks" Number |i| process(i, |p| {
         let StartTicks(ticks) = p.key.entity.start()?;

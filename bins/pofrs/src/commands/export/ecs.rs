@@ -8,9 +8,10 @@ use super::{
     lines::about,
 };
 use pofr_core::{
-    fact::{Endpoint, Fact, OpenFile, Process},
+    fact::{Endpoint, Fact, Keeper, OpenFile, Process},
     gap::Gap,
     identity::Cid,
+    raw::RawText,
     time::WallMicros,
 };
 use pofr_schema::query::{Direction, Subject};
@@ -124,6 +125,9 @@ fn of_process(process: &Process, item: &Item<'_>, document: &mut Json) {
         json!({ "id": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode) });
     document["pofr"]["login_uid"] = key.login_uid.map(|uid| uid.to_string()).into();
     document["pofr"]["exit_signal"] = signal.into();
+    if let Some(container) = Keeper::of(key).and_then(|keeper| keeper.container) {
+        document["container"] = json!({ "id": unicode(&container.id), "runtime": container.engine.text() });
+    }
     document["pofr"]["cgroup"] = known(&key.cgroup).map(unicode).into();
 }
 
@@ -145,7 +149,10 @@ fn of_endpoint(
     ips: &mut Vec<String>,
 ) {
     let key = &endpoint.key;
-    let end = |at: SocketAddr| json!({ "address": at.ip().to_string(), "ip": at.ip().to_string(), "port": at.port() });
+    let end = |at: SocketAddr, name: &Option<RawText>| {
+        let ip = at.ip().to_string();
+        json!({ "address": ip, "ip": ip, "port": at.port(), "domain": name.as_ref().map(unicode) })
+    };
     document["network"] = json!({
         "transport": key.transport.text(),
         "type": if key.local.is_ipv4() { "ipv4" } else { "ipv6" },
@@ -158,7 +165,18 @@ fn of_endpoint(
     document["pofr"]["state"] = key.state.text().into();
     ips.push(key.local.ip().to_string());
     ips.extend(peer(endpoint).map(|peer| peer.ip().to_string()));
-    let (local, remote) = (end(key.local), peer(endpoint).map(end));
+    let details = &endpoint.details;
+    let local = end(key.local, &details.local_name);
+    let remote = peer(endpoint).map(|peer| {
+        let mut remote = end(peer, &details.remote_name);
+        // A database may give a code or a name.
+        let is_code = |country: &&String| country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+        let country = details.country.as_ref();
+        remote["geo"] = json!({
+            "country_iso_code": country.filter(is_code), "country_name": country.filter(|c| !is_code(c)), "city_name": details.city,
+        });
+        remote
+    });
     match direction {
         Some(Direction::Outbound) => {
             document["source"] = local;

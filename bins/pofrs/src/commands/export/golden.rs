@@ -55,7 +55,9 @@ fn process(pid: u32, comm: &[u8], arguments: Option<&[u8]>) -> Process {
             session: 700,
             tty: 0x8803,
             login_uid: Some(1000),
-            cgroup: Reading::Known("0::/user.slice\n".into()),
+            cgroup: Reading::Known(
+                format!("0::/system.slice/docker-{}.scope\n", "ab".repeat(32)).as_str().into(),
+            ),
             namespaces: Reading::Unknown,
             zombie: false,
             files: Files::Read,
@@ -111,7 +113,14 @@ fn endpoint(transport: Transport, local: &str, remote: &str, state: TcpState) ->
             netns: Some(4_026_531_840),
             holder: Some(entity(812)),
         },
-        details: EndpointDetails { uid: Some(1000), inode: Some(4711), ..EndpointDetails::default() },
+        details: EndpointDetails {
+            uid: Some(1000),
+            inode: Some(4711),
+            remote_name: Some("=evil.example.org".into()),
+            country: Some("NO".to_owned()),
+            city: Some("Troms\u{f8}".to_owned()),
+            ..EndpointDetails::default()
+        },
     })
 }
 
@@ -242,7 +251,8 @@ fn golden_ecs() {
         process.pid process.entity_id process.name process.args process.args_count process.command_line process.executable \
         process.working_directory process.hash.sha256 process.start process.end process.exit_code process.parent.pid \
         process.session_leader.pid process.tty.char_device.major process.tty.char_device.minor process.real_user.id \
-        process.user.id process.real_group.id process.group.id user.id user.name file.path file.directory file.name \
+        container.id container.runtime source.domain destination.domain server.domain source.geo.country_iso_code \
+        destination.geo.country_iso_code source.geo.city_name destination.geo.city_name source.geo.country_name process.user.id process.real_group.id process.group.id user.id user.name file.path file.directory file.name \
         network.transport network.type network.direction source.address source.ip source.port destination.address \
         destination.ip destination.port server.address server.ip server.port related.user related.ip"
         .split_whitespace()

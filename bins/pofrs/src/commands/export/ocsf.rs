@@ -11,6 +11,7 @@ use pofr_core::{
     fact::{Endpoint, Fact, OpenFile, Process, Transport},
     gap::Gap,
     identity::{Cid, Entity},
+    raw::RawText,
     time::WallMicros,
 };
 use pofr_schema::query::{Direction, Subject};
@@ -156,8 +157,14 @@ fn of_file(file: &OpenFile) -> Json {
 
 fn of_endpoint(endpoint: &Endpoint, direction: Option<Direction>, event: &mut Json) {
     let key = &endpoint.key;
-    let end = |at: SocketAddr| json!({ "ip": at.ip().to_string(), "port": at.port() });
-    let (local, remote) = (end(key.local), peer(endpoint).map(end));
+    let details = &endpoint.details;
+    let end = |at: SocketAddr, name: &Option<RawText>| json!({ "ip": at.ip().to_string(), "port": at.port(), "hostname": name.as_ref().map(unicode) });
+    let local = end(key.local, &details.local_name);
+    let remote = peer(endpoint).map(|peer| {
+        let mut remote = end(peer, &details.remote_name);
+        remote["location"] = json!({ "country": details.country, "city": details.city });
+        remote
+    });
     // Who listens is where connections go to.
     let (from, to) = match direction {
         Some(Direction::Outbound) => (Some(local), remote),
