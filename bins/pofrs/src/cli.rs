@@ -61,6 +61,12 @@ pub(crate) enum Command {
     At(commands::at::AtArgs),
     /// Find processes, open files, network endpoints
     Find(commands::find::FindArgs),
+    /// Export processes, open files, network endpoints for other tools
+    Export(commands::export::ExportArgs),
+    /// Write what happened in some time as one page
+    Report(commands::report::ReportArgs),
+    /// Pack what is recorded of some time as evidence: signed, and to be checked anywhere
+    Case(commands::case::CaseArgs),
     /// Show where a process comes from, and what came of it
     Tree(commands::tree::TreeArgs),
     /// Show who had an address or a port
@@ -135,6 +141,9 @@ impl Command {
             | Self::Status(_)
             | Self::At(_)
             | Self::Find(_)
+            | Self::Export(_)
+            | Self::Case(_)
+            | Self::Report(_)
             | Self::Tree(_)
             | Self::WhoHad(_)
             | Self::WhoOpened(_)

@@ -166,10 +166,10 @@ impl FilterArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct SpanArgs {
     /// Only what held at this time or later; see the end of --help
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = TIME)]
+    #[arg(long, alias = "from", value_name = "TIME", allow_hyphen_values = true, help_heading = TIME)]
     pub(crate) since: Option<Moment>,
     /// Only what held at this time or earlier
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = TIME)]
+    #[arg(long, alias = "to", value_name = "TIME", allow_hyphen_values = true, help_heading = TIME)]
     pub(crate) until: Option<Moment>,
 }
 

@@ -2,12 +2,14 @@
 
 pub(crate) mod approve;
 pub(crate) mod at;
+pub(crate) mod case;
 pub(crate) mod cat;
 pub(crate) mod client_row;
 pub(crate) mod clients;
 pub(crate) mod demo;
 pub(crate) mod deny;
 pub(crate) mod diff;
+pub(crate) mod export;
 pub(crate) mod find;
 pub(crate) mod first_seen;
 pub(crate) mod forget;
@@ -23,6 +25,7 @@ pub(crate) mod rebuild;
 pub(crate) mod receive;
 pub(crate) mod register_session;
 pub(crate) mod remove;
+pub(crate) mod report;
 pub(crate) mod requests;
 pub(crate) mod shell;
 pub(crate) mod sql;
@@ -51,6 +54,9 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Clients(args) => clients::run(&args, &global, out),
         Command::Status(args) => status::run(&args, &global, out),
         Command::At(args) => at::run(&args, &global, out),
+        Command::Report(args) => report::run(&args, &global, out),
+        Command::Case(args) => case::run(&args, &global, out),
+        Command::Export(args) => export::run(&args, &global, out),
         Command::Find(args) => find::run(&args, &global, out),
         Command::Tree(args) => tree::run(&args, &global, out),
         Command::WhoHad(args) => who_had::run(&args, &global, out),

@@ -184,7 +184,7 @@ pub(crate) fn reach(reader: &mut dyn ClientReader, span: Span, gaps: Vec<Gap>) -
 }
 
 /// Refuses conditions that no such fact can satisfy: an answer of nothing would be taken for one.
-fn refuse_what_cannot_be(subject: Subject, filter: &Filter) -> anyhow::Result<()> {
+pub(crate) fn refuse_what_cannot_be(subject: Subject, filter: &Filter) -> anyhow::Result<()> {
     let of_files = filter.path.is_some() || filter.under.is_some() || filter.written;
     let of_endpoints = !filter.ports.is_empty()
         || filter.listening
