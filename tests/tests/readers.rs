@@ -8,7 +8,7 @@ use pofr_core::{
     digest::KeyDigest,
     fact::FactKind,
     identity::Cid,
-    store::{ClientReader, Store},
+    store::{ClientReader, Search, Store},
     time::WallMicros,
 };
 use pofr_ingest::{
@@ -56,6 +56,28 @@ fn by_sql(reader: &mut dyn ClientReader, at: WallMicros) -> i64 {
     count
 }
 
+/// The same by searching: from the moment on, row by row, whatever is swapped meanwhile.
+fn by_search(reader: &mut dyn ClientReader, at: WallMicros) -> BTreeSet<KeyDigest> {
+    let mut seen = BTreeSet::new();
+    for kind in [FactKind::Process, FactKind::File] {
+        let mut told = BTreeSet::new();
+        let search = Search::all(kind).within(Some(at), None);
+        reader
+            .search(&search, &mut |row| {
+                assert!(told.insert((row.run, row.digest, row.life)), "told twice at {at}: {row:?}");
+                if row.life.first_seen <= Some(at)
+                    && row.life.first_seen.is_some()
+                    && row.life.last_seen >= Some(at)
+                {
+                    seen.insert(row.digest);
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+    }
+    seen
+}
+
 fn hammer(
     store: &dyn Store,
     cid: &Cid,
@@ -68,8 +90,9 @@ fn hammer(
     let mut reader = store.read(cid).unwrap();
     while !end.load(Ordering::Relaxed) {
         let at = stamps[usize::try_from(dice.roll(stamps.len() as u64)).unwrap()];
-        match dice.roll(3) {
+        match dice.roll(4) {
             0 => assert_eq!(by_sql(&mut *reader, at), shown[&at].len() as i64, "by SQL at {at}"),
+            1 => assert_eq!(by_search(&mut *reader, at), shown[&at], "by searching at {at}"),
             _ => assert_eq!(state(&mut *reader, at), shown[&at], "at {at}"),
         }
         if dice.roll(20) == 0 {

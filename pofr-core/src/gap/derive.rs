@@ -12,7 +12,7 @@ use crate::{
     coverage::Succession,
     identity::{BootId, BundleSeq, RunId},
     source::Source,
-    store::{BundleFormat, Ledger, StoredBundle},
+    store::{BundleEntry, BundleFormat, Ledger, StoredBundle},
     time::WallMicros,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +20,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Returns all gaps of a record, stated and derived, by their beginnings.
 #[must_use]
 pub fn of(ledger: &Ledger) -> Vec<Gap> {
+    of_part(ledger, |_| false)
+}
+
+/// Returns what [`of`] does of a part of a ledger in which bundles are left out that have both neighbours in the chain: `is_followed` tells
+/// whether the bundle behind one is stored, whether the part has it or not.
+#[must_use]
+pub fn of_part(ledger: &Ledger, is_followed: impl Fn(&BundleEntry) -> bool) -> Vec<Gap> {
     let mut all: Vec<Gap> = stated(ledger).cloned().collect();
-    all.extend(derived(ledger));
+    all.extend(derived_of_part(ledger, &is_followed));
     all.sort_by(|a, b| (a.from, a.to, &a.source).cmp(&(b.from, b.to, &b.source)));
     all.dedup();
     all
@@ -33,10 +40,14 @@ pub fn of(ledger: &Ledger) -> Vec<Gap> {
 /// A gap with `from` 0 (1970) is one before the first bundle; one without `to` is one whose place in time is not known.
 #[must_use]
 pub fn derived(ledger: &Ledger) -> Vec<Gap> {
+    derived_of_part(ledger, &|_| false)
+}
+
+fn derived_of_part(ledger: &Ledger, is_followed: &dyn Fn(&BundleEntry) -> bool) -> Vec<Gap> {
     let runs = runs(ledger);
     let mut gaps = Vec::new();
     for run in &runs {
-        within(run, &mut gaps);
+        within(run, is_followed, &mut gaps);
     }
     between(&runs, &mut gaps);
     let stated: Vec<&Gap> =
@@ -106,11 +117,12 @@ fn blind(source: Option<Source>, reason: String, from: WallMicros, to: Option<Wa
 }
 
 /// Finds what is missing between the bundles of one run.
-fn within(run: &Run<'_>, gaps: &mut Vec<Gap>) {
+fn within(run: &Run<'_>, is_followed: &dyn Fn(&BundleEntry) -> bool, gaps: &mut Vec<Gap>) {
     for pair in run.bundles.windows(2) {
         let (left, right) = (&pair[0].entry, &pair[1].entry);
         if let (Succession::Numbered, Succession::Numbered) = (left.succession(), right.succession())
             && let Some(reason) = missing(left.seq, right.seq)
+            && !is_followed(left)
         {
             gaps.push(blind(None, reason, left.last, Some(right.first)));
         }

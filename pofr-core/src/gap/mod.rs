@@ -4,7 +4,7 @@
 
 mod derive;
 
-pub use derive::{derived, of};
+pub use derive::{derived, of, of_part};
 
 use crate::{source::Source, time::WallMicros};
 use serde::Serialize;

@@ -207,6 +207,7 @@ fn name(row: &Row) -> String {
         Fact::Process(p) => format!("{} {}", p.key.comm, p.key.entity.pid()),
         Fact::File(f) => f.key.path.to_string(),
         Fact::Endpoint(e) => e.key.remote.to_string(),
+        Fact::User(user) => user.name.to_string(),
         other => format!("{other:?}"),
     }
 }
@@ -419,7 +420,8 @@ fn what_changed(place: &Place) {
     assert_eq!(told(reader, 2, 9), (vec!["+ sh 100".into(), "+ curl 101".into()], 0, 0));
     assert_eq!(told(reader, 9, 16), (vec!["- curl 101".into(), "+ id 102".into(), "~ Module".into()], 0, 0));
     let (differences, unknown, gaps) = told(reader, 16, 25);
-    assert_eq!((differences, unknown, gaps), (vec![], 2, 1), "of processes and endpoints nothing is known");
+    // Of processes and endpoints nothing is known there.
+    assert_eq!((differences, unknown, gaps), (vec!["- toma".to_owned()], 2, 1));
 }
 
 fn for_the_first_time(place: &Place) {

@@ -1,22 +1,22 @@
 //! The gaps that touch a time, without reading all of the ledger.
 //!
-//! What bundles state is picked by its time. What follows from the ledger ([`pofr_core::gap::derived`]) follows from the bundles around it: those of the time, of each
-//! run the nearest on both sides, and its first and last, by which the runs are put in order. What would seem to be missing between those lies outside the time
-//! and is left out.
+//! What bundles state is picked by its time. What follows from the ledger ([`pofr_core::gap::derived`]) follows from few bundles: those of the time that
+//! lack a neighbour in the chain, of each run the nearest on both sides of the time, and its first and last, by which the runs are put in order.
 
 use super::{
     bundles::{GapRow, corrupt, gap_of, load_some},
     names::Names,
     schema::{pofr_bundles, pofr_gaps},
 };
-use crate::db::{Db, Doing as _, Statement, on_link};
+use crate::db::{Cell, Db, Doing as _, Statement, on_link};
 use diesel::prelude::*;
 use pofr_core::{
+    digest::Sha256,
     gap::{self, Gap},
     store::{Ledger, StoreError},
     time::WallMicros,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 const ACTION: &str = "read table pofr_bundles";
 /// How many digests one statement asks for.
@@ -33,15 +33,23 @@ pub(crate) fn gaps_touching(
     let (low, high) = (from.map_or(i64::MIN, |t| t.0), until.map_or(i64::MAX, |t| t.0));
     let digests = digests(db, low, high)?;
     let mut ledger = Ledger::default();
+    let mut followed = HashSet::new();
     for some in digests.chunks(DIGESTS) {
         ledger.bundles.extend(load_some(db, names, some)?);
+        let statement = Statement::new("SELECT b.sha256 FROM pofr_bundles b WHERE b.sha256 IN ")
+            .tuple(some.iter().map(|digest| Cell::text(digest.as_str())))
+            .sql(" AND EXISTS ")
+            .sql(NEXT);
+        for record in db.query(statement).doing(ACTION)? {
+            followed.insert(record.reader("pofr_bundles").parsed("sha256", Sha256::parse)?);
+        }
     }
     let stated = stated(db, low, high)?;
     // Whoever stated them: they are of this time.
     if let Some(first) = ledger.bundles.iter_mut().find(|bundle| !bundle.is_withdrawn()) {
         first.gaps = stated;
     }
-    let mut gaps = gap::of(&ledger);
+    let mut gaps = gap::of_part(&ledger, |entry| followed.contains(&entry.sha256));
     gaps.retain(|gap| touches(gap, low, high));
     Ok(gaps)
 }
@@ -52,15 +60,26 @@ fn touches(gap: &Gap, low: i64, high: i64) -> bool {
         || gap.to == Some(gap.from) && (low..=high).contains(&gap.from.0)
 }
 
-/// Returns the bundles that decide: of the time, of each run the nearest on both sides, its first and its last.
+/// The bundle behind another in its chain.
+const NEXT: &str = "(SELECT 1 FROM pofr_bundles n WHERE n.run = b.run AND n.seq = b.seq + 1)";
+/// The bundle before it.
+const PREVIOUS: &str = "(SELECT 1 FROM pofr_bundles p WHERE p.run = b.run AND p.seq = b.seq - 1)";
+
+/// Returns the bundles that decide: of the time those at holes, of each run the nearest on both sides, its first and its last.
 fn digests(db: &mut Db, low: i64, high: i64) -> Result<Vec<String>, StoreError> {
     let mut found = BTreeSet::new();
-    let within: Vec<String> = on_link!(db, conn => pofr_bundles::table
-        .filter(pofr_bundles::first_stamp.between(low, high))
-        .select(pofr_bundles::sha256)
-        .load(conn))
-    .doing(ACTION)?;
-    found.extend(within);
+    let within = Statement::new("SELECT b.sha256 FROM pofr_bundles b WHERE b.first_stamp BETWEEN ")
+        .int(low)
+        .sql(" AND ")
+        .int(high)
+        .sql(" AND (b.format = 'v1' OR NOT EXISTS ")
+        .sql(NEXT)
+        .sql(" OR NOT EXISTS ")
+        .sql(PREVIOUS)
+        .sql(")");
+    for record in db.query(within).doing(ACTION)? {
+        found.insert(record.reader("pofr_bundles").parsed("sha256", |text| Some(text.to_owned()))?);
+    }
     let runs: Vec<i64> =
         on_link!(db, conn => super::schema::pofr_runs::table.select(super::schema::pofr_runs::id).load(conn))
             .doing("read table pofr_runs")?;

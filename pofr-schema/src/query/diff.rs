@@ -46,10 +46,21 @@ pub struct Difference {
     pub change: Change,
 }
 
+impl Difference {
+    /// Returns since when what is told is known, as it is now or was last.
+    #[must_use]
+    pub fn since(&self) -> WallMicros {
+        match &self.change {
+            Change::Appeared { after: row } | Change::Went { before: row } => row.life.position(),
+            Change::Changed { after: row, .. } => row.life.position(),
+        }
+    }
+}
+
 /// What is different between two times.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Diff {
-    /// The differences, by kind.
+    /// The differences, by kind and [`Difference::since`].
     pub differences: Vec<Difference>,
     /// Sources of which there is no record at one of the two times, with what there is around it: of those nothing is said.
     pub unknown: Vec<(WallMicros, RecordAt)>,
@@ -103,8 +114,9 @@ pub fn diff(
         for row in is.into_values() {
             things.entry(identity(&row.fact)).or_default().1.push(row);
         }
+        let mut of_kind = Vec::new();
         for (was, is) in things.into_values() {
-            let mut tell = |change| diff.differences.push(Difference { kind, change });
+            let mut tell = |change| of_kind.push(Difference { kind, change });
             match (<[Row; 1]>::try_from(was), <[Row; 1]>::try_from(is)) {
                 (Ok([before]), Ok([after])) => {
                     tell(Change::Changed { before: Box::new(before), after: Box::new(after) });
@@ -117,6 +129,8 @@ pub fn diff(
                 }
             }
         }
+        of_kind.sort_by_key(|difference: &Difference| difference.since());
+        diff.differences.extend(of_kind);
     }
     // One source may have several kinds.
     let mut told = BTreeSet::new();
