@@ -14,7 +14,9 @@ mod search;
 mod vicinity;
 
 pub use action::{Action, ActionKind};
-pub use change::{Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
+pub use change::{
+    Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef, UrlUse,
+};
 pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,

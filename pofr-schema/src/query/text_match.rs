@@ -41,8 +41,7 @@ impl TextMatch {
             .backslash_escape(true)
             .build()
             .map_err(|cause| bad(cause.into()))?;
-        // A file's name may have several lines.
-        compile(glob.regex(), true).map(Self::Glob).map_err(|cause| bad(cause.into()))
+        compile(glob.regex()).map(Self::Glob).map_err(|cause| bad(cause.into()))
     }
 
     /// Reads a regular expression, as the crate `regex` has them.
@@ -50,7 +49,7 @@ impl TextMatch {
     /// # Errors
     /// Where it is none, or takes more than a megabyte.
     pub fn regex(pattern: &str) -> Result<Self, BadPattern> {
-        compile(pattern, false).map(Self::Regex).map_err(|cause| BadPattern {
+        compile(pattern).map(Self::Regex).map_err(|cause| BadPattern {
             what: "regular expression",
             pattern: pattern.to_owned(),
             cause: cause.into(),
@@ -77,8 +76,9 @@ impl TextMatch {
     }
 }
 
-fn compile(pattern: &str, over_lines: bool) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(SIZE).dot_matches_new_line(over_lines).build()
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    // A name may hold line ends: with one it must not slip through.
+    RegexBuilder::new(pattern).size_limit(SIZE).dot_matches_new_line(true).build()
 }
 
 /// Tells whether `part` lies somewhere in `text`.
