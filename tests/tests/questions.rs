@@ -165,6 +165,9 @@ fn borders(ledger: &Ledger, kind: FactKind, t: WallMicros) -> BTreeMap<RunId, Wa
     found
 }
 
+/// Tells naively whether a row is asked for.
+type Wanted = Box<dyn Fn(&Row) -> bool>;
+
 fn pid_of(fact: &Fact) -> Option<Pid> {
     match fact {
         Fact::Process(p) => Some(p.key.entity.pid()),
@@ -219,7 +222,7 @@ fn asked(place: &Place, course: &Course) {
             assert_eq!(reader.gaps(from, until).unwrap(), want, "gaps from {from:?} until {until:?}");
 
             // Rows.
-            let narrows: Vec<(Narrow, Box<dyn Fn(&Row) -> bool>)> = vec![
+            let narrows: Vec<(Narrow, Wanted)> = vec![
                 (Narrow::All, Box::new(|_: &Row| true)),
                 (
                     Narrow::Pids(BTreeSet::from([pid])),
@@ -248,7 +251,7 @@ fn asked(place: &Place, course: &Course) {
 
             // Facts: what stitching all of it gives, whatever the levels are.
             let path = format!("/tmp/{}/1", pid.0);
-            let filters: Vec<(Filter, Box<dyn Fn(&Row) -> bool>)> = vec![
+            let filters: Vec<(Filter, Wanted)> = vec![
                 (Filter::default(), Box::new(|_: &Row| true)),
                 (
                     Filter { pids: BTreeSet::from([pid]), ..Filter::default() },
