@@ -9,6 +9,7 @@
 //! Nothing here knows which database it is: everything goes through [`pofr_core::store`].
 
 pub mod abandoned;
+pub mod case;
 pub mod enrich;
 pub mod forget;
 pub mod inbox;

@@ -13,7 +13,7 @@ mod db;
 mod ledger;
 pub mod login;
 mod open;
-mod query;
+pub mod query;
 mod reference;
 pub mod rights;
 mod store;

@@ -85,7 +85,10 @@ pub fn read_password(path: &Path) -> Result<String, PasswordError> {
 
 impl Location {
     /// Decides as whom to log in for `access`, and reads the password where there is a file.
-    pub(crate) fn logged_in(self, access: Access) -> Result<Self, PasswordError> {
+    ///
+    /// # Errors
+    /// [`PasswordError`], which never repeats what the file holds.
+    pub fn logged_in(self, access: Access) -> Result<Self, PasswordError> {
         match self {
             Self::Sqlite(dir) => Ok(Self::Sqlite(dir)),
             Self::Mariadb(server) => server.logged_in(access).map(Self::Mariadb),

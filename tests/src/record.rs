@@ -3,7 +3,8 @@
 use crate::programs::program;
 use pofr_core::{
     fact::FactKind,
-    store::{ClientReader, RowId, TableRef},
+    lifetime::Row,
+    store::{ClientReader, Ledger, RowId, TableRef},
 };
 use std::{
     fs,
@@ -64,7 +65,7 @@ pub fn deliver(bundle: &Path, inbox: &Path) {
 /// Where the record cannot be read.
 #[must_use]
 pub fn contents(reader: &mut dyn ClientReader) -> Vec<String> {
-    let ledger = reader.ledger().unwrap();
+    let (ledger, rows) = everything(reader, 5000);
     let mut all: Vec<String> = ledger
         .bundles
         .iter()
@@ -75,18 +76,30 @@ pub fn contents(reader: &mut dyn ClientReader) -> Vec<String> {
             line.to_string()
         })
         .collect();
+    all.extend(rows.iter().map(|row| serde_json::to_string(row).unwrap()));
+    all.sort();
+    all
+}
+
+/// Returns the ledger and every row that counts, read so many at a time.
+///
+/// # Panics
+/// Where the record cannot be read.
+#[must_use]
+pub fn everything(reader: &mut dyn ClientReader, page: u32) -> (Ledger, Vec<Row>) {
+    let ledger = reader.ledger().unwrap();
+    let mut rows = Vec::new();
     for kind in FactKind::ALL {
         let triads = ledger.live().map(|t| Some(t.id)).collect();
         for triad in if kind.in_triad() { triads } else { vec![None] } {
             let mut after = RowId(0);
             loop {
-                let page = reader.page(TableRef { triad, kind }, after, 5000).unwrap();
+                let page = reader.page(TableRef { triad, kind }, after, page).unwrap();
                 let Some((last, _)) = page.last() else { break };
                 after = *last;
-                all.extend(page.iter().map(|(_, row)| serde_json::to_string(row).unwrap()));
+                rows.extend(page.into_iter().map(|(_, row)| row));
             }
         }
     }
-    all.sort();
-    all
+    (ledger, rows)
 }

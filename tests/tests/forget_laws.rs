@@ -10,7 +10,7 @@ use pofr_core::{
     identity::{BundleSeq, Cid, RunId},
     lifetime::{Lifetime, Row},
     merge as stitching,
-    store::{ActionKind, BundleEntry, ClientReader, Ledger, RowId, Store, TableRef, TriadId},
+    store::{ActionKind, BundleEntry, Ledger, Store, TriadId},
     time::WallMicros,
 };
 use pofr_ingest::{
@@ -19,6 +19,7 @@ use pofr_ingest::{
 use pofr_schema::Access;
 use pofr_tests::{
     oracle::lifetimes,
+    record::everything,
     world::{Bundle, Run, history, play},
 };
 use proptest::{prelude::*, sample::Index};
@@ -29,24 +30,8 @@ use std::{
     path::Path,
 };
 
-/// Every row of the record, and its ledger.
-fn everything(reader: &mut dyn ClientReader) -> (Ledger, Vec<Row>) {
-    let ledger = reader.ledger().unwrap();
-    let mut rows = Vec::new();
-    let triads: Vec<_> = ledger.live().map(|t| Some(t.id)).collect();
-    for kind in FactKind::ALL {
-        for triad in if kind.in_triad() { triads.clone() } else { vec![None] } {
-            let mut after = RowId(0);
-            loop {
-                let page = reader.page(TableRef { triad, kind }, after, 7).unwrap();
-                let Some((last, _)) = page.last() else { break };
-                after = *last;
-                rows.extend(page.into_iter().map(|(_, row)| row));
-            }
-        }
-    }
-    (ledger, rows)
-}
+/// Few rows to a page, so that there are many.
+const PAGE: u32 = 7;
 
 /// Checks that urlinfo says of every process what its rows say: each URL once, from the process's first row on.
 fn urls_agree(reader: &mut dyn ClientReader, rows: &[Row]) {
@@ -221,7 +206,7 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
         same(&found, &from_there_on(oracle, &begins));
     };
     let mut reader = store.read(&cid).unwrap();
-    let (ledger, rows) = everything(&mut *reader);
+    let (ledger, rows) = everything(&mut *reader, PAGE);
     assert_eq!(ledger.forgotten_before(), effective);
     assert_eq!(ledger.bundles.len(), sampled.len(), "each has its entry");
     urls_agree(&mut *reader, &rows);
@@ -239,9 +224,9 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
     }
 
     // Made anew, it is the same.
-    let (ledger, _) = everything(&mut *store.read(&cid).unwrap());
+    let (ledger, _) = everything(&mut *store.read(&cid).unwrap(), PAGE);
     site.rebuild();
-    let (anew, rows) = everything(&mut *store.read(&cid).unwrap());
+    let (anew, rows) = everything(&mut *store.read(&cid).unwrap(), PAGE);
     assert_eq!(entries(&anew), entries(&ledger));
     urls_agree(&mut *store.read(&cid).unwrap(), &rows);
     agree(&stitched(&anew, rows));
@@ -249,7 +234,7 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
     // And it goes on from there.
     site.take(&sampled);
     site.merge(2);
-    let (ledger, rows) = everything(&mut *store.read(&cid).unwrap());
+    let (ledger, rows) = everything(&mut *store.read(&cid).unwrap(), PAGE);
     assert!(ledger.live().count() <= 1);
     urls_agree(&mut *store.read(&cid).unwrap(), &rows);
     agree(&rows);

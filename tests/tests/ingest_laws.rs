@@ -8,20 +8,23 @@ use pofr_core::{
     digest::KeyDigest,
     fact::FactKind,
     identity::{BundleSeq, Cid},
-    lifetime::Row,
     merge as stitching,
     source::Source,
-    store::{ClientEntry, ClientReader, Ledger, RowId, Store, TableRef},
+    store::{ClientEntry, ClientReader, Store},
     time::WallMicros,
 };
 use pofr_ingest::{Inbox, Options, ingest, merge};
 use pofr_schema::Access;
 use pofr_tests::{
     oracle::{came_to, expected},
+    record::everything,
     world::{Bundle, Run, RunLog, Step, endpoint, facts, history, play},
 };
 use proptest::{prelude::*, sample::Index};
 use std::{collections::BTreeSet, fs};
+
+/// Few rows to a page, so that there are many.
+const PAGE: u32 = 7;
 
 /// What is done to the store between arrivals.
 #[derive(Clone, Debug)]
@@ -55,26 +58,6 @@ impl Place {
     fn read(&self) -> Box<dyn ClientReader> {
         self.store.read(&self.cid).unwrap()
     }
-}
-
-/// Every row of the record, and its ledger.
-fn everything(reader: &mut dyn ClientReader) -> (Ledger, Vec<Row>) {
-    let ledger = reader.ledger().unwrap();
-    let mut rows = Vec::new();
-    let triads: Vec<_> = ledger.live().map(|t| Some(t.id)).collect();
-    for kind in FactKind::ALL {
-        let tables = if kind.in_triad() { triads.clone() } else { vec![None] };
-        for triad in tables {
-            let mut after = RowId(0);
-            loop {
-                let page = reader.page(TableRef { triad, kind }, after, 7).unwrap();
-                let Some((last, _)) = page.last() else { break };
-                after = *last;
-                rows.extend(page.into_iter().map(|(_, row)| row));
-            }
-        }
-    }
-    (ledger, rows)
 }
 
 /// What every reader must see, whatever has been merged so far: each snapshot, exactly.
@@ -184,7 +167,7 @@ fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Co
     assert_eq!(stored, total, "each bundle is stored once");
 
     // Stitching what is there, in whatever triads, gives one pass …
-    let (ledger, rows) = everything(place.read().as_mut());
+    let (ledger, rows) = everything(place.read().as_mut(), PAGE);
     let coverage = Coverage::new(&ledger.spans());
     assert_eq!(came_to(&stitching::stitch(rows, &coverage)), expected(&logs, &lost));
     check_replay(place.read().as_mut(), &logs, &there);
@@ -192,7 +175,7 @@ fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Co
     // … and once everything is one period, so do the tables themselves.
     chore(place, &Chore::Archive);
     chore(place, &Chore::Period);
-    let (ledger, rows) = everything(place.read().as_mut());
+    let (ledger, rows) = everything(place.read().as_mut(), PAGE);
     assert!(ledger.live().count() <= 1);
     assert_eq!(came_to(&rows), expected(&logs, &lost));
     check_replay(place.read().as_mut(), &logs, &there);
@@ -201,7 +184,7 @@ fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Co
     let again = take(place, &inbox, 2);
     assert_eq!((again.stored, again.rows), (0, 0));
     chore(place, &Chore::Period);
-    let (_, same) = everything(place.read().as_mut());
+    let (_, same) = everything(place.read().as_mut(), PAGE);
     assert_eq!(same, rows);
 }
 

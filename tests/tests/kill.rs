@@ -5,32 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
-use pofr_core::{
-    fact::FactKind,
-    identity::Cid,
-    store::{RowId, TableRef},
-};
+use pofr_core::identity::Cid;
 use pofr_schema::Access;
-use pofr_tests::{programs::program, stores::TestStore};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+use pofr_tests::{
+    dice::{Dice, number},
+    programs::program,
+    record,
+    stores::TestStore,
 };
-
-/// splitmix64 (Steele, Lea, Flood 2014): enough randomness for when to kill.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below.max(1)
-    }
-}
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 struct Client<'a> {
     url: &'a str,
@@ -72,51 +59,28 @@ impl Client<'_> {
         running
     }
 
-    /// Every row of every table and the ledger, ids aside, in an order that does not depend on them.
+    /// What its record holds, ids aside, and the level that each bundle has come to.
     fn contents(&self) -> Vec<String> {
         let store = pofr_schema::open(self.url, Access::Read).unwrap();
         let mut reader = store.read(&Cid::parse(&self.cid).unwrap()).unwrap();
+        let mut all = record::contents(&mut *reader);
         let ledger = reader.ledger().unwrap();
-        let mut all = Vec::new();
-        for bundle in &ledger.bundles {
-            let level = ledger.live().find(|t| t.id == bundle.triad).map(|t| t.level);
-            all.push(format!("{} {level:?} {:?} {:?}", bundle.entry.sha256, bundle.spans, bundle.gaps));
-        }
-        for kind in FactKind::ALL {
-            let triads = ledger.live().map(|t| Some(t.id)).collect();
-            for triad in if kind.in_triad() { triads } else { vec![None] } {
-                let mut after = RowId(0);
-                loop {
-                    let page = reader.page(TableRef { triad, kind }, after, 5000).unwrap();
-                    let Some((last, _)) = page.last() else { break };
-                    after = *last;
-                    all.extend(page.iter().map(|(_, row)| serde_json::to_string(row).unwrap()));
-                }
-            }
-        }
-        all.sort();
+        let level = |id| ledger.live().find(|t| t.id == id).map(|t| t.level);
+        let mut levels: Vec<String> =
+            ledger.bundles.iter().map(|b| format!("{} {:?}", b.entry.sha256, level(b.triad))).collect();
+        levels.sort();
+        all.extend(levels);
         all
     }
 }
 
-fn record(dir: &Path) {
-    let mut pofrc = Command::new(program("pofrc"));
-    pofrc.args(["record", "--for", "5s", "--interval", "50ms", "--bundle", "250ms", "--out"]).arg(dir);
-    assert!(pofrc.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
-}
-
 #[test]
 fn killed_at_any_moment_and_run_again_is_undisturbed() {
-    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |n| n.parse().unwrap());
-    let kills = number("POFR_KILLS", 50);
-    let seed =
-        number("POFR_SEED", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos().into());
-    println!("POFR_SEED={seed}");
-    let mut dice = Dice(seed);
+    let kills = number("POFR_KILLS", || 50);
+    let mut dice = Dice::from_env();
     let dir = tempfile::tempdir().unwrap();
     let inbox = dir.path().join("inbox");
-    record(&inbox);
-    assert!(fs::read_dir(&inbox).unwrap().count() > 10);
+    assert!(record::record(&inbox, 5).len() > 10);
     for store in TestStore::all(dir.path()) {
         let url = store.url();
         let client = |cid: String| Client { url: &url, cid, inbox: inbox.clone() };
@@ -126,10 +90,10 @@ fn killed_at_any_moment_and_run_again_is_undisturbed() {
             let took = calm.run(step);
             expected.push((took, calm.contents()));
         }
-        let (mut missed, mut hit, mut number) = (0, 0, 0);
+        let (mut missed, mut hit, mut clients) = (0, 0, 0);
         while hit < kills {
-            number += 1;
-            let stormy = client(format!("stormy-{number}"));
+            clients += 1;
+            let stormy = client(format!("stormy-{clients}"));
             for ((step, times), (took, contents)) in STEPS.iter().zip(&expected) {
                 for _ in 0..(*times).min(kills - hit) {
                     let after =
@@ -143,11 +107,7 @@ fn killed_at_any_moment_and_run_again_is_undisturbed() {
                 }
                 stormy.run(step);
                 let found = stormy.contents();
-                assert!(
-                    &found == contents,
-                    "{} after {step}: the tables differ, POFR_SEED={seed}",
-                    store.name()
-                );
+                assert!(&found == contents, "{} after {step}: the tables differ", store.name());
             }
         }
         println!(

@@ -59,10 +59,32 @@ pub(crate) enum Command {
     Status(commands::status::StatusArgs),
     /// Show a machine as it was at a moment
     At(commands::at::AtArgs),
+    /// Find processes, open files, network endpoints
+    Find(commands::find::FindArgs),
+    /// Export processes, open files, network endpoints for other tools
+    Export(commands::export::ExportArgs),
+    /// Write what happened in some time as one page
+    Report(commands::report::ReportArgs),
+    /// Pack what is recorded of some time as evidence: signed, and to be checked anywhere
+    Case(commands::case::CaseArgs),
+    /// Show where a process comes from, and what came of it
+    Tree(commands::tree::TreeArgs),
+    /// Show who had an address or a port
+    WhoHad(commands::who_had::WhoHadArgs),
+    /// Show who opened a file
+    WhoOpened(commands::who_opened::WhoOpenedArgs),
+    /// Show what a process or a user did, or what befell a file or an address
+    Timeline(commands::timeline::TimelineArgs),
+    /// Show what is different between two times
+    Diff(commands::diff::DiffArgs),
+    /// Show when a program, a path or an address was first seen
+    FirstSeen(commands::first_seen::FirstSeenArgs),
     /// Show where a record is incomplete, and why
     Gaps(commands::gaps::GapsArgs),
     /// Ask a client's tables in SQL, read-only
     Sql(commands::sql::SqlArgs),
+    /// Open the database's own client on a client's tables, read-only
+    Shell(commands::shell::ShellArgs),
     /// Merge a client's slices into an archive (level 2)
     Archive(commands::merge::ArchiveArgs),
     /// Merge a client's archives into a period (level 3)
@@ -118,8 +140,19 @@ impl Command {
             | Self::Clients(_)
             | Self::Status(_)
             | Self::At(_)
+            | Self::Find(_)
+            | Self::Export(_)
+            | Self::Case(_)
+            | Self::Report(_)
+            | Self::Tree(_)
+            | Self::WhoHad(_)
+            | Self::WhoOpened(_)
+            | Self::Timeline(_)
+            | Self::Diff(_)
+            | Self::FirstSeen(_)
             | Self::Gaps(_)
             | Self::Sql(_)
+            | Self::Shell(_)
             | Self::Archive(_)
             | Self::Period(_)
             | Self::Rebuild(_)
@@ -139,6 +172,17 @@ pub(crate) struct WhichClient {
     /// The client: its id or an unambiguous beginning of it; may be left out where there is only one
     #[arg(long, value_name = "NAME")]
     pub(crate) client: Option<String>,
+}
+
+/// Names one client, several, or all.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WhichClients {
+    /// The clients: their ids or unambiguous beginnings of them, with commas between; may be left out where there is only one
+    #[arg(long = "client", value_name = "NAME", value_delimiter = ',', conflicts_with = "all_clients")]
+    pub(crate) clients: Vec<String>,
+    /// All clients, several at a time; a column says which
+    #[arg(long)]
+    pub(crate) all_clients: bool,
 }
 
 #[cfg(test)]

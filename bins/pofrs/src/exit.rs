@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Busy,
     /// `status` found trouble, or `verify` something that is not as it should be.
     Trouble,
+    /// Nothing in the record is what was asked for.
+    NothingFound,
 }
 
 /// The codes, for every command's help. Clap itself ends with 2.
@@ -28,7 +30,8 @@ Exit codes:
   3  nothing is recorded at the time asked for
   4  some bundles lie in quarantine, the others are stored
   5  another pofrs writes to that client's record: try again later
-  6  status: there is trouble with a client; verify: something is not as it should be";
+  6  status: there is trouble with a client; verify: something is not as it should be
+  7  find and its like: nothing in the record is what was asked for";
 
 impl Exit {
     /// Returns the code.
@@ -40,6 +43,7 @@ impl Exit {
             Self::Quarantined => 4,
             Self::Busy => 5,
             Self::Trouble => 6,
+            Self::NothingFound => 7,
         }
     }
 }
@@ -56,7 +60,15 @@ mod tests {
 
     #[test]
     fn the_help_names_every_code() {
-        for exit in [Exit::Done, Exit::Failed, Exit::NoRecord, Exit::Quarantined, Exit::Busy, Exit::Trouble] {
+        for exit in [
+            Exit::Done,
+            Exit::Failed,
+            Exit::NoRecord,
+            Exit::Quarantined,
+            Exit::Busy,
+            Exit::Trouble,
+            Exit::NothingFound,
+        ] {
             assert!(HELP.contains(&format!("\n  {}  ", exit.code())), "{exit:?}");
         }
     }

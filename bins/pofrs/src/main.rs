@@ -1,10 +1,12 @@
 //! `pofrs`, POFR's server: parses the command line, runs the command, and says by its exit code what came of it.
 
+mod across;
 mod admin;
 mod cli;
 mod commands;
 mod config;
 mod exit;
+mod filter;
 mod identity;
 mod moment;
 mod output;

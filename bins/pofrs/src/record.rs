@@ -1,6 +1,9 @@
 //! Which record is meant: the data directory, the database's URL, the client.
 
-use crate::{cli::Global, config::Config};
+use crate::{
+    cli::{Global, WhichClients},
+    config::Config,
+};
 use anyhow::{Context as _, bail};
 use pofr_core::{Store, identity::Cid, store::ClientEntry};
 use pofr_ingest::Layout;
@@ -85,6 +88,28 @@ pub(crate) fn client(store: &dyn Store, name: Option<&str>) -> anyhow::Result<Ci
     pick(&clients, name)
 }
 
+/// Finds the clients that are meant, in the order in which they are named, each once.
+pub(crate) fn clients(store: &dyn Store, which: &WhichClients) -> anyhow::Result<Vec<Cid>> {
+    pick_all(&store.clients()?, which)
+}
+
+fn pick_all(clients: &[ClientEntry], which: &WhichClients) -> anyhow::Result<Vec<Cid>> {
+    if which.all_clients && !clients.is_empty() {
+        return Ok(clients.iter().map(|client| client.cid.clone()).collect());
+    }
+    if which.clients.is_empty() {
+        return Ok(vec![pick(clients, None)?]);
+    }
+    let mut picked = Vec::new();
+    for name in &which.clients {
+        let cid = pick(clients, Some(name))?;
+        if !picked.contains(&cid) {
+            picked.push(cid);
+        }
+    }
+    Ok(picked)
+}
+
 fn pick(clients: &[ClientEntry], name: Option<&str>) -> anyhow::Result<Cid> {
     let known = || clients.iter().map(|c| c.cid.as_str()).collect::<Vec<_>>().join(", ");
     let Some(name) = name else {
@@ -128,5 +153,15 @@ mod tests {
         assert!(picked(Some("x")).unwrap_err().contains("web-1, web-10, db"));
         assert!(picked(None).unwrap_err().contains("--client"));
         assert_eq!(pick(&clients[2..], None).unwrap().as_str(), "db");
+
+        let several = |names: &[&str], all_clients| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let picked = pick_all(&clients, &WhichClients { clients: names, all_clients });
+            picked.map(|all| all.iter().map(|cid| cid.as_str().to_owned()).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(several(&["d", "web-1", "db"], false).unwrap(), "db web-1");
+        assert_eq!(several(&[], true).unwrap(), "web-1 web-10 db");
+        assert!(several(&[], false).unwrap_err().to_string().contains("--client"));
+        assert!(several(&["web-1", "x"], false).is_err());
     }
 }

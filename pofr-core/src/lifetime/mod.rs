@@ -100,6 +100,32 @@ impl Lifetime {
         self.last_seen.or(self.appeared_after)
     }
 
+    /// Returns the earliest known time, bounds included: whatever may have held at `t` has `earliest() <= t`.
+    #[must_use]
+    pub fn earliest(&self) -> WallMicros {
+        let begin = [self.began, self.first_seen, self.appeared_after];
+        begin.into_iter().flatten().min().or(self.ended).or(self.gone_by).unwrap_or_default()
+    }
+
+    /// Returns the latest known time, bounds included: whatever may have held at `t`, by what this row alone knows, has `reach() >= t`.
+    #[must_use]
+    pub fn reach(&self) -> WallMicros {
+        let end = [self.last_seen, self.ended, self.gone_by];
+        end.into_iter().flatten().max().or(self.began).unwrap_or_else(|| self.earliest())
+    }
+
+    /// Tells whether the fact went on behind this row's end, which is the record's, or an edge in it.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.cut_right && self.ended.is_none() && self.gone_by.is_none()
+    }
+
+    /// Tells whether the fact may have gone on here from before this row's begin, which is the record's, or an edge in it.
+    #[must_use]
+    pub fn comes_from_before(&self) -> bool {
+        self.cut_left && self.first_seen.is_some() && self.appeared_after.is_none()
+    }
+
     /// Returns the time by which rows of one fact are put in order: the earliest known.
     #[must_use]
     pub fn position(&self) -> WallMicros {

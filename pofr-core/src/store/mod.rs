@@ -10,6 +10,7 @@ pub mod chain;
 mod change;
 mod error;
 mod ledger;
+mod search;
 mod vicinity;
 
 pub use action::{Action, ActionKind};
@@ -21,16 +22,20 @@ pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
 };
 
+pub use search::{Narrow, Search};
 pub use vicinity::{RunOrder, Vicinity};
 
 use crate::{
+    coverage::Border,
     fact::FactKind,
+    gap::Gap,
     identity::{Cid, RunId},
     lifetime::Row,
     source::Source,
     time::{WallMicros, ZoneOffset},
 };
 use serde::Serialize;
+use std::ops::ControlFlow;
 
 /// The rows of one kind that hold at a moment, and how sure that is.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +130,38 @@ pub trait ClientReader: Send {
     /// Where the database fails.
     fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError>;
 
+    /// Hands out the rows that a search asks for, and maybe some more, of all levels alike: triad by triad in the order of time, and
+    /// within a triad by their earliest known times. Rows are read in pages, so memory does not grow with the tables.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn search(
+        &mut self,
+        search: &Search,
+        each: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Opens another reader of the same record, on a connection of its own, so that one can look something up while the other hands
+    /// out rows.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError>;
+
+    /// Returns the border of a source's record in a run whose left stamp is the one that an edge ends at, or whose right stamp is the one
+    /// that it begins at; `None` where no span of the run lies on the other side.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn border(&mut self, run: RunId, source: &Source, edge: Edge) -> Result<Option<Border>, StoreError>;
+
+    /// Returns the gaps of all sources, as [`crate::gap::of`] does for the whole ledger, that touch a time. A gap whose place in
+    /// time is not known touches every time behind its begin.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn gaps(&mut self, from: Option<WallMicros>, until: Option<WallMicros>) -> Result<Vec<Gap>, StoreError>;
+
     /// Reads up to `limit` rows with a primary key above `after`, in the order of the primary key.
     ///
     /// # Errors
@@ -138,7 +175,7 @@ pub trait ClientReader: Send {
     fn sql(
         &mut self,
         statement: &str,
-        each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> std::ops::ControlFlow<()>,
+        each: &mut dyn FnMut(serde_json::Map<String, serde_json::Value>) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 
     /// Returns the time before which everything has been forgotten; `None` where nothing has.

@@ -3,19 +3,23 @@
 use super::{commit, lock::Lock, order::Orders, place::Place, read, recover, triads};
 use crate::{
     db::{Db, Dialect, Pools, Rights, is_vanished},
-    ledger::{Names, TriadRow, find_triad, load_halves, load_triads, open_triad, spans_within, vicinity},
+    ledger::{
+        Names, TriadRow, border_at, find_triad, gaps_touching, load_halves, load_triads, open_triad,
+        spans_within, vicinity,
+    },
     query,
 };
 use pofr_core::{
-    coverage::PlacedSpan,
+    coverage::{Border, PlacedSpan},
     digest::Sha256,
     fact::FactKind,
+    gap::Gap,
     identity::{Cid, RunId},
     lifetime::Row,
     source::Source,
     store::{
         Change, ClientReader, ClientStore, Edge, EdgeRow, Ledger, Level, PendingHalf, RowId, RowReader,
-        RunOrder, StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
+        RunOrder, Search, StateAt, StoreError, StoredBundle, TableRef, Triad, TriadId, Vicinity,
     },
     time::{WallMicros, ZoneOffset},
 };
@@ -36,6 +40,8 @@ pub(super) struct Session {
     pub(super) cid: Cid,
     /// The SQLite file; `None` on MariaDB.
     pub(super) file: Option<PathBuf>,
+    /// Where more connections come from.
+    pub(super) pools: Arc<Pools>,
 }
 
 impl Session {
@@ -61,6 +67,27 @@ impl Session {
             }
         }
     }
+
+    /// Hands out the rows of a search; begins again where a table was renamed or dropped before the first one was told.
+    fn search(
+        &mut self,
+        search: &Search,
+        each: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut told = false;
+        let mut failed = None;
+        self.consistent("search the record", |db, names| {
+            match query::search(db, names, search, &mut told, each) {
+                // Whoever begins again would tell it again.
+                Err(error) if told => {
+                    failed = Some(error);
+                    Ok(())
+                }
+                other => other,
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
 }
 
 macro_rules! read_alike {
@@ -77,6 +104,39 @@ macro_rules! read_alike {
             fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError> {
                 self.session
                     .consistent("read the state at a moment", |db, names| query::state_at(db, names, kind, t))
+            }
+
+            fn search(
+                &mut self,
+                search: &Search,
+                each: &mut dyn FnMut(Row) -> ControlFlow<()>,
+            ) -> Result<(), StoreError> {
+                self.session.search(search, each)
+            }
+
+            fn border(
+                &mut self,
+                run: RunId,
+                source: &Source,
+                edge: Edge,
+            ) -> Result<Option<Border>, StoreError> {
+                let border = |db: &mut Db, names: &Names| border_at(db, names, run, source, edge);
+                self.session.consistent("read a border", border)
+            }
+
+            fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError> {
+                let Session { cid, file, pools, .. } = &self.session;
+                let (cid, file, pools) = (cid.clone(), file.clone(), Arc::clone(pools));
+                let db = pools.get(&cid.database(), Rights::Read)?;
+                Ok(Box::new(Reader { session: Session { db, cid, file, pools } }))
+            }
+
+            fn gaps(
+                &mut self,
+                from: Option<WallMicros>,
+                until: Option<WallMicros>,
+            ) -> Result<Vec<Gap>, StoreError> {
+                self.session.consistent("read the gaps", |db, names| gaps_touching(db, names, (from, until)))
             }
 
             fn page(
@@ -124,17 +184,15 @@ pub(super) struct Writer {
     orders: Orders,
     /// Whether views and names still lag behind the ledger (MariaDB alone).
     unfinished: bool,
-    /// Where more connections come from.
-    pools: Arc<Pools>,
 }
 read_alike!(Writer);
 
 impl Writer {
     /// Makes a writer of a session whose lock is held: recovers first.
-    pub(super) fn new(mut session: Session, lock: Lock, pools: Arc<Pools>) -> Result<Self, StoreError> {
+    pub(super) fn new(mut session: Session, lock: Lock) -> Result<Self, StoreError> {
         let finished = recover::recover(&mut session.db)?;
         let names = Names::load(&mut session.db, &session.cid)?;
-        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished, pools })
+        Ok(Self { session, lock, names, orders: Orders::default(), unfinished: !finished })
     }
 
     /// Runs a change of the tables in one transaction, and takes back in memory what a failure took back on disk.
@@ -196,7 +254,7 @@ impl ClientStore for Writer {
     }
 
     fn row_reader(&mut self) -> Result<Box<dyn RowReader>, StoreError> {
-        let db = self.pools.get(&self.session.cid.database(), Rights::Read)?;
+        let db = self.session.pools.get(&self.session.cid.database(), Rights::Read)?;
         Ok(Box::new(Rows { db, names: self.names.clone(), places: HashMap::new() }))
     }
 

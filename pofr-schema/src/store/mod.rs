@@ -98,7 +98,7 @@ impl SqlStore {
         if found > ledger::VERSION || (found < ledger::VERSION && rights == Rights::Read) {
             return Err(StoreError::SchemaVersion { database, found, known: ledger::VERSION });
         }
-        Ok(Session { db, cid: cid.clone(), file: self.pools.file(&database) })
+        Ok(Session { db, cid: cid.clone(), file: self.pools.file(&database), pools: Arc::clone(&self.pools) })
     }
 }
 
@@ -230,7 +230,7 @@ impl Store for SqlStore {
         let database = cid.database();
         let lock = lock::take(&mut session.db, cid, session.file.as_deref(), &database)?;
         ledger::migrate(&mut session.db, &database)?;
-        Ok(Box::new(Writer::new(session, lock, Arc::clone(&self.pools))?))
+        Ok(Box::new(Writer::new(session, lock)?))
     }
 
     fn read(&self, cid: &Cid) -> Result<Box<dyn ClientReader>, StoreError> {

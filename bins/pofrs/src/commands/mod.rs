@@ -2,11 +2,16 @@
 
 pub(crate) mod approve;
 pub(crate) mod at;
+pub(crate) mod case;
 pub(crate) mod cat;
 pub(crate) mod client_row;
 pub(crate) mod clients;
 pub(crate) mod demo;
 pub(crate) mod deny;
+pub(crate) mod diff;
+pub(crate) mod export;
+pub(crate) mod find;
+pub(crate) mod first_seen;
 pub(crate) mod forget;
 pub(crate) mod gaps;
 pub(crate) mod hold;
@@ -20,10 +25,16 @@ pub(crate) mod rebuild;
 pub(crate) mod receive;
 pub(crate) mod register_session;
 pub(crate) mod remove;
+pub(crate) mod report;
 pub(crate) mod requests;
+pub(crate) mod shell;
 pub(crate) mod sql;
 pub(crate) mod status;
+pub(crate) mod timeline;
+pub(crate) mod tree;
 pub(crate) mod verify;
+pub(crate) mod who_had;
+pub(crate) mod who_opened;
 
 use crate::{
     cli::{Cli, Command},
@@ -43,8 +54,19 @@ pub(crate) fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Exit> {
         Command::Clients(args) => clients::run(&args, &global, out),
         Command::Status(args) => status::run(&args, &global, out),
         Command::At(args) => at::run(&args, &global, out),
+        Command::Report(args) => report::run(&args, &global, out),
+        Command::Case(args) => case::run(&args, &global, out),
+        Command::Export(args) => export::run(&args, &global, out),
+        Command::Find(args) => find::run(&args, &global, out),
+        Command::Tree(args) => tree::run(&args, &global, out),
+        Command::WhoHad(args) => who_had::run(&args, &global, out),
+        Command::WhoOpened(args) => who_opened::run(&args, &global, out),
+        Command::Timeline(args) => timeline::run(&args, &global, out),
+        Command::Diff(args) => diff::run(&args, &global, out),
+        Command::FirstSeen(args) => first_seen::run(&args, &global, out),
         Command::Gaps(args) => gaps::run(&args, &global, out),
         Command::Sql(args) => sql::run(&args, &global, out),
+        Command::Shell(args) => shell::run(&args, &global),
         Command::Archive(args) => merge::archive(&args, &global, out),
         Command::Period(args) => merge::period(&args, &global, out),
         Command::Receive(args) => receive::run(&args, &global),

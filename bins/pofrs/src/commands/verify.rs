@@ -1,5 +1,7 @@
 //! `pofrs verify`: whether a record is what its client sent, all of it, in order, signed, and of the time that it says.
 
+mod case;
+
 use crate::{
     cli::{Global, WhichClient},
     exit::Exit,
@@ -18,6 +20,7 @@ use pofr_ingest::{
 use pofr_schema::Access;
 use serde::Serialize;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Verifies a record.
 #[derive(Args, Debug)]
@@ -43,6 +46,10 @@ each other: the ledger, the kept bundles, the keys that were approved, and this 
 JSON: one object: client, bundles, v1 (bundles of the first POFR, which have no chain), signed, unchecked (no key is known \
 here), findings. Exit code 6 if there is a finding.
 
+With CASE an archive that pofrs case made is checked instead, and no record is needed: the signature over its list, every member against the list, every bundle \
+against its name, its client's key and the chain. Whose key signed it is for people to know: --signer says which it must be. JSON: one object with contents \
+(case.json), signer, sums, members, bundles, signed and flaws.
+
 Anybody who has the client's public key can check a signature without pofrs:
 
   pofrs cat --manifest DIR BUNDLE     writes DIR/NAME.json and DIR/NAME.json.sig
@@ -51,8 +58,15 @@ Anybody who has the client's public key can check a signature without pofrs:
 
 Examples:
   pofrs verify --client web-1
+  pofrs verify case.tar --signer case-key.pub
   pofrs verify --client web-1 --json | jq .findings")]
 pub(crate) struct VerifyArgs {
+    /// A case to verify instead of a record
+    #[arg(value_name = "CASE", conflicts_with = "client")]
+    case: Option<PathBuf>,
+    /// With CASE: the file with the public key that must have signed it
+    #[arg(long, value_name = "FILE", requires = "case")]
+    signer: Option<PathBuf>,
     #[command(flatten)]
     which: WhichClient,
     /// Print JSON
@@ -69,6 +83,9 @@ struct Whole<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &VerifyArgs, global: &Global, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    if let Some(path) = &args.case {
+        return case::run(path, args.signer.as_deref(), args.json, out);
+    }
     let store = record::open(global, Access::Read)?;
     let cid = record::client(&*store, args.which.client.as_deref())?;
     let ledger = store.read(&cid)?.ledger()?;

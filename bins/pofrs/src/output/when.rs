@@ -40,6 +40,11 @@ impl Zones {
         Self::new(ledger.bundles.iter().map(|b| (b.entry.first, b.entry.zone)))
     }
 
+    /// Makes the zones by which one row is shown: the client's offset when its fact was first known, or UTC.
+    pub(crate) fn of_row(zone: ZoneOffset, utc: bool) -> Self {
+        Self::fixed(if utc { ZoneOffset::UTC } else { zone })
+    }
+
     /// Returns the offset that holds at `at`: that of the last change before, else of the first.
     pub(crate) fn offset(&self, at: WallMicros) -> Offset {
         let before = self.changes.range(..=at).next_back();
@@ -64,6 +69,23 @@ impl Zones {
         )
     }
 
+    /// Writes `2026-11-23 10:00:00.123456`, without the zone.
+    pub(crate) fn micros(&self, at: WallMicros) -> String {
+        let text = |(civil, _): (DateTime, Offset)| civil.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string();
+        self.civil(at).map_or_else(|| at.to_string(), text)
+    }
+
+    /// Writes `2026-11-23T10:00:00.123456+01:00` (RFC 3339), for programs.
+    pub(crate) fn rfc3339(&self, at: WallMicros) -> String {
+        self.civil(at).map_or_else(
+            || at.to_string(),
+            |(civil, offset)| {
+                let zone = zone_text(offset);
+                format!("{}{}:{}", civil.strftime("%Y-%m-%dT%H:%M:%S%.6f"), &zone[..3], &zone[3..])
+            },
+        )
+    }
+
     /// Writes `2026-11-23 10:00:00`, to the second, without the zone.
     pub(crate) fn second(&self, at: WallMicros) -> String {
         self.civil(at)
@@ -77,6 +99,16 @@ impl Zones {
             (Some((at, _)), _) => at.date().to_string(),
             _ => at.to_string(),
         }
+    }
+}
+
+/// Writes `11-23 10:00:00` where `at` is of the same year as `now`, else with the year.
+pub(crate) fn in_year(zones: &Zones, at: WallMicros, now: WallMicros) -> String {
+    match (zones.civil(at), zones.civil(now)) {
+        (Some((at, _)), Some((now, _))) if at.year() == now.year() => {
+            at.strftime("%m-%d %H:%M:%S").to_string()
+        }
+        _ => zones.second(at),
     }
 }
 
@@ -119,6 +151,9 @@ mod tests {
         let at = WallMicros(1_795_413_600_123_456);
         assert_eq!(zones.full(at), "2026-11-23 02:30:00.123456 -0330");
         assert_eq!(zones.second(at), "2026-11-23 02:30:00");
+        assert_eq!(zones.rfc3339(at), "2026-11-23T02:30:00.123456-03:30");
+        assert_eq!(in_year(&zones, at, at), "11-23 02:30:00");
+        assert_eq!(in_year(&zones, at, at.plus(-366 * 86_400_000_000)), "2026-11-23 02:30:00");
         assert_eq!(zones.short(at, at), "02:30:00");
         assert_eq!(zones.short(at.plus(-7 * 3_600_000_000), at), "2026-11-22");
     }

@@ -12,34 +12,45 @@ use pofr_core::{
     time::{WallMicros, ZoneOffset},
     wire::v2::{self, Encoder, Header},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 const BOOT: BootId = BootId([7; 16]);
 
 /// Writes the bundle `seq` of run `run` to `dir`: the same facts at each stamp. Zone +0100.
 pub(crate) fn write(dir: &Path, run: u8, seq: u64, stamps: &[i64], facts: &[Fact]) -> std::path::PathBuf {
+    let story: Vec<(i64, Vec<Fact>)> = stamps.iter().map(|stamp| (*stamp, facts.to_vec())).collect();
+    tell(dir, "handmade", run, seq, &story)
+}
+
+/// Writes the bundle `seq` of run `run` of client `cid` to `dir`: at each stamp the facts that it has. Zone +0100.
+pub(crate) fn tell(
+    dir: &Path,
+    cid: &str,
+    run: u8,
+    seq: u64,
+    story: &[(i64, Vec<Fact>)],
+) -> std::path::PathBuf {
     let header = Header {
-        cid: Cid::parse("handmade").unwrap(),
+        cid: Cid::parse(cid).unwrap(),
         run: RunId([run; 16]),
         boot: BOOT,
         seq: BundleSeq(seq),
         previous: None::<Sha256>,
         zone: ZoneOffset::parse("+0100").unwrap(),
         interval_micros: 100_000,
-        opened_wall: WallMicros(stamps[0]),
+        opened_wall: WallMicros(story[0].0),
         opened_boot_micros: 0,
         recorder_pids: Vec::new(),
         sources: vec![Source::Process],
         missing: Vec::new(),
     };
     let (mut encoder, mut differ) = (Encoder::new(&header), Differ::default());
-    let mut by_source = BTreeMap::from([(Source::Process, Vec::new())]);
-    for fact in facts {
-        by_source.entry(fact.source()).or_default().push(fact.clone());
-    }
-    for stamp in stamps {
-        for (source, facts) in &by_source {
-            let sample = differ.observe(source, WallMicros(*stamp), 0, facts.clone().into()).unwrap();
+    let mut sources = BTreeSet::from([Source::Process]);
+    sources.extend(story.iter().flat_map(|(_, facts)| facts).map(Fact::source));
+    for (stamp, facts) in story {
+        for source in &sources {
+            let facts: Vec<Fact> = facts.iter().filter(|fact| fact.source() == *source).cloned().collect();
+            let sample = differ.observe(source, WallMicros(*stamp), 0, facts.into()).unwrap();
             encoder.push(&Record::Sample(sample));
         }
     }
@@ -50,7 +61,8 @@ pub(crate) fn write(dir: &Path, run: u8, seq: u64, stamps: &[i64], facts: &[Fact
     path
 }
 
-fn entity(pid: u32) -> Entity {
+/// The process with that id.
+pub(crate) fn entity(pid: u32) -> Entity {
     Entity::Started { boot: BOOT, pid: Pid(pid), start: StartTicks(u64::from(pid)) }
 }
 

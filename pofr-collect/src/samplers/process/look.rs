@@ -64,6 +64,11 @@ impl Look {
         files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), each)
     }
 
+    /// Returns when the process in `dir` started; `None` where its line cannot be understood.
+    pub(super) fn start(&mut self, dir: &OwnedFd) -> Result<Option<StartTicks>, Errno> {
+        Ok(stat::parse(self.buffers.read(dir.as_fd(), c"stat")?).map(|stat| stat.start))
+    }
+
     /// Reads the process whose directory is `dir`; adds its files to `facts` and its sockets' inodes to `sockets`.
     ///
     /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could

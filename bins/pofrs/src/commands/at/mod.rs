@@ -19,11 +19,12 @@ mod routes;
 mod silence;
 mod tree;
 
-pub(crate) use answer::{Answer, Shown};
+pub(crate) use answer::{Answer, Shown, pid_of};
 pub(crate) use files::{print as print_files, unread};
-pub(crate) use net::print as print_net;
+pub(crate) use net::{address, print as print_net};
 pub(crate) use people::People;
-pub(crate) use ps::{print as print_ps, started};
+pub(crate) use ps::{command, print as print_ps, started};
+pub(crate) use silence::print as print_silence;
 
 use crate::{
     cli::{Global, WhichClient},

@@ -48,7 +48,7 @@ pub(crate) fn print(
 }
 
 /// Writes an address as ss(8) does: `*` for port 0, and for an unspecified address with it.
-fn address(address: SocketAddr) -> String {
+pub(crate) fn address(address: SocketAddr) -> String {
     match (address.ip().is_unspecified(), address.port()) {
         (true, 0) => "*".to_owned(),
         (_, 0) => format!("{}:*", address.ip()),

@@ -14,7 +14,7 @@ use pofr_core::{
 use std::io::Write;
 
 /// Says what is known instead: the nearest stamps, and the gaps that hide the moment.
-pub(super) fn print(
+pub(crate) fn print(
     answer: &Answer,
     ledger: &Ledger,
     zones: &Zones,
