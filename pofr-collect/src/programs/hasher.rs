@@ -3,7 +3,7 @@
 //! A file is opened as soon as the thread comes by, not when its turn to be read comes: so a program that runs shortly, or whose file
 //! is removed, can be read at leisure. What changes while it is read is not answered.
 
-use super::{Asking, MOST_BYTES, Programs, file_id, file_id::FileId, open_asking};
+use super::{Asking, MOST_BYTES, Programs, State, file_id, file_id::FileId, open_asking};
 use pofr_core::digest::Sha256;
 use rustix::{
     fs::{CWD, Mode, OFlags},
@@ -75,7 +75,7 @@ pub(super) fn run(programs: &Programs, proc_root: &Path) {
                 open.remove(&smallest);
                 settle(programs, vec![(smallest, outcome)]);
             }
-            turn.end(programs.share(), read.unwrap_or(0));
+            rest(programs, turn.over(programs.share(), read.unwrap_or(0)), &proc, &mut open);
         }
     }
 }
@@ -97,14 +97,39 @@ fn wait(programs: &Programs, open: &HashMap<FileId, Reading>) -> Option<Vec<(Fil
         if state.stopped {
             return None;
         }
-        let new = state.waiting.iter().filter(|(file, _)| !open.contains_key(*file));
-        let room = MOST_OPEN.saturating_sub(open.len());
-        let asked: Vec<_> = new.take(room).map(|(file, asking)| (*file, asking.clone())).collect();
+        let asked = new(&state, open);
         if !asked.is_empty() || !open.is_empty() {
             return Some(asked);
         }
         state = programs.0.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
+}
+
+/// Rests until then, but for opening what is asked for meanwhile: who asks may be gone soon.
+fn rest(programs: &Programs, until: Instant, proc: &OwnedFd, open: &mut HashMap<FileId, Reading>) {
+    loop {
+        let state = programs.state();
+        let asked = new(&state, open);
+        if state.stopped || Instant::now() >= until {
+            return;
+        }
+        if asked.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            let woken = programs.0.wanted.wait_timeout(state, left);
+            drop(woken.unwrap_or_else(PoisonError::into_inner));
+            continue;
+        }
+        drop(state);
+        let found = open_all(proc, asked, open);
+        settle(programs, found);
+    }
+}
+
+/// Returns who waits for files that are not open yet, as many as there is room for.
+fn new(state: &State, open: &HashMap<FileId, Reading>) -> Vec<(FileId, Vec<Asking>)> {
+    let room = MOST_OPEN.saturating_sub(open.len());
+    let new = state.waiting.iter().filter(|(file, _)| !open.contains_key(*file));
+    new.take(room).map(|(file, asking)| (*file, asking.clone())).collect()
 }
 
 /// Opens what is asked for; returns the files of which the answer is known already: that there will be none.
@@ -168,14 +193,14 @@ impl Turn {
         Self { began: Instant::now(), cpu: cpu() }
     }
 
-    /// Rests until what was used is within the share of a core, millionths, and the bytes within theirs.
-    fn end(self, share: u64, bytes: usize) {
+    /// Returns when what was used is within the share of a core, millionths, and the bytes within theirs.
+    fn over(self, share: u64, bytes: usize) -> Instant {
         let used = cpu().saturating_sub(self.cpu).as_micros();
         let for_cpu = used.saturating_mul(1_000_000) / u128::from(share.max(1));
         let for_bytes = bytes as u128 * 1_000_000 / u128::from(BYTES_A_SECOND);
         let due = Duration::from_micros(u64::try_from(for_cpu.max(for_bytes)).unwrap_or(u64::MAX));
         // A clock of CPU time that jumps must not put it to sleep for good.
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()).min(Duration::from_secs(1)));
+        self.began + due.min(Duration::from_secs(1))
     }
 }
 

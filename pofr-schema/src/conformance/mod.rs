@@ -4,6 +4,7 @@
 
 mod at;
 mod clients;
+mod enrichment;
 mod facts;
 mod first_pofr;
 mod indexes;

@@ -55,6 +55,10 @@ fn make_version_1(db: &mut Db) {
             db.execute(statement).unwrap();
         }
     }
+    // Nothing filled it, and it had no processes.
+    db.batch("DROP TABLE urlinfo").unwrap();
+    db.batch("CREATE TABLE urlinfo (urlinfo BIGINT NOT NULL PRIMARY KEY, cmicros BIGINT NOT NULL, url TEXT)")
+        .unwrap();
     ledger::set(db, "schema", 1).unwrap();
 }
 
@@ -85,6 +89,7 @@ fn version_1_is_brought_up_to_date(place: &Place) {
     for _ in 0..2 {
         let mut writer = store.write(&cid).unwrap();
         assert_eq!(state(&mut *writer), before);
+        writer.sql("SELECT entity, pid FROM urlinfo", &mut |_| std::ops::ControlFlow::Continue(())).unwrap();
         drop(writer);
         assert_eq!(state(&mut *store.read(&cid).unwrap()), before);
     }

@@ -116,7 +116,7 @@ mod tests {
     fn look(log: &mut Log) -> Vec<String> {
         let mut lines = Vec::new();
         log.look(|line, old| {
-            lines.push(format!("{}{}", if old { "old " } else { "" }, String::from_utf8_lossy(line)))
+            lines.push(format!("{}{}", if old { "old " } else { "" }, String::from_utf8_lossy(line)));
         })
         .unwrap();
         lines
