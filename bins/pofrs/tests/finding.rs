@@ -242,7 +242,7 @@ fn questions(site: &Site) {
         "{tree}"
     );
     assert!(tree.contains("├─ nmap -P0 192.168.18.34") && tree.contains("└─ nc -l 4444"), "{tree}");
-    assert!(tree.contains("was given another parent: 1"), "{tree}");
+    assert!(tree.contains("· 11:00:01 new parent: 1"), "{tree}");
     let roles = ask(&["tree", "100", "--at", &at(7)]);
     let roles: Vec<_> = roles.iter().filter_map(|line| line["role"].as_str()).collect();
     assert_eq!(roles, ["ancestor", "ancestor", "ancestor", "process", "descendant", "descendant"]);

@@ -13,13 +13,14 @@ use crate::{
 };
 use pofr_core::{
     fact::FactKind,
+    identity::Pid,
     source::Source,
-    store::{Edge, Level},
+    store::{Edge, Level, Narrow, Search},
     time::ZoneOffset,
 };
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, net::IpAddr, ops::ControlFlow};
 
-on_every_store!(edges_and_moments_have_indexes, people_have_indexes);
+on_every_store!(edges_and_moments_have_indexes, people_have_indexes, searches_have_indexes);
 
 /// A triad with some thousand rows, of which few are at any one edge or moment.
 fn filled(place: &Place) -> (Db, Names, pofr_core::store::TriadId) {
@@ -56,7 +57,9 @@ fn plan(db: &mut Db, statement: Statement<'_>) -> String {
             _ => "",
         };
         // What stands in angle brackets is another step's answer.
-        let whole = text("detail").starts_with("SCAN psinfo")
+        let whole = ["SCAN psinfo", "SCAN fileinfo", "SCAN netinfo"]
+            .iter()
+            .any(|scan| text("detail").starts_with(scan))
             || (text("type") == "ALL" && !text("table").starts_with('<'));
         for part in [text("detail"), text("key"), if whole { "WHOLE" } else { "" }] {
             plan += part;
@@ -96,5 +99,37 @@ fn people_have_indexes(place: &Place) {
         // Through the view's two levels, at the tables.
         let plan = plan(&mut db, Statement::new(sql));
         assert!(plan.contains(index), "{sql}: {plan}");
+    }
+}
+
+fn searches_have_indexes(place: &Place) {
+    let (mut db, names, triad) = filled(place);
+    let pids = BTreeSet::from([Pid(77), Pid(78)]);
+    let addresses = BTreeSet::from([IpAddr::from([192, 0, 2, 1])]);
+    for (kind, narrow, index) in [
+        (FactKind::Process, Narrow::Pids(pids.clone()), "pid"),
+        (FactKind::File, Narrow::Pids(pids), "pid"),
+        (FactKind::File, Narrow::Path("/tmp/77".into()), "name"),
+        (FactKind::File, Narrow::Under("/tmp/77".into()), "name"),
+        (FactKind::Endpoint, Narrow::Addresses(addresses), "dest"),
+        (FactKind::Process, Narrow::All, "term"),
+        (FactKind::Process, Narrow::Command("ls".into()), "term"),
+    ] {
+        let live = store::Place::find(&mut db, &names, table(triad, kind)).unwrap();
+        if place.is_mariadb() {
+            db.query(Statement::new("ANALYZE TABLE ").name(&live.name)).unwrap();
+        }
+        for within in [(Some(at(2500)), Some(at(2501))), (None, None)] {
+            let search = Search::all(kind).narrow(narrow.clone()).within(within.0, within.1);
+            let unbounded = within.0.is_none() && index == "term";
+            let (dialect, borders) = (db.dialect(), query::Borders::default());
+            let statement = query::select_keys(&live, &search, &borders, None, dialect);
+            let plan = plan(&mut db, statement);
+            // Whoever asks for all there ever was, and for nothing with an index, reads all there is.
+            assert!(
+                unbounded || plan.contains(index) && !plan.contains("WHOLE"),
+                "{kind:?} {search:?}: {plan}"
+            );
+        }
     }
 }

@@ -15,7 +15,7 @@ use pofr_core::{
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The kernel's mark on the path of an executable that was unlinked.
-const DELETED: &[u8] = b" (deleted)";
+pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// A filter, ready to be asked.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@
 //! See `examples/ask_the_record.rs`.
 
 mod accounts;
+mod ancestry;
 mod assembly;
 mod conditions;
 mod diff;
@@ -54,6 +55,8 @@ pub use who_had::{Had, Holder, who_had};
 pub use who_opened::{Opened, who_opened};
 
 pub(crate) use search::search;
+#[cfg(test)]
+pub(crate) use search::{Borders, select_keys};
 pub(crate) use sql::sql;
 pub(crate) use state_at::state_at;
 #[cfg(test)]

@@ -298,7 +298,7 @@ fn print(
         let indent = w0 + w1 + w2 + w3 + 6;
         let below: String = placed.above.iter().map(|last| if *last { "   " } else { "│  " }).collect();
         let zones = |zone| Zones::of_row(zone, global.utc);
-        for note in notes(placed.node, &zones, now) {
+        for note in notes(placed.node, &zones) {
             let own = if placed.depth > 0 { if placed.last { "   " } else { "│  " } } else { "" };
             let mut line = format!("{:indent$}{below}{own}· {note}", "");
             cut(&mut line, width);
@@ -309,8 +309,9 @@ fn print(
 }
 
 /// Says what a process was before it became what it was last, and which other parents it was given.
-fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones, now: WallMicros) -> Vec<String> {
+fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones) -> Vec<String> {
     let shown = process(node).map(|process| (fact::ran(process), process.key.ids));
+    let day = node.extent.from;
     let mut before = None;
     let mut notes = Vec::new();
     for row in &node.facts {
@@ -319,14 +320,13 @@ fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones, now:
         if process.key.zombie || before.as_ref() == Some(&what) || shown.as_ref() == Some(&what) {
             continue;
         }
-        let at = when::in_year(&zones(row.zone), row.life.position(), now);
-        notes.push(format!("{at} was, as uid {}: {}", what.1.euid, what.0));
+        let at = zones(row.zone).short(row.life.position(), day);
+        notes.push(format!("{at} as uid {}: {}", what.1.euid, what.0));
         before = Some(what);
     }
     let zone = node.facts.first().map(|row| row.zone).unwrap_or_default();
     for parent in node.parents.iter().skip(1) {
-        let at = when::in_year(&zones(zone), parent.since, now);
-        notes.push(format!("{at} was given another parent: {}", parent.pid));
+        notes.push(format!("{} new parent: {}", zones(zone).short(parent.since, day), parent.pid));
     }
     notes
 }
