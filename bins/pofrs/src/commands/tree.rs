@@ -26,10 +26,10 @@ use pofr_core::{
 };
 use pofr_schema::{
     Access,
-    query::{Extent, Node, Span, tree},
+    query::{Bound, Extent, Filter, Node, Span, Subject, find, tree},
 };
 use serde::Serialize;
-use std::{io::Write, str::FromStr};
+use std::{io::Write, ops::ControlFlow, str::FromStr};
 
 /// Deeper than this, a line has no room left for the process itself.
 const MAX_BRANCHES: usize = 10;
@@ -39,7 +39,7 @@ const MAX_BRANCHES: usize = 10;
 #[command(after_long_help = format!("\
 {}
 
-Without a time, the end of the record is meant. LASTED is how long a process lived; with ~ as samples tell, with > at least. Below a process stands what it was \
+Without a time, the last at which a process had that id is meant. LASTED is how long a process lived; with ~ as samples tell, with > at least. Below a process stands what it was \
 before it became what it was last, and which other parent it was given; a child is with its first parent. * is the process that was asked for.
 
 JSON: one object a line for each process: client, at, role (ancestor, process, descendant), depth (from the topmost ancestor, 0), from, began, until, ended (see \
@@ -102,7 +102,7 @@ impl FromStr for PidAt {
 }
 
 impl PidAt {
-    /// Returns the time that is meant: its own, else `at`, else the end of the record.
+    /// Returns the time that is meant: its own, else `at`, else the last at which a process had that id, else the end of the record.
     pub(crate) fn when(
         &self,
         at: Option<&Moment>,
@@ -112,7 +112,19 @@ impl PidAt {
         if self.at.is_some() && at.is_some() {
             anyhow::bail!("give one time: PID@TIME or --at");
         }
-        when(self.at.as_ref().or(at), reader, utc)
+        if let Some(at) = self.at.as_ref().or(at) {
+            return when(Some(at), reader, utc);
+        }
+        let filter = Filter { pids: [Pid(self.pid)].into(), ..Filter::default() };
+        let mut last = None;
+        find(reader, Subject::Processes, &filter, Span::ALL, &mut |found| {
+            let Extent { from, until, ended, .. } = found.extent();
+            // At an exact end it is gone.
+            let until = if ended == Bound::Exact { until.plus(-1).max(from) } else { until };
+            last = last.max(Some(until));
+            ControlFlow::Continue(())
+        })?;
+        last.map_or_else(|| when(None, reader, utc), Ok)
     }
 }
 
