@@ -242,7 +242,9 @@ fn questions(site: &Site) {
         "{tree}"
     );
     assert!(tree.contains("├─ nmap -P0 192.168.18.34") && tree.contains("└─ nc -l 4444"), "{tree}");
-    assert!(tree.contains("was given another parent: 1"), "{tree}");
+    assert!(tree.contains("· 11:00:01 new parent: 1"), "{tree}");
+    // Without a time: the last at which there was such a process.
+    assert!(site.ok(&["tree", "101", "--client", "visited"]).contains("nmap -P0 192.168.18.34"));
     let roles = ask(&["tree", "100", "--at", &at(7)]);
     let roles: Vec<_> = roles.iter().filter_map(|line| line["role"].as_str()).collect();
     assert_eq!(roles, ["ancestor", "ancestor", "ancestor", "process", "descendant", "descendant"]);

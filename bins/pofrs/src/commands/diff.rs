@@ -24,7 +24,7 @@ use pofr_schema::{
     query::{Change, Difference, Span, diff},
 };
 use serde::Serialize;
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write};
 
 /// Shows what is different between two times.
 #[derive(Args, Debug)]
@@ -177,8 +177,10 @@ pub(crate) fn run(args: &DiffArgs, global: &Global, out: &mut dyn Write) -> anyh
         if !some && !blind {
             writeln!(out, "no difference")?;
         }
-        for (at, record) in &found.unknown {
-            writeln!(out, "no record of {} at {}: of that nothing is said", record.source, shown.full(*at))?;
+        // Once, however many runs have no record of it.
+        let unknown: BTreeSet<_> = found.unknown.iter().map(|(at, r)| (*at, r.source.name())).collect();
+        for (at, source) in unknown {
+            writeln!(out, "no record of {source} at {}", shown.full(at))?;
         }
         print_reach(&cid, &reach, global.utc, out)?;
     }

@@ -77,7 +77,7 @@ pub(crate) struct TimelineArgs {
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 struct Whose {
-    /// A process and all of its descendants: its id, and when it had it; without a time, at the end of the record
+    /// A process and all of its descendants: its id, and when it had it; without a time, the last process that had it
     #[arg(long, value_name = "PID[@TIME]")]
     pid: Option<PidAt>,
     /// A user's processes: a number, or a name that the client's own accounts had

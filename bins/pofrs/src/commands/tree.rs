@@ -26,10 +26,10 @@ use pofr_core::{
 };
 use pofr_schema::{
     Access,
-    query::{Extent, Node, Span, tree},
+    query::{Bound, Extent, Filter, Node, Span, Subject, find, tree},
 };
 use serde::Serialize;
-use std::{io::Write, str::FromStr};
+use std::{io::Write, ops::ControlFlow, str::FromStr};
 
 /// Deeper than this, a line has no room left for the process itself.
 const MAX_BRANCHES: usize = 10;
@@ -39,7 +39,7 @@ const MAX_BRANCHES: usize = 10;
 #[command(after_long_help = format!("\
 {}
 
-Without a time, the end of the record is meant. LASTED is how long a process lived; with ~ as samples tell, with > at least. Below a process stands what it was \
+Without a time, the last at which a process had that id is meant. LASTED is how long a process lived; with ~ as samples tell, with > at least. Below a process stands what it was \
 before it became what it was last, and which other parent it was given; a child is with its first parent. * is the process that was asked for.
 
 JSON: one object a line for each process: client, at, role (ancestor, process, descendant), depth (from the topmost ancestor, 0), from, began, until, ended (see \
@@ -102,7 +102,7 @@ impl FromStr for PidAt {
 }
 
 impl PidAt {
-    /// Returns the time that is meant: its own, else `at`, else the end of the record.
+    /// Returns the time that is meant: its own, else `at`, else the last at which a process had that id, else the end of the record.
     pub(crate) fn when(
         &self,
         at: Option<&Moment>,
@@ -112,7 +112,19 @@ impl PidAt {
         if self.at.is_some() && at.is_some() {
             anyhow::bail!("give one time: PID@TIME or --at");
         }
-        when(self.at.as_ref().or(at), reader, utc)
+        if let Some(at) = self.at.as_ref().or(at) {
+            return when(Some(at), reader, utc);
+        }
+        let filter = Filter { pids: [Pid(self.pid)].into(), ..Filter::default() };
+        let mut last = None;
+        find(reader, Subject::Processes, &filter, Span::ALL, &mut |found| {
+            let Extent { from, until, ended, .. } = found.extent();
+            // At an exact end it is gone.
+            let until = if ended == Bound::Exact { until.plus(-1).max(from) } else { until };
+            last = last.max(Some(until));
+            ControlFlow::Continue(())
+        })?;
+        last.map_or_else(|| when(None, reader, utc), Ok)
     }
 }
 
@@ -298,7 +310,7 @@ fn print(
         let indent = w0 + w1 + w2 + w3 + 6;
         let below: String = placed.above.iter().map(|last| if *last { "   " } else { "│  " }).collect();
         let zones = |zone| Zones::of_row(zone, global.utc);
-        for note in notes(placed.node, &zones, now) {
+        for note in notes(placed.node, &zones) {
             let own = if placed.depth > 0 { if placed.last { "   " } else { "│  " } } else { "" };
             let mut line = format!("{:indent$}{below}{own}· {note}", "");
             cut(&mut line, width);
@@ -309,8 +321,9 @@ fn print(
 }
 
 /// Says what a process was before it became what it was last, and which other parents it was given.
-fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones, now: WallMicros) -> Vec<String> {
+fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones) -> Vec<String> {
     let shown = process(node).map(|process| (fact::ran(process), process.key.ids));
+    let day = node.extent.from;
     let mut before = None;
     let mut notes = Vec::new();
     for row in &node.facts {
@@ -319,14 +332,13 @@ fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones, now:
         if process.key.zombie || before.as_ref() == Some(&what) || shown.as_ref() == Some(&what) {
             continue;
         }
-        let at = when::in_year(&zones(row.zone), row.life.position(), now);
-        notes.push(format!("{at} was, as uid {}: {}", what.1.euid, what.0));
+        let at = zones(row.zone).short(row.life.position(), day);
+        notes.push(format!("{at} as uid {}: {}", what.1.euid, what.0));
         before = Some(what);
     }
     let zone = node.facts.first().map(|row| row.zone).unwrap_or_default();
     for parent in node.parents.iter().skip(1) {
-        let at = when::in_year(&zones(zone), parent.since, now);
-        notes.push(format!("{at} was given another parent: {}", parent.pid));
+        notes.push(format!("{} new parent: {}", zones(zone).short(parent.since, day), parent.pid));
     }
     notes
 }

@@ -91,7 +91,11 @@ pub(crate) fn ends(endpoint: &Endpoint, direction: Option<Direction>) -> String 
 /// Says how long something held: `~` where samples bound it, `>` where the record does not show it all.
 pub(crate) fn lasted(extent: &Extent) -> String {
     let micros = extent.until.since(extent.from);
-    let text = if micros < 60_000_000 { when::length(micros) } else { when::brief(micros) };
+    let text = match micros {
+        0 => "0 s".to_owned(),
+        1..60_000_000 => when::length(micros),
+        _ => when::brief(micros),
+    };
     let mark = match (extent.began, extent.ended) {
         (Bound::Open, _) | (_, Bound::Open) => ">",
         (Bound::Exact, Bound::Exact) => "",
@@ -117,6 +121,7 @@ mod tests {
             (1_200, Bound::Exact, Bound::Exact, "1 ms"),
             (4_560_000, Bound::Sampled, Bound::Exact, "~4.5 s"),
             (90_000_000, Bound::Exact, Bound::Open, ">1 min"),
+            (0, Bound::Sampled, Bound::Sampled, "~0 s"),
         ] {
             assert_eq!(lasted(&extent(micros, began, ended)), text);
         }

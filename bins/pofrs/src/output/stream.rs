@@ -196,7 +196,9 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
         pieces.push(rest[..end].trim_end().to_owned());
         rest = &rest[end..];
     }
-    pieces.push(rest.to_owned());
+    if !rest.is_empty() || pieces.is_empty() {
+        pieces.push(rest.to_owned());
+    }
     pieces
 }
 

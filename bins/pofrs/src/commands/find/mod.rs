@@ -25,7 +25,12 @@ use pofr_schema::{
     Access,
     query::{Filter, Found, Span, Subject, find},
 };
-use std::{io::Write, ops::ControlFlow, path::PathBuf};
+use std::{
+    io::Write,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// What JSON has, for the help of every command that prints found facts.
 pub(crate) const JSON: &str = "\
@@ -125,13 +130,18 @@ pub(crate) fn run(args: &FindArgs, global: &Global, out: &mut dyn Write) -> anyh
     let now = Timestamp::now();
     let mut printer = Printer::new(subject, &args.output, &clients, global.utc, out)?;
     let mut reaches = Vec::new();
+    let enough = AtomicBool::new(false);
     let failures = across::ask(
         &*store,
         &clients,
         &|_, reader, hand_on| {
             let span = args.span.span(reader, global.utc, now)?;
-            let gaps =
-                find(reader, subject, &filter, span, &mut |found| hand_on(Answer::Found(Box::new(found))))?;
+            let gaps = find(reader, subject, &filter, span, &mut |found| {
+                if enough.load(Ordering::Relaxed) {
+                    return ControlFlow::Break(());
+                }
+                hand_on(Answer::Found(Box::new(found)))
+            })?;
             let reach = reach(reader, span, gaps)?;
             let _ = hand_on(Answer::Reach(reach));
             Ok(())
@@ -139,7 +149,10 @@ pub(crate) fn run(args: &FindArgs, global: &Global, out: &mut dyn Write) -> anyh
         &mut |event| {
             Ok(match event {
                 Event::Answer(client, Answer::Found(found)) => {
-                    if printer.found(client, &found, &*found, &[], out)? {
+                    let more = printer.found(client, &found, &*found, &[], out)?;
+                    // One client still says where its record is incomplete; many are not waited for.
+                    enough.store(!more, Ordering::Relaxed);
+                    if more || clients.len() == 1 {
                         ControlFlow::Continue(())
                     } else {
                         ControlFlow::Break(())

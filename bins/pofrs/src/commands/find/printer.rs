@@ -15,13 +15,17 @@ use pofr_core::{
     gap::{Gap, Severity},
     identity::Cid,
     lifetime::Row,
+    source::Source,
     time::{WallMicros, ZoneOffset},
 };
 use pofr_schema::query::{Extent, Found, Subject};
 use serde::Serialize;
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
-/// Gaps that are told one by one.
+/// Blind gaps that are told one by one.
 const GAPS: usize = 10;
 
 /// How to print.
@@ -170,6 +174,11 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// Tells whether no more is wanted.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.printed >= self.limit
+    }
+
     /// Returns how many there were.
     pub(crate) const fn printed(&self) -> u64 {
         self.printed
@@ -196,6 +205,9 @@ impl<'a> Printer<'a> {
                 if self.printed == 0 {
                     writeln!(out, "nothing found")?;
                 }
+                if self.is_full() {
+                    writeln!(out, "… and maybe more: --limit ended it")?;
+                }
                 self.gaps(reaches, out)
             }
         }
@@ -219,8 +231,6 @@ pub(crate) fn print_reach(cid: &Cid, reach: &Reach, utc: bool, out: &mut dyn Wri
         return Ok(());
     }
     writeln!(out, "{cid}: the record is incomplete in that time; what was there may not be here:")?;
-    let mut gaps: Vec<&Gap> = reach.gaps.iter().collect();
-    gaps.sort_by_key(|gap| gap.severity != Severity::Blind);
     let columns = [
         ("  FROM", Fit::Whole),
         ("LENGTH", Fit::Whole),
@@ -229,18 +239,32 @@ pub(crate) fn print_reach(cid: &Cid, reach: &Reach, utc: bool, out: &mut dyn Wri
         ("WHY", Fit::Text),
     ];
     let mut listing = Listing::new(Screen::detect(), false, &columns);
-    for gap in gaps.iter().take(GAPS) {
+    let blind: Vec<&Gap> = reach.gaps.iter().filter(|gap| gap.severity == Severity::Blind).collect();
+    // Of many thin ones each says little: those for one reason are one line.
+    let mut thin: BTreeMap<(&Option<Source>, &str), (u64, i64, &Gap)> = BTreeMap::new();
+    for gap in reach.gaps.iter().filter(|gap| gap.severity == Severity::Thin) {
+        let length = gap.to.map_or(0, |to| to.since(gap.from));
+        let entry = thin.entry((&gap.source, &gap.reason)).or_insert((0, 0, gap));
+        entry.0 += 1;
+        entry.1 += length;
+    }
+    let lines = blind.iter().take(GAPS).map(|gap| (1, gap.to.map(|to| to.since(gap.from)), *gap));
+    let lines = lines.chain(thin.into_values().map(|(count, length, gap)| (count, Some(length), gap)));
+    for (count, length, gap) in lines {
         let known = gap.from != WallMicros::default();
         let from = if known { zones.second(gap.from) } else { "the beginning".to_owned() };
-        let length =
-            gap.to.filter(|_| known).map_or_else(|| "?".to_owned(), |to| when::length(to.since(gap.from)));
-        let kind = if gap.severity == Severity::Blind { "blind" } else { "thin" };
+        let length = length.filter(|_| known).map_or_else(|| "?".to_owned(), when::length);
+        let kind = match (gap.severity, count) {
+            (Severity::Blind, _) => "blind".to_owned(),
+            (Severity::Thin, 1) => "thin".to_owned(),
+            (Severity::Thin, count) => format!("{count} thin"),
+        };
         let source = gap.source.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string);
-        listing.row([format!("  {from}"), length, kind.to_owned(), source, gap.reason.clone()]);
+        listing.row([format!("  {from}"), length, kind, source, gap.reason.clone()]);
     }
     listing.print(out)?;
-    if gaps.len() > GAPS {
-        writeln!(out, "  … and {} more: pofrs gaps --client {cid}", gaps.len() - GAPS)?;
+    if blind.len() > GAPS {
+        writeln!(out, "  … and {} more: pofrs gaps --blind --client {cid}", blind.len() - GAPS)?;
     }
     Ok(())
 }
