@@ -2,6 +2,7 @@
 
 use crate::{
     clock::{KernelClock, RunClock},
+    programs::Programs,
     samplers::process_start,
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -67,6 +68,8 @@ pub struct HostView {
     families: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
     /// Cookies of sockets that are left out, as of the last reading and the one before.
     excluded_sockets: Arc<RwLock<[BTreeSet<u64>; 2]>>,
+    /// What is known of the programs that run.
+    pub(crate) programs: Programs,
 }
 
 impl HostView {
@@ -114,6 +117,7 @@ impl HostView {
             excluded: Arc::default(),
             families: Arc::default(),
             excluded_sockets: Arc::default(),
+            programs: Programs::default(),
         })
     }
 

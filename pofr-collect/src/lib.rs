@@ -20,6 +20,7 @@
 
 pub mod clock;
 pub mod events;
+pub mod programs;
 pub mod recorder;
 pub mod registry;
 pub mod samplers;

@@ -5,9 +5,11 @@
 use pofr_core::{
     collector::{Extent, Notice, Observation, Reread},
     diff::{DiffError, Differ},
+    digest::Sha256,
     fact::{Endpoint, Fact, Process, Subject, TcpState, Totals},
     identity::{BootId, RunId},
     lifetime::{Row, Tracker},
+    raw::RawText,
     record::Record,
     source::Source,
     time::{WallMicros, ZoneOffset},
@@ -129,6 +131,32 @@ fn an_exec_ends_one_fact_and_begins_the_next_while_the_files_stay() {
     assert_eq!(programs[1].life.first_seen, Some(at(10)));
     let file = rows.iter().find(|r| matches!(r.fact, Fact::File(_))).unwrap();
     assert_eq!((file.life.first_seen, file.life.last_seen), (Some(at(0)), Some(at(10))));
+}
+
+#[test]
+fn a_programs_digest_is_learned_by_those_who_run_it_and_told_again_in_the_next_bundle() {
+    let mut stream = Stream::new();
+    stream.sample(0, facts(BOOT, &[seen(1, 0), seen(2, 0)]));
+    let process = a_process(1, 0);
+    let exe = process.key.exe.known().unwrap().clone();
+    let notice = |exe: &RawText, byte| Notice::Program {
+        entity: process.key.entity,
+        exe: exe.clone(),
+        sha256: Sha256([byte; 32]),
+    };
+    assert_eq!(stream.tell(notice(&RawText::from("/another"), 1)), 0, "it runs something else by now");
+    assert_eq!(stream.tell(notice(&exe, 2)), 1);
+    assert_eq!(stream.tell(notice(&exe, 3)), 0, "the first answer stays");
+    let known = |fact: &Fact| match fact {
+        Fact::Process(p) if p.key.entity == process.key.entity => p.details.exe_sha256,
+        Fact::Process(p) => p.details.exe_sha256.map(|_| Sha256([0; 32])),
+        _ => None,
+    };
+    stream.differ.begin_bundle();
+    let next = stream.differ.observe(&Source::Process, at(9), 1, facts(BOOT, &[seen(1, 0)]).into()).unwrap();
+    assert_eq!(next.added.iter().find_map(|added| known(&added.fact)), Some(Sha256([2; 32])));
+    let learned: Vec<_> = stream.rows().iter().filter_map(|row| known(&row.fact)).collect();
+    assert_eq!(learned, [Sha256([2; 32])]);
 }
 
 #[test]

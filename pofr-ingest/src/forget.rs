@@ -11,7 +11,11 @@
 //! triads are dropped; one that has bundles of both kinds is written anew without the rows that go. One transaction swaps all
 //! of it. Kept bundles go too, before the transaction ends the matter: a forgetting that was killed is to be said again.
 
-use crate::{inbox::InboxError, kept::Kept};
+use crate::{
+    inbox::InboxError,
+    kept::Kept,
+    urls::{self, Users},
+};
 use pofr_core::{
     digest::Sha256,
     fact::FactKind,
@@ -20,7 +24,7 @@ use pofr_core::{
     source::Source,
     store::{
         Action, ActionKind, Change, ClientStore, Forgetting, Ledger, Replacement, RowId, RowUpdate,
-        StoreError, StoredBundle, TableRef, Triad, TriadId,
+        StoreError, StoredBundle, TableRef, Triad, TriadId, UrlUse,
     },
     time::WallMicros,
     wire::name::BundleName,
@@ -216,8 +220,10 @@ fn carry_out(
     let mut change = Change::default();
     let mut forgetting =
         Forgetting { bundles: plan.bundles.clone(), drop: plan.drop.clone(), ..Forgetting::default() };
+    forgetting.urls = plan.gone.iter().map(|run| (*run, None)).collect();
+    forgetting.urls.extend(plan.from.iter().map(|(run, from)| (*run, Some(*from))));
     for triad in &plan.rewrite {
-        let new = rewrite(store, triad, plan, &mut report)?;
+        let new = rewrite(store, triad, plan, &mut report, &mut forgetting.urls_stay)?;
         forgetting.replace.push(Replacement { new, old: vec![triad.id] });
     }
     for kind in FactKind::ALL.into_iter().filter(|kind| !kind.in_triad()) {
@@ -240,6 +246,7 @@ fn rewrite(
     triad: &Triad,
     plan: &Plan,
     report: &mut Report,
+    urls: &mut Vec<UrlUse>,
 ) -> Result<TriadId, StoreError> {
     let new = store.create_triad(
         triad.level,
@@ -258,6 +265,8 @@ fn rewrite(
             let all = page.len();
             let stay: Vec<Row> = page.into_iter().filter_map(|(_, row)| plan.clip(row)).collect();
             report.rows += (all - stay.len()) as u64;
+            // Their users are known already.
+            urls.extend(urls::used(&stay, &Users::default()));
             store.fill(target, &stay)?;
         }
     }

@@ -117,8 +117,9 @@ pub fn ingest(
     let forgotten = store.forgotten_before()?;
     let report = Report::default();
     let mut run =
-        Ingest { store, inbox, options, owner, runs, report, done: 0, total: 0, forgotten, progress };
+        Ingest { store, cid, inbox, options, owner, runs, report, done: 0, total: 0, forgotten, progress };
     run.all(cid)?;
+    run.learn_names()?;
     run.report.left += (run.total - run.done) as u64;
     run.report.halves_waiting = run.store.pending_halves()?.len() as u64;
     Ok(run.report)
@@ -126,6 +127,7 @@ pub fn ingest(
 
 struct Ingest<'a> {
     store: &'a mut dyn ClientStore,
+    cid: &'a Cid,
     inbox: &'a Inbox,
     options: &'a Options,
     /// The client that stored bundles name.
@@ -211,7 +213,8 @@ impl Ingest<'_> {
         let is_forgotten =
             |b: &TrackedBundle| self.forgotten.is_some_and(|before| b.stored.entry.last < before);
         let (late, good): (Vec<_>, Vec<_>) = good.into_iter().partition(|(_, b)| is_forgotten(b));
-        let (candidates, bundles): (Vec<_>, Vec<_>) = good.into_iter().unzip();
+        let (candidates, mut bundles): (Vec<_>, Vec<TrackedBundle>) = good.into_iter().unzip();
+        bundles.iter_mut().for_each(|bundle| self.options.enrich.fill(self.cid, &mut bundle.rows));
         if bundles.is_empty() && late.is_empty() && job.drop_halves.is_empty() {
             return Ok(());
         }
@@ -239,6 +242,15 @@ impl Ingest<'_> {
                 Some(candidate) => self.settle(&candidate, Outcome::Stored { samples })?,
                 None => self.report.samples += samples,
             }
+        }
+        Ok(())
+    }
+
+    /// Writes down the names that came after the rows that they belong to.
+    fn learn_names(&mut self) -> Result<(), IngestError> {
+        let named = self.options.enrich.late(self.cid, self.options.patience);
+        if !named.is_empty() {
+            self.store.commit(&Change { named, ..Change::default() })?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 
 pub mod abandoned;
 pub mod case;
+pub mod enrich;
 pub mod forget;
 pub mod inbox;
 pub mod ingest;
@@ -26,6 +27,7 @@ pub mod receive;
 pub mod registration;
 pub mod service;
 pub mod track;
+mod urls;
 pub mod verify;
 pub mod verify_chain;
 

@@ -13,7 +13,10 @@ mod fresh;
 
 pub use fit::{check, follows};
 
-use crate::track::TrackedBundle;
+use crate::{
+    track::TrackedBundle,
+    urls::{self, Users},
+};
 use fresh::Fresh;
 use pofr_core::{
     coverage::{Border, Coverage, Neighbour, PlacedSpan},
@@ -67,7 +70,9 @@ pub fn plan(
 ) -> Result<Change, StoreError> {
     let mut plan = Plan { store, target, change: Change::default(), updates: BTreeMap::new() };
     let mut rows = Vec::new();
+    let mut users = Users::default();
     for mut bundle in bundles {
+        users.add(&bundle.rows);
         bundle.stored.triad = target.id();
         rows.append(&mut bundle.rows);
         plan.change.bundles.push(bundle.stored);
@@ -93,6 +98,8 @@ pub fn plan(
     if is_sorted || boots_matter || !is_unbroken(&new) {
         rows = merge::stitch(rows, &Coverage::among(&spans, |group| group == NEW));
     }
+    // Before anything is joined to what is stored: a process that is stored has its URLs, and keeps the earlier time.
+    plan.change.urls = urls::used(&rows, &users);
     let mut fresh = Fresh::new(rows);
     let coverage = Coverage::new(&spans);
     for span in &new {

@@ -13,6 +13,7 @@ use crate::{
     kept::Kept,
     levels::{self, Policy},
     service,
+    urls::{self, Users},
 };
 use pofr_core::{
     digest::Sha256,
@@ -186,6 +187,11 @@ impl Rebuild<'_> {
     ) -> Result<(), StoreError> {
         let all: u64 = ledger.live().flat_map(|t| t.rows).sum();
         let mut change = Change { anew: true, ..Change::default() };
+        let mut users = Users::default();
+        each_page(scratch, TableRef { triad: None, kind: FactKind::User }, |rows| {
+            users.add(&rows);
+            Ok(())
+        })?;
         let mut moved: HashMap<TriadId, TriadId> = HashMap::from([(TriadId::NONE, TriadId::NONE)]);
         for triad in ledger.live() {
             let new = target.create_triad(triad.level, false, triad.from, triad.to, triad.zone)?;
@@ -196,6 +202,7 @@ impl Rebuild<'_> {
                 each_page(scratch, from, |rows| {
                     report.rows += rows.len() as u64;
                     progress(Step::Rows(report.rows, all));
+                    change.urls.extend(urls::used(&rows, &users));
                     target.fill(TableRef { triad: Some(new), kind }, &rows)
                 })?;
             }

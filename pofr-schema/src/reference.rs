@@ -191,7 +191,9 @@ pub fn reference() -> String {
         let _ = write!(out, "\n## {} ({what}; {source})\n\n", spec.table);
         table(&mut out, &spec.all_columns().collect::<Vec<_>>());
     }
-    out.push_str("\n## urlinfo (table)\n\nNothing fills it yet.\n\n");
+    out.push_str(
+        "\n## urlinfo (table)\n\nThe URLs among the arguments of processes, each once for each process.\n\n",
+    );
     table(&mut out, &urlinfo_columns());
     for (name, what, columns) in STATIC {
         let _ = write!(out, "\n## {name}\n\n{what}\n");

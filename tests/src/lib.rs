@@ -4,9 +4,11 @@
 
 pub mod days;
 pub mod dice;
+pub mod dns;
 pub mod link_client;
 pub mod machine;
 pub mod mariadb;
+pub mod mmdb;
 pub mod oracle;
 pub mod programs;
 pub mod record;

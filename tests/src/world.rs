@@ -92,7 +92,7 @@ pub fn process(boot: BootId, seen: &Seen) -> Fact {
             ppid: Pid(1),
             ids: Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 },
             comm: if seen.program == 0 { "sh".into() } else { "vi".into() },
-            arguments: Some("sh\0-c".into()),
+            arguments: Some(format!("sh\0-c\0curl http://h/{}", seen.pid).as_str().into()),
             exe: Reading::Absent,
             cwd: Reading::Denied,
             session: 1,

@@ -6,7 +6,7 @@
 use pofr_core::{
     coverage::Coverage,
     digest::KeyDigest,
-    fact::FactKind,
+    fact::{Fact, FactKind},
     identity::{BundleSeq, Cid, RunId},
     lifetime::{Lifetime, Row},
     merge as stitching,
@@ -24,13 +24,37 @@ use pofr_tests::{
 };
 use proptest::{prelude::*, sample::Index};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
+    ops::ControlFlow,
     path::Path,
 };
 
 /// Few rows to a page, so that there are many.
 const PAGE: u32 = 7;
+
+/// Checks that urlinfo says of every process what its rows say: each URL once, from the process's first row on.
+fn urls_agree(reader: &mut dyn ClientReader, rows: &[Row]) {
+    let mut wanted: BTreeMap<(RunId, String), i64> = BTreeMap::new();
+    for row in rows {
+        let Fact::Process(process) = &row.fact else { continue };
+        let at = wanted.entry((row.run, process.key.entity.digest().to_string())).or_insert(i64::MAX);
+        *at = row.life.position().0.min(*at);
+    }
+    let wanted: BTreeSet<(String, i64)> = wanted.into_iter().map(|((_, entity), at)| (entity, at)).collect();
+    let mut found = BTreeSet::new();
+    let mut count = 0;
+    let each = &mut |row: serde_json::Map<String, serde_json::Value>| {
+        assert_eq!(row["url"], format!("http://h/{}", row["pid"]));
+        assert_eq!(row["users"], "0", "nobody has an account");
+        found.insert((row["entity"].as_str().unwrap().to_owned(), row["cmicros"].as_i64().unwrap()));
+        count += 1;
+        ControlFlow::Continue(())
+    };
+    reader.sql("SELECT entity, cmicros, pid, url, users FROM urlinfo", each).unwrap();
+    assert_eq!(found, wanted);
+    assert_eq!(count, wanted.len(), "each once");
+}
 
 /// What the ledger says of the bundles, triads aside.
 fn entries(ledger: &Ledger) -> Vec<(BundleEntry, bool)> {
@@ -185,6 +209,7 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
     let (ledger, rows) = everything(&mut *reader, PAGE);
     assert_eq!(ledger.forgotten_before(), effective);
     assert_eq!(ledger.bundles.len(), sampled.len(), "each has its entry");
+    urls_agree(&mut *reader, &rows);
     agree(&stitched(&ledger, rows));
     if let Some(effective) = effective {
         let state = reader.state_at(FactKind::Process, effective.plus(-1)).unwrap();
@@ -203,6 +228,7 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
     site.rebuild();
     let (anew, rows) = everything(&mut *store.read(&cid).unwrap(), PAGE);
     assert_eq!(entries(&anew), entries(&ledger));
+    urls_agree(&mut *store.read(&cid).unwrap(), &rows);
     agree(&stitched(&anew, rows));
     assert_eq!(anew.actions.last().unwrap().kind, ActionKind::Rebuild);
     // And it goes on from there.
@@ -210,6 +236,7 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
     site.merge(2);
     let (ledger, rows) = everything(&mut *store.read(&cid).unwrap(), PAGE);
     assert!(ledger.live().count() <= 1);
+    urls_agree(&mut *store.read(&cid).unwrap(), &rows);
     agree(&rows);
 }
 

@@ -7,7 +7,10 @@ mod server;
 
 pub(crate) use server::{Accounts, Server};
 
-use crate::units;
+use crate::{
+    commands::ingest::enrich::{Resolver, resolver},
+    units,
+};
 use anyhow::Context as _;
 use pofr_ingest::{
     levels::{Calendar, Policy},
@@ -32,6 +35,11 @@ pub(crate) const EXAMPLE: &str = r#"
   [ingest]
   workers = 4                           # threads for all clients together
   keep_bundles = "90d"                  # "forever" (the default), "no"
+
+  [enrich]                              # nothing is added unless it stands here
+  places = "/var/lib/GeoIP/GeoLite2-City.mmdb"  # country and city of each peer
+  names = "system"                      # names of addresses: "192.0.2.53", "192.0.2.53:53", "no"
+  names_limit = "2s"                    # how long a name may take
 
   [receive]
   give_up = "10m"                       # an open bundle of which nothing comes for so long is stored as it is
@@ -65,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) db: Option<String>,
     /// How to ingest.
     pub(crate) ingest: Ingest,
+    /// What to add to endpoints.
+    pub(crate) enrich: Enrich,
     /// How to treat what clients send.
     pub(crate) receive: Receive,
     /// When to merge.
@@ -83,6 +93,31 @@ pub(crate) struct Ingest {
     pub(crate) workers: Option<u16>,
     /// How long bundles are kept.
     pub(crate) keep_bundles: Option<KeepText>,
+}
+
+/// What to add to endpoints.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Enrich {
+    /// A MaxMind DB file.
+    pub(crate) places: Option<PathBuf>,
+    /// Whom to ask for names.
+    pub(crate) names: Option<ResolverText>,
+    /// How long a name may take.
+    pub(crate) names_limit: Option<Length>,
+}
+
+/// Whom to ask for names, as it is written.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct ResolverText(pub(crate) Resolver);
+
+impl TryFrom<String> for ResolverText {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        resolver(&text).map(Self)
+    }
 }
 
 /// How to treat what clients send.
@@ -184,6 +219,15 @@ mod tests {
     fn the_example_is_read() {
         let config: Config = toml::from_str(EXAMPLE).unwrap();
         assert_eq!(config.ingest.keep_bundles.unwrap().0, Keep::For(90 * 86_400_000_000));
+        assert_eq!(config.enrich.names.unwrap().0, Resolver::System);
+        assert_eq!(config.enrich.names_limit.unwrap().0, 2_000_000);
+        assert!(config.enrich.places.is_some() && Config::default().enrich.places.is_none());
+        assert_eq!(resolver("192.0.2.53").unwrap(), Resolver::At("192.0.2.53:53".parse().unwrap()));
+        assert_eq!(
+            resolver("[2001:db8::1]:5353").unwrap(),
+            Resolver::At("[2001:db8::1]:5353".parse().unwrap())
+        );
+        resolver("dns.example").unwrap_err();
         assert_eq!(config.levels.policy().period, Some(Calendar::Week));
         assert_eq!(config.status.silence.unwrap().0, 600_000_000);
         assert_eq!(config.status.hook, ["/usr/local/bin/pofr-alert"]);

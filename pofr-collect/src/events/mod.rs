@@ -4,10 +4,12 @@
 //! in a thin gap: the samples go on without it.
 
 pub mod files;
+mod login;
 mod process;
 pub mod sockets;
 
 pub use files::{FileEvents, Watch};
+pub use login::LoginEvents;
 pub use process::ProcessEvents;
 pub use sockets::SocketEvents;
 
@@ -21,7 +23,7 @@ use pofr_core::{
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 /// The event sources of this crate. Only a live host has any.
-pub const BUILT_IN: [Make; 2] = [process::make, sockets::make];
+pub const BUILT_IN: [Make; 4] = [process::make, sockets::make, crate::programs::make, login::make];
 
 /// Makes an event source: its name, and the source or why there is none.
 pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);

@@ -156,6 +156,7 @@ impl<S: Sink> Recorder<S> {
         if settings.exclude_self {
             view.exclude_self();
         }
+        view.programs.keep_to(settings.budget.max_cpu);
         let alarm = Alarm::new().map_err(|cause| RecordError::System { what: "make a timer", cause })?;
         let Registry { samplers, event_sources, refused } = registry;
         let events = EventSources::new(event_sources, refused);

@@ -3,6 +3,8 @@
 //! Each test has processes do one thing that is hard to notice, and then nothing; then it compares.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
+#[path = "../alone/mod.rs"]
+mod alone;
 mod audit;
 mod changes;
 mod endpoints;
@@ -11,6 +13,7 @@ mod numbers;
 mod puppet;
 #[path = "../state/mod.rs"]
 mod state;
+mod still;
 
 use pofr_collect::{
     HostView,

@@ -2,8 +2,11 @@
 
 use super::{CollectError, Observation};
 use crate::{
+    digest::Sha256,
     fact::{Endpoint, Fact, Process},
     gap::Gap,
+    identity::Entity,
+    raw::RawText,
     source::Source,
     time::WallMicros,
 };
@@ -45,6 +48,16 @@ pub enum Notice {
         endpoint: Endpoint,
         /// When.
         at: WallMicros,
+    },
+    /// The digest of a program is known: whatever process fact of this entity has that program learns it. Where none does any
+    /// more, this says nothing.
+    Program {
+        /// The process.
+        entity: Entity,
+        /// Its program, as the process fact names it.
+        exe: RawText,
+        /// SHA-256 of the file.
+        sha256: Sha256,
     },
     /// Events were lost.
     Lost(Gap),

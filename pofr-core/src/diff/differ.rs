@@ -6,9 +6,11 @@ use super::{
 };
 use crate::{
     collector::{Extent, Notice, Numbering, Observation, Reread},
+    digest::Sha256,
     fact::{Fact, Files, Process, ProcessKey, Subject, TcpState},
     gap::{Gap, Severity},
     identity::Entity,
+    raw::{RawText, Reading},
     record::{Event, Learned, Record, Sample},
     source::Source,
     time::WallMicros,
@@ -190,6 +192,9 @@ impl Differ {
                 }
                 records
             }
+            Notice::Program { entity, exe, sha256 } => {
+                self.learn_program(entity, &Reading::Known(exe), sha256)
+            }
             Notice::Closed { endpoint, at } => {
                 let fact = Fact::Endpoint(endpoint);
                 let line = self.lines.entry(Source::Endpoint).or_default();
@@ -268,6 +273,24 @@ impl Differ {
             if ends(&entry.fact) {
                 entry.told = None;
                 records.push(Record::Event(Event::Ended { id, at }));
+            }
+        }
+        records
+    }
+
+    /// Takes the digest of a program, for those facts of its process that have it.
+    fn learn_program(&mut self, entity: Entity, exe: &Reading<RawText>, sha256: Sha256) -> Vec<Record> {
+        let Some(line) = self.lines.get_mut(&Source::Process) else { return Vec::new() };
+        let mut records = Vec::new();
+        for entry in line.known_of(&Subject::Entity(entity)) {
+            // One that the stream has not told is told with it, or shown again with it in the next bundle.
+            if let Fact::Process(process) = &mut entry.fact
+                && process.key.exe == *exe
+                && process.details.exe_sha256.is_none()
+            {
+                process.details.exe_sha256 = Some(sha256);
+                let learned = entry.told.map(|id| Learned { id, fact: entry.fact.clone() });
+                records.extend(learned.map(|learned| Record::Event(Event::Learned(learned))));
             }
         }
         records

@@ -60,6 +60,11 @@ impl Line {
         self.subjects.get(subject).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the entries of a subject, to add to what is known of them: nothing that is shown or told changes.
+    pub(super) fn known_of(&mut self, subject: &Subject) -> &mut [Entry] {
+        self.subjects.get_mut(subject).map_or(&mut [], Vec::as_mut_slice)
+    }
+
     /// Forgets what the stream has told: the next sample tells all that is shown.
     pub(super) fn untell(&mut self) {
         self.begun = false;

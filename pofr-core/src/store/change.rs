@@ -4,9 +4,12 @@ use super::{Action, StoredBundle, TriadId};
 use crate::{
     digest::{KeyDigest, Sha256},
     fact::{Fact, FactKind, Known},
+    identity::{Entity, RunId},
     lifetime::{Lifetime, Row},
+    raw::RawText,
     time::{WallMicros, ZoneOffset},
 };
+use std::net::IpAddr;
 
 /// A table of rows: one of a triad, or the one table of a kind that has no triads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +94,27 @@ pub struct Forgetting {
     pub replace: Vec<Replacement>,
     /// Triads of which nothing stays.
     pub drop: Vec<TriadId>,
+    /// Of which runs URLs go, and before what time; all of a run where there is none.
+    pub urls: Vec<(RunId, Option<WallMicros>)>,
+    /// URLs of processes that stay, with the time at which they now begin: where they would go, they become these.
+    pub urls_stay: Vec<UrlUse>,
+}
+
+/// A URL among a process's arguments: a row of urlinfo. A process has each URL once, with the earliest time that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlUse {
+    /// The run.
+    pub run: RunId,
+    /// The process.
+    pub entity: Entity,
+    /// When it was first known to have it.
+    pub at: WallMicros,
+    /// The client's zone then.
+    pub zone: ZoneOffset,
+    /// The URL.
+    pub url: RawText,
+    /// Who ran the process: the name that the client's accounts have for its real user id, else the number.
+    pub user: RawText,
 }
 
 /// What is to happen to a client's record, all of it or nothing.
@@ -118,6 +142,10 @@ pub struct Change {
     pub forget: Option<Forgetting>,
     /// What is to be said of this change in the account of what was done.
     pub actions: Vec<Action>,
+    /// Names of addresses, for endpoints of the latest slices that have none yet; what lies further back may have had another.
+    pub named: Vec<(IpAddr, RawText)>,
+    /// URLs that processes were given; see [`UrlUse`].
+    pub urls: Vec<UrlUse>,
     /// Half snapshots to keep for later.
     pub keep_halves: Vec<PendingHalf>,
     /// Half snapshots that found their other half, by stamp, or were given up.

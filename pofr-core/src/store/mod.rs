@@ -14,7 +14,9 @@ mod search;
 mod vicinity;
 
 pub use action::{Action, ActionKind};
-pub use change::{Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef};
+pub use change::{
+    Change, Edge, EdgeRow, Forgetting, PendingHalf, Replacement, RowId, RowUpdate, TableRef, UrlUse,
+};
 pub use error::StoreError;
 pub use ledger::{
     BundleEntry, BundleFormat, ClientEntry, Ledger, Level, StoredBundle, Triad, TriadId, TriadState,
@@ -24,6 +26,7 @@ pub use search::{Narrow, Search};
 pub use vicinity::{RunOrder, Vicinity};
 
 use crate::{
+    coverage::Border,
     fact::FactKind,
     gap::Gap,
     identity::{Cid, RunId},
@@ -144,6 +147,13 @@ pub trait ClientReader: Send {
     /// # Errors
     /// Where the database fails.
     fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError>;
+
+    /// Returns the border of a source's record in a run whose left stamp is the one that an edge ends at, or whose right stamp is the one
+    /// that it begins at; `None` where no span of the run lies on the other side.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    fn border(&mut self, run: RunId, source: &Source, edge: Edge) -> Result<Option<Border>, StoreError>;
 
     /// Returns the gaps of all sources, as [`crate::gap::of`] does for the whole ledger, that touch a time. A gap whose place in
     /// time is not known touches every time behind its begin.

@@ -42,6 +42,8 @@ pub enum Narrow {
     Held(BTreeSet<Pid>, BTreeSet<u32>),
     /// Processes of exactly this name. There is no index.
     Command(RawText),
+    /// Processes that run a program of exactly this path, unlinked or not. There is no index.
+    Exe(RawText),
     /// Children of these processes. There is no index.
     Parents(BTreeSet<Pid>),
     /// Processes whose executable has this SHA-256, where the row itself has it. There is no index.

@@ -1,7 +1,8 @@
 //! How to ingest: what a caller may choose, and what is chosen for one who does not.
 
-use crate::stop::Stop;
+use crate::{enrich::Enrich, stop::Stop};
 use pofr_core::{time::WallMicros, wire::v2};
+use std::time::Duration;
 
 /// How to ingest.
 #[derive(Clone, Debug)]
@@ -22,6 +23,10 @@ pub struct Options {
     pub most: usize,
     /// When to end early, with what is stored by then.
     pub stop: Stop,
+    /// What is added to endpoints.
+    pub enrich: Enrich,
+    /// How long to wait at the end for names that are still to come.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -35,6 +40,8 @@ impl Default for Options {
             now: server_clock,
             most: usize::MAX,
             stop: Stop::default(),
+            enrich: Enrich::default(),
+            patience: Duration::ZERO,
         }
     }
 }

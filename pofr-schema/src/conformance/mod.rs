@@ -8,6 +8,7 @@ mod facts;
 mod first_pofr;
 mod indexes;
 mod place;
+mod questions;
 mod reading;
 mod recovery;
 mod round_trip;

@@ -32,6 +32,6 @@ pub(crate) use migrations::{VERSION, migrate, migrate_lookup, version};
 pub(crate) use names::Names;
 pub(crate) use recent::recent_bundles;
 pub(crate) use removal::{bury_bundles, clear_bundles};
-pub(crate) use spans::{Ends, custom_sources, spans_around, spans_within, triad_ends};
+pub(crate) use spans::{Ends, border_at, custom_sources, spans_around, spans_within, triad_ends};
 pub(crate) use triads::{TriadRow, find_triad, insert_triad, load_triads, open_triad, taken_endings};
 pub(crate) use views::{forget_view, load_views, record_view};

@@ -8,10 +8,10 @@ use super::{
 use crate::db::{Cell, Db, Doing as _, Statement, on_link};
 use diesel::{dsl, prelude::*};
 use pofr_core::{
-    coverage::PlacedSpan,
+    coverage::{Border, Coverage, Neighbour, PlacedSpan},
     identity::{BundleSeq, RunId},
     source::Source,
-    store::StoreError,
+    store::{Edge, StoreError},
     time::WallMicros,
 };
 use std::collections::HashMap;
@@ -69,6 +69,30 @@ pub(crate) fn spans_around(
         }
     }
     Ok(found)
+}
+
+/// Returns the border at an edge of a run's record.
+pub(crate) fn border_at(
+    db: &mut Db,
+    names: &Names,
+    run: RunId,
+    source: &Source,
+    edge: Edge,
+) -> Result<Option<Border>, StoreError> {
+    let t = match edge {
+        Edge::EndingAt(t) => t,
+        // So that the span that begins there counts as the one behind.
+        Edge::BeginningAt(t) => t.plus(-1),
+    };
+    let coverage = Coverage::new(&spans_around(db, names, source, t)?);
+    let neighbour = match edge {
+        Edge::EndingAt(t) => coverage.after(run, source, t),
+        Edge::BeginningAt(t) => coverage.before(run, source, t),
+    };
+    Ok(match neighbour {
+        Some(Neighbour::Border(border)) => Some(border),
+        _ => None,
+    })
 }
 
 /// Returns the spans of `source` that begin within a time, and of each run the nearest before and after that.

@@ -1,17 +1,19 @@
 //! Putting facts together that edges of the record have cut.
 //!
 //! Rows come triad by triad in the order of time. A row that goes on at an edge waits for one of the same key that comes from
-//! before: where nothing is missing in between they are one part of the fact; where a gap lies between they are two parts with
-//! a break. What an edge is, the gaps tell: nothing is missing without one.
+//! before: where the border between them is joined they are one part of the fact; else they are two parts with a break, for which the gaps have the
+//! reason. Rows are cut at few different edges, so each border is looked up once.
 //!
 //! Facts are handed out by their begins, as long as no more than [`READY`] wait for one that began before them and goes on.
 
-use super::Break;
+use super::{Break, QueryError};
 use pofr_core::{
     digest::KeyDigest,
     gap::{Gap, Severity},
+    identity::RunId,
     lifetime::Row,
     source::Source,
+    store::{ClientReader, Edge},
     time::WallMicros,
 };
 use std::{
@@ -19,6 +21,8 @@ use std::{
     sync::Arc,
 };
 
+/// How many borders are remembered.
+const BORDERS: usize = 10_000;
 /// How many whole facts wait for an earlier one that is not whole yet.
 const READY: usize = 1_024;
 /// How many facts wait for their rest: more than a machine has at a time. Those of which no more comes pile up where the recorder was down.
@@ -66,6 +70,36 @@ impl Holes {
     }
 }
 
+/// The borders at which rows are cut.
+pub(super) struct Borders {
+    /// Looks them up, and whatever else a search itself does not hand out.
+    pub(super) reader: Box<dyn ClientReader>,
+    known: HashMap<(RunId, Source, bool, WallMicros), bool>,
+}
+
+impl Borders {
+    pub(super) fn new(reader: Box<dyn ClientReader>) -> Self {
+        Self { reader, known: HashMap::new() }
+    }
+
+    /// Tells whether there is a joined border at an edge: whether a row that is cut there goes on in another.
+    pub(super) fn is_joined(&mut self, run: RunId, source: &Source, edge: Edge) -> Result<bool, QueryError> {
+        let key = match edge {
+            Edge::EndingAt(t) => (run, source.clone(), false, t),
+            Edge::BeginningAt(t) => (run, source.clone(), true, t),
+        };
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let joined = self.reader.border(run, source, edge)?.is_some_and(|border| border.joined);
+        if self.known.len() >= BORDERS {
+            self.known.clear();
+        }
+        self.known.insert(key, joined);
+        Ok(joined)
+    }
+}
+
 /// A fact that is being put together.
 #[derive(Clone, Debug)]
 pub(super) struct Whole {
@@ -80,6 +114,14 @@ impl Whole {
 
     pub(super) fn last(&self) -> &Row {
         self.parts.last().expect("a fact has a part")
+    }
+
+    /// Returns the edges at which it is cut, where it is: the left one, the right one.
+    pub(super) fn edges(&self) -> (Option<Edge>, Option<Edge>) {
+        let (first, last) = (&self.first().life, &self.last().life);
+        let left = first.first_seen.filter(|_| first.comes_from_before());
+        let right = last.right_edge().filter(|_| last.goes_on());
+        (left.map(Edge::BeginningAt), right.map(Edge::EndingAt))
     }
 
     /// Returns the earliest and the latest known time.
@@ -110,35 +152,31 @@ impl Assembly {
     }
 
     /// Takes a row.
-    pub(super) fn push(&mut self, row: Row) {
+    pub(super) fn push(&mut self, row: Row, borders: &mut Borders) -> Result<(), QueryError> {
         let digest = row.digest;
-        let (number, mut whole) = match self.before(&row) {
-            Some(found) => found,
-            None => {
-                self.count += 1;
-                self.place(self.count, digest, Whole { parts: vec![row], breaks: Vec::new() });
-                return;
-            }
+        let Some((number, mut whole)) = self.before(&row) else {
+            self.count += 1;
+            self.place(self.count, digest, Whole { parts: vec![row], breaks: Vec::new() });
+            return Ok(());
         };
         let last = whole.parts.last_mut().expect("a fact has a part");
+        let source = row.fact.source();
         let edge = last.life.right_edge().unwrap_or_else(|| last.life.reach());
         let first = row.life.first_seen.unwrap_or_else(|| row.life.earliest());
-        let why = self.holes.between(&row.fact.source(), edge, first).map(str::to_owned);
-        match why {
-            None if last.run == row.run => {
-                last.life = last.life.joined(&row.life);
-                last.fact.learn(&row.fact);
-            }
-            why => {
-                let why = why.unwrap_or_else(|| "the recorder began another run".to_owned());
-                whole.breaks.push(Break { from: edge, to: first, why });
-                whole.parts.push(row);
-            }
+        if last.run == row.run && borders.is_joined(row.run, &source, Edge::EndingAt(edge))? {
+            last.life = last.life.joined(&row.life);
+            last.fact.learn(&row.fact);
+        } else {
+            let other = "the recorder began another run";
+            let why = self.holes.between(&source, edge, first).unwrap_or(other).to_owned();
+            whole.breaks.push(Break { from: edge, to: first, why });
+            whole.parts.push(row);
         }
         self.place(number, digest, whole);
+        Ok(())
     }
 
-    /// Takes out the open fact that a row goes on with.
+    /// Takes out the open fact that a row goes on with: of its own run rather than of another, and the nearest.
     fn before(&mut self, row: &Row) -> Option<(u64, Whole)> {
         if !row.life.comes_from_before() {
             return None;
@@ -146,8 +184,9 @@ impl Assembly {
         let of_key = self.open.get_mut(&row.digest)?;
         let edge = |whole: &Whole| whole.last().life.right_edge();
         let fits = |whole: &Whole| edge(whole) <= row.life.first_seen && whole.last().fact.same(&row.fact);
+        let rank = |whole: &Whole| (whole.last().run == row.run, edge(whole));
         let (at, _) =
-            of_key.iter().enumerate().filter(|(_, (_, w))| fits(w)).max_by_key(|(_, (_, w))| edge(w))?;
+            of_key.iter().enumerate().filter(|(_, (_, w))| fits(w)).max_by_key(|(_, (_, w))| rank(w))?;
         let (number, whole) = of_key.swap_remove(at);
         if of_key.is_empty() {
             self.open.remove(&row.digest);

@@ -15,7 +15,7 @@ use pofr_core::{
 use std::{collections::BTreeSet, net::IpAddr};
 
 /// The kernel's mark on the path of an executable that was unlinked.
-const DELETED: &[u8] = b" (deleted)";
+pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// A filter, ready to be asked.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Conditions {
     /// Tells whether nothing but the user is asked of processes.
     pub(super) fn asks_of_users_alone(&self) -> bool {
         let without = Filter { users: Vec::new(), ..self.filter.clone() };
-        !self.filter.users.is_empty() && !without.asks_of_processes()
+        !self.filter.users.is_empty() && !without.asks_more_than_pids()
     }
 
     fn file(&self, file: &OpenFile) -> bool {

@@ -95,13 +95,17 @@ impl Filter {
     /// Tells whether anything is asked of a process.
     #[must_use]
     pub fn asks_of_processes(&self) -> bool {
+        !self.pids.is_empty() || self.asks_more_than_pids()
+    }
+
+    /// Tells whether anything is asked of a process but its id, which a file and an endpoint have themselves.
+    pub(super) fn asks_more_than_pids(&self) -> bool {
         !(self.users.is_empty()
             && self.login_users.is_empty()
             && self.command.is_none()
             && self.arguments.is_none()
             && self.exe.is_none()
             && self.exe_sha256.is_none()
-            && self.pids.is_empty()
             && self.ppids.is_empty()
             && self.unit.is_none()
             && self.container.is_none())

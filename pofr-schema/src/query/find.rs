@@ -7,7 +7,7 @@
 use super::{
     Filter, Found, QueryError, Span, Subject,
     accounts::Accounts,
-    assembly::{Assembly, Holes, Whole},
+    assembly::{Assembly, Borders, Holes, Whole},
     conditions::Conditions,
     listeners::Listeners,
     plan::{self, Plan},
@@ -64,9 +64,9 @@ pub fn find(
         subject,
         span,
         listeners,
-        beside: reader.beside()?,
+        borders: Borders::new(reader.beside()?),
+        holes: holes.clone(),
         in_part: plan.in_part,
-        all_holes: None,
         assembly: Assembly::new(holes),
         batch: Vec::new(),
         told: HashSet::new(),
@@ -110,12 +110,10 @@ struct Finder<'a> {
     subject: Subject,
     span: Span,
     listeners: Listeners,
-    /// Looks up what the search itself does not hand out.
-    beside: Box<dyn ClientReader>,
+    borders: Borders,
+    holes: Holes,
     /// Whether the search may leave out rows of a fact within the span.
     in_part: bool,
-    /// The holes of the whole record, once they are needed.
-    all_holes: Option<Holes>,
     assembly: Assembly,
     batch: Vec<Whole>,
     /// Facts of which one row stands for more, so that they are told once.
@@ -128,7 +126,7 @@ impl Finder<'_> {
         if !self.conditions.row_may(&row) {
             return Ok(ControlFlow::Continue(()));
         }
-        self.assembly.push(row);
+        self.assembly.push(row, &mut self.borders)?;
         while let Some(whole) = self.assembly.next() {
             self.batch.push(whole);
         }
@@ -163,90 +161,69 @@ impl Finder<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Looks for what of these facts lies outside of the span, or was not handed out, up to the nearest gap.
+    /// Looks for what of these facts lies outside of the span, or was not handed out, up to the nearest hole.
     fn complete(&mut self, batch: Vec<Whole>) -> Result<Vec<Whole>, QueryError> {
-        let holes = match &self.all_holes {
-            Some(holes) => holes.clone(),
-            None => {
-                let holes = Holes::new(&self.beside.gaps(None, None)?);
-                self.all_holes = Some(holes.clone());
-                holes
+        let (left_too, right_too) =
+            (self.in_part || self.span.from.is_some(), self.in_part || self.span.until.is_some());
+        let mut lacking = Vec::with_capacity(batch.len());
+        for whole in &batch {
+            let (left, right) = whole.edges();
+            let (source, mut lacks) = (whole.first().fact.source(), false);
+            for (run, edge) in [
+                (whole.first().run, left.filter(|_| left_too)),
+                (whole.last().run, right.filter(|_| right_too)),
+            ] {
+                if let Some(edge) = edge {
+                    lacks = lacks || self.borders.is_joined(run, &source, edge)?;
+                }
             }
-        };
-        let lacking = |whole: &Whole| {
-            let (first, last) = (&whole.first().life, &whole.last().life);
-            let source = whole.first().fact.source();
-            let edge = |left: WallMicros, right| holes.between(&source, left, right).is_none();
-            let left = first
-                .first_seen
-                .filter(|_| first.comes_from_before() && (self.in_part || self.span.from.is_some()));
-            let right =
-                last.right_edge().filter(|_| last.goes_on() && (self.in_part || self.span.until.is_some()));
-            left.is_some_and(|t| edge(t.plus(-1), t)) || right.is_some_and(|t| edge(t, t.plus(1)))
-        };
-        let wanted: BTreeSet<KeyDigest> =
-            batch.iter().filter(|w| lacking(w)).map(|w| w.first().digest).collect();
+            lacking.push(lacks);
+        }
+        let those =
+            || batch.iter().zip(&lacking).filter(|(_, lacks)| **lacks).map(|(whole, _)| whole.first());
+        let wanted: BTreeSet<KeyDigest> = those().map(|row| row.digest).collect();
         if wanted.is_empty() {
             return Ok(batch);
         }
-        let mut assembly = Assembly::new(holes.clone());
-        let lacking_facts: Vec<&Fact> = batch
-            .iter()
-            .map(Whole::first)
-            .filter(|row| wanted.contains(&row.digest))
-            .map(|row| &row.fact)
-            .collect();
-        for narrow in plan::narrow_to(&lacking_facts) {
+        let facts: Vec<&Fact> = those().map(|row| &row.fact).collect();
+        let mut assembly = Assembly::new(self.holes.clone());
+        for narrow in plan::narrow_to(&facts) {
+            let mut rows = Vec::new();
             let search = Search::all(self.subject.kind()).narrow(narrow);
-            self.beside.search(&search, &mut |row| {
+            self.borders.reader.search(&search, &mut |row| {
                 if wanted.contains(&row.digest) {
-                    assembly.push(row);
+                    rows.push(row);
                 }
                 ControlFlow::Continue(())
             })?;
+            for row in rows {
+                assembly.push(row, &mut self.borders)?;
+            }
         }
         let mut complete: BTreeMap<KeyDigest, Vec<Whole>> = BTreeMap::new();
         for whole in assembly.finish() {
             complete.entry(whole.first().digest).or_default().push(whole);
         }
         let mut out = Vec::new();
-        for whole in batch {
-            let digest = whole.first().digest;
-            if !wanted.contains(&digest) {
+        for (whole, lacks) in batch.into_iter().zip(lacking) {
+            if !lacks {
                 out.push(whole);
                 continue;
             }
-            let (from, until) = whole.times();
+            let (digest, mut is_there) = (whole.first().digest, false);
             for candidate in complete.get(&digest).into_iter().flatten() {
-                let (a, b) = candidate.times();
-                if a > until || b < from {
-                    continue;
-                }
-                if let Some(trimmed) = self.trim(candidate, &whole)
-                    && self.told.insert((digest, trimmed.first().life.earliest()))
-                {
+                let Some(trimmed) = trim(candidate, &whole) else { continue };
+                is_there = true;
+                if self.told.insert((digest, trimmed.first().life.earliest())) {
                     out.push(trimmed);
                 }
             }
+            // The record changed in between.
+            if !is_there {
+                out.push(whole);
+            }
         }
         Ok(out)
-    }
-
-    /// Returns the parts that touch the span, with those between them; a part is there if a row of it was found.
-    fn trim(&self, candidate: &Whole, found: &Whole) -> Option<Whole> {
-        let has = |part: &Row| {
-            found.parts.iter().any(|row| {
-                row.run == part.run
-                    && part.life.earliest() <= row.life.earliest()
-                    && row.life.earliest() <= part.life.reach()
-            })
-        };
-        let first = candidate.parts.iter().position(has)?;
-        let last = candidate.parts.iter().rposition(has)?;
-        Some(Whole {
-            parts: candidate.parts[first..=last].to_vec(),
-            breaks: candidate.breaks[first..last].to_vec(),
-        })
     }
 
     /// Reads the processes that hold the files or endpoints of a batch.
@@ -267,7 +244,7 @@ impl Finder<'_> {
         } else {
             (from, until)
         };
-        Processes::read(self.beside.as_mut(), &wanted, from, until)
+        Processes::read(self.borders.reader.as_mut(), &wanted, from, until)
     }
 
     /// Says what was found, if it fits.
@@ -343,7 +320,7 @@ impl Finder<'_> {
 
     /// Tells whether the holder satisfies what is asked of processes, at a time between two.
     fn is_held(&self, fact: &Fact, processes: &Processes, from: WallMicros, until: WallMicros) -> bool {
-        if !self.conditions.filter.asks_of_processes() {
+        if !self.conditions.filter.asks_more_than_pids() {
             return true;
         }
         let Some(entity) = holder(fact) else { return false };
@@ -363,6 +340,24 @@ impl Finder<'_> {
                 .uid
                 .is_some_and(|uid| conditions.accounts.is_one(&conditions.filter.users, uid, from, until))
     }
+}
+
+/// Returns the parts that touch the span, with those between them; a part is there if a row of it was found.
+fn trim(candidate: &Whole, found: &Whole) -> Option<Whole> {
+    let has = |part: &Row| {
+        // What is only a bound of the one may be a bound of the other.
+        let held = |row: &Row| row.life.last_seen.max(row.life.ended).unwrap_or_else(|| row.life.position());
+        found.parts.iter().any(|row| {
+            let t = row.life.position();
+            row.run == part.run && part.life.position() <= t && t <= held(part)
+        })
+    };
+    let first = candidate.parts.iter().position(has)?;
+    let last = candidate.parts.iter().rposition(has)?;
+    Some(Whole {
+        parts: candidate.parts[first..=last].to_vec(),
+        breaks: candidate.breaks[first..last].to_vec(),
+    })
 }
 
 /// Returns the process that holds a file or an endpoint.

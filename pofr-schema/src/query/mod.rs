@@ -17,6 +17,7 @@
 //! See `examples/ask_the_record.rs`.
 
 mod accounts;
+mod ancestry;
 mod assembly;
 mod conditions;
 mod diff;

@@ -88,6 +88,8 @@ fn of_processes(conditions: &Conditions) -> Narrow {
         Narrow::ExeSha256(sha256)
     } else if let Some(command) = f.command.as_ref().and_then(|m| m.only()) {
         Narrow::Command(command.clone())
+    } else if let Some(exe) = f.exe.as_ref().and_then(|m| m.only()) {
+        Narrow::Exe(exe.clone())
     } else if !f.users.is_empty() {
         Narrow::Users(conditions.users.clone())
     } else if !f.ppids.is_empty() {

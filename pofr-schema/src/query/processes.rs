@@ -3,7 +3,7 @@
 use super::QueryError;
 use pofr_core::{
     fact::{Fact, FactKind},
-    identity::Entity,
+    identity::{Entity, Pid},
     lifetime::Row,
     store::{ClientReader, Narrow, Search},
     time::WallMicros,
@@ -25,20 +25,37 @@ impl Processes {
         from: Option<WallMicros>,
         until: Option<WallMicros>,
     ) -> Result<Self, QueryError> {
+        let pids = wanted.iter().map(Entity::pid).collect();
+        Self::search(reader, pids, (from, until), |entity| wanted.contains(entity))
+    }
+
+    /// Reads the facts of every process that ever had this id.
+    pub(super) fn of_pid(reader: &mut dyn ClientReader, pid: Pid) -> Result<Self, QueryError> {
+        Self::search(reader, BTreeSet::from([pid]), (None, None), |_| true)
+    }
+
+    fn search(
+        reader: &mut dyn ClientReader,
+        pids: BTreeSet<Pid>,
+        (from, until): (Option<WallMicros>, Option<WallMicros>),
+        is_wanted: impl Fn(&Entity) -> bool,
+    ) -> Result<Self, QueryError> {
         let mut found = Self::default();
-        if wanted.is_empty() {
+        if pids.is_empty() {
             return Ok(found);
         }
-        let pids = wanted.iter().map(Entity::pid).collect();
         let search = Search::all(FactKind::Process).narrow(Narrow::Pids(pids)).within(from, until);
         reader.search(&search, &mut |row| {
             if let Fact::Process(process) = &row.fact
-                && wanted.contains(&process.key.entity)
+                && is_wanted(&process.key.entity)
             {
                 found.add(process.key.entity, row);
             }
             ControlFlow::Continue(())
         })?;
+        for facts in found.0.values_mut() {
+            facts.sort_by_key(|row| (row.life.position(), row.life.reach()));
+        }
         Ok(found)
     }
 
@@ -68,5 +85,10 @@ impl Processes {
         // Of two that hold the later one: a program that was run since.
         let before = |row: &&Row| row.life.position() <= t;
         facts.iter().rev().find(holds).or_else(|| facts.iter().rev().find(before)).or_else(|| facts.first())
+    }
+
+    /// Returns all of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Entity, &[Row])> {
+        self.0.iter().map(|(entity, facts)| (entity, facts.as_slice()))
     }
 }

@@ -5,6 +5,7 @@
 //! tables are opened before the first row is told: from then on none of them can go until the search is over. So there is one list of
 //! triads from beginning to end, and nothing is told twice.
 
+use super::conditions::DELETED;
 use crate::{
     db::{Cell, Db, Dialect, Doing as _, Statement},
     ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
@@ -307,6 +308,14 @@ fn conditions<'a>(place: &Place, narrow: &'a Narrow, dialect: Dialect) -> (bool,
         }
         Narrow::Command(command) if has("exe") => {
             (false, vec![Box::new(move |s| s.sql("command = ").bind(Cell::bytes(command)))])
+        }
+        Narrow::Exe(path) if has("exe") => {
+            let marked = RawText::from([path.as_bytes(), DELETED].concat());
+            let exe = move |s: Statement<'a>| {
+                let cells = [Cell::bytes(path), Cell::Bytes(Some(marked.as_bytes().to_vec().into()))];
+                s.sql("exe IN ").tuple(cells)
+            };
+            (false, vec![Box::new(exe)])
         }
         Narrow::Parents(pids) if has("exe") && !pids.is_empty() && pids.len() <= PIDS => {
             (false, vec![one_of("ppid", pids.iter().map(|pid| pid.0))])

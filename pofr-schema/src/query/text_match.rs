@@ -77,7 +77,8 @@ impl TextMatch {
 }
 
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(SIZE).build()
+    // A name may hold line ends: with one it must not slip through.
+    RegexBuilder::new(pattern).size_limit(SIZE).dot_matches_new_line(true).build()
 }
 
 /// Tells whether `part` lies somewhere in `text`.

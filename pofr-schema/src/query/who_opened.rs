@@ -1,6 +1,6 @@
 //! Who opened a file.
 
-use super::{Filter, Found, QueryError, Span};
+use super::{Filter, Found, QueryError, Span, Subject, ancestry::Ancestry, find};
 use pofr_core::{gap::Gap, lifetime::Row, store::ClientReader};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -25,6 +25,22 @@ pub fn who_opened(
     span: Span,
     each: &mut dyn FnMut(Opened) -> ControlFlow<()>,
 ) -> Result<Vec<Gap>, QueryError> {
-    let _ = (filter, each);
-    Ok(reader.gaps(span.from, span.until)?)
+    let mut beside = reader.beside()?;
+    let mut ancestry = Ancestry::default();
+    let mut failed = None;
+    let gaps = find(reader, Subject::Files, filter, span, &mut |found| {
+        let begin = found.row().life.position();
+        let ancestors = match &found.process {
+            Some(process) => ancestry.ancestors(beside.as_mut(), process, begin),
+            None => Ok(Vec::new()),
+        };
+        match ancestors {
+            Ok(ancestors) => each(Opened { found, ancestors }),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed.map_or(Ok(gaps), Err)
 }

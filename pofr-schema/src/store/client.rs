@@ -4,13 +4,13 @@ use super::{commit, lock::Lock, order::Orders, place::Place, read, recover, tria
 use crate::{
     db::{Db, Dialect, Pools, Rights, is_vanished},
     ledger::{
-        Names, TriadRow, find_triad, gaps_touching, load_halves, load_triads, open_triad, spans_within,
-        vicinity,
+        Names, TriadRow, border_at, find_triad, gaps_touching, load_halves, load_triads, open_triad,
+        spans_within, vicinity,
     },
     query,
 };
 use pofr_core::{
-    coverage::PlacedSpan,
+    coverage::{Border, PlacedSpan},
     digest::Sha256,
     fact::FactKind,
     gap::Gap,
@@ -112,6 +112,16 @@ macro_rules! read_alike {
                 each: &mut dyn FnMut(Row) -> ControlFlow<()>,
             ) -> Result<(), StoreError> {
                 self.session.search(search, each)
+            }
+
+            fn border(
+                &mut self,
+                run: RunId,
+                source: &Source,
+                edge: Edge,
+            ) -> Result<Option<Border>, StoreError> {
+                let border = |db: &mut Db, names: &Names| border_at(db, names, run, source, edge);
+                self.session.consistent("read a border", border)
             }
 
             fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError> {

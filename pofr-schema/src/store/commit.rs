@@ -17,6 +17,7 @@ use crate::{
 };
 use pofr_core::{
     fact::FactKind,
+    identity::RunId,
     lifetime::Row,
     store::{Change, Level, StoreError, TableRef, TriadId, TriadState},
 };
@@ -84,6 +85,8 @@ pub(super) fn apply(
     for triad in &change.seal {
         work.seal(*triad)?;
     }
+    work.add_urls(&change.urls)?;
+    work.learn_names(&change.named)?;
     keep_halves(work.db, &change.keep_halves)?;
     drop_halves(work.db, &change.drop_halves)?;
     work.save()?;
@@ -123,6 +126,11 @@ impl<'a> Work<'a> {
     fn new(db: &'a mut Db, names: &'a mut Names, orders: &'a mut Orders) -> Self {
         let (triads, places, ends) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { db, names, orders, triads, places, ends }
+    }
+
+    /// Returns the number of a run, giving it one where it has none.
+    pub(super) fn run_number(&mut self, run: RunId) -> Result<i64, StoreError> {
+        self.names.run(self.db, run)
     }
 
     fn save(&mut self) -> Result<(), StoreError> {

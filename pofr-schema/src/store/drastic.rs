@@ -26,7 +26,7 @@ impl Work<'_> {
                 .execute(Statement::new("DELETE FROM ").name(table))
                 .doing(format_args!("empty table {table}"))?;
         }
-        Ok(())
+        self.clear_urls()
     }
 
     /// Swaps in triads that are smaller than those in whose place they come, and buries the bundles.
@@ -37,6 +37,7 @@ impl Work<'_> {
         for triad in &forgetting.drop {
             self.get(*triad)?.set_state(TriadState::Dead);
         }
+        self.forget_urls(&forgetting.urls, &forgetting.urls_stay)?;
         bury_bundles(self.db, &forgetting.bundles)
     }
 

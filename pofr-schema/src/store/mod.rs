@@ -5,12 +5,14 @@ mod commit;
 mod drastic;
 mod insert;
 mod lock;
+mod names;
 mod order;
 mod place;
 pub(crate) mod read;
 mod recover;
 mod triads;
 mod update;
+mod urls;
 mod views;
 
 pub(crate) use place::{Place, current_name, exists};

@@ -2,6 +2,7 @@
 
 use crate::{
     cli::Global,
+    commands::ingest::enrich,
     exit::Exit,
     output::{json, number, progress},
     record, who,
@@ -27,7 +28,7 @@ them then takes the place of the record in one transaction. Until then the recor
 that was killed has changed nothing. Nobody else can write to the record meanwhile.
 
 A database that was lost, or removed because it was damaged, is made. What was forgotten stays forgotten as far as the old ledger is \
-there to say so. Where the record has bundles that are not kept, nothing is done, unless --partial is given.
+there to say so. Places and names (pofrs ingest --places, --names) are added anew, as they are known today. Where the record has bundles that are not kept, nothing is done, unless --partial is given.
 
 JSON: one object with client, bundles, rows, lost (names of bundles that it had and has no more), quarantined (names of kept \
 files that were bad).
@@ -94,7 +95,12 @@ pub(crate) fn run(args: &RebuildArgs, global: &Global, out: &mut dyn Write) -> a
         cid,
         kept: &kept,
         scratch: &*scratch,
-        options: Options { workers: args.workers.map_or(processors, usize::from), ..Options::default() },
+        options: Options {
+            workers: args.workers.map_or(processors, usize::from),
+            enrich: enrich::make(&enrich::EnrichArgs::default(), &record::config(global)?.enrich)?,
+            patience: enrich::PATIENCE,
+            ..Options::default()
+        },
         policy: record::config(global)?.levels.policy(),
         partial: args.partial,
         who: who::am_i(),

@@ -10,6 +10,7 @@
 
 mod diag;
 mod namespace;
+mod still;
 mod table;
 
 use super::{
@@ -32,6 +33,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
+use still::Stillness;
 
 /// The protocols and families, as sock_diag and `/proc/net` both divide them.
 const FAMILIES: [Family; 4] = [
@@ -76,6 +78,7 @@ pub struct EndpointSampler {
     /// Families for which the kernel refused sock_diag; `/proc/net` tells of them from then on.
     refused: [bool; FAMILIES.len()],
     sockets: Vec<Socket>,
+    still: Stillness,
     /// What was told of each namespace; the key is `None` for our own where its number is not known.
     told: BTreeMap<Option<u32>, Namespace>,
     /// When the last tick was, on `CLOCK_BOOTTIME`, µs; `None` where the next reading is a whole one.
@@ -115,6 +118,7 @@ impl EndpointSampler {
             diag: None,
             refused: [!context.view.live; FAMILIES.len()],
             sockets: Vec::new(),
+            still: Stillness::default(),
             told: BTreeMap::new(),
             last: None,
             unreadable: HashSet::new(),
@@ -122,34 +126,55 @@ impl EndpointSampler {
         }
     }
 
-    /// Reads our own namespace.
-    fn read_own(&mut self) -> Result<(), CollectError> {
+    /// Reads our own namespace. Returns since when what is new in it may have been so, where that is not the tick before.
+    fn read_own(&mut self, tick: &Tick<'_>) -> Result<Option<WallMicros>, CollectError> {
         self.sockets.clear();
-        for (family, refused) in FAMILIES.iter().zip(&mut self.refused) {
-            if !*refused {
-                let before = self.sockets.len();
-                let answer = match &mut self.diag {
-                    Some(diag) => diag.dump(*family, &mut self.sockets),
-                    none => Diag::open().and_then(|diag| none.insert(diag).dump(*family, &mut self.sockets)),
-                };
-                match answer {
-                    Ok(()) => continue,
-                    Err(DiagError::Refused(cause)) => {
-                        tracing::warn!("sock_diag for {} refused, reading /proc/net: {cause}", family.table);
-                        *refused = true;
-                        self.sockets.truncate(before);
-                    }
-                    Err(DiagError::Failed(error)) => {
-                        // A socket with half an answer in it is of no further use.
-                        self.diag = None;
-                        return Err(error);
-                    }
-                }
+        let standing = match self.view.live {
+            true => self.still.standing(&self.view, tick.now, self.last, !tick.changed.is_empty()),
+            false => None,
+        };
+        let is_still = standing.map(|sockets| self.sockets.extend_from_slice(sockets)).is_some();
+        let mut since = None;
+        for (at, family) in FAMILIES.into_iter().enumerate() {
+            let is_tcp = family.transport == Transport::Tcp;
+            if is_tcp && is_still {
+                continue;
             }
-            let path = self.view.proc_root.join("net").join(family.table);
-            table::read(&path, *family, &mut self.sockets)?;
+            if !self.refused[at] {
+                self.refused[at] = !self.ask(family)?;
+            }
+            if self.refused[at] {
+                let path = self.view.proc_root.join("net").join(family.table);
+                table::read(&path, family, &mut self.sockets)?;
+            }
+            // The last of TCP.
+            if is_tcp && family.six {
+                since = self.still.take(&self.sockets, (tick.now, tick.stamp));
+            }
         }
-        Ok(())
+        Ok(since)
+    }
+
+    /// Asks sock_diag for a family; false where the kernel refuses that.
+    fn ask(&mut self, family: Family) -> Result<bool, CollectError> {
+        let before = self.sockets.len();
+        let answer = match &mut self.diag {
+            Some(diag) => diag.dump(family, &mut self.sockets),
+            none => Diag::open().and_then(|diag| none.insert(diag).dump(family, &mut self.sockets)),
+        };
+        match answer {
+            Ok(()) => Ok(true),
+            Err(DiagError::Refused(cause)) => {
+                tracing::warn!("sock_diag for {} refused, reading /proc/net: {cause}", family.table);
+                self.sockets.truncate(before);
+                Ok(false)
+            }
+            Err(DiagError::Failed(error)) => {
+                // A socket with half an answer in it is of no further use.
+                self.diag = None;
+                Err(error)
+            }
+        }
     }
 
     /// Reads the namespace `inode` through the first of its processes that is still there; false where that could not be done.
@@ -188,8 +213,15 @@ impl EndpointSampler {
         let own = std::fs::read_link(self.view.proc_root.join("self/ns/net"))
             .ok()
             .and_then(|link| namespace_inode(link.as_os_str().as_encoded_bytes()));
-        self.read_own()?;
-        self.told.entry(own).or_default().tell(own, &mut self.sockets, None, tick);
+        let since = self.read_own(tick)?;
+        let before = tick.read.len();
+        self.told.entry(own).or_default().tell(own, &mut self.sockets, since, tick);
+        if let Some(from) = since.filter(|_| tick.read.len() > before) {
+            tick.thin(
+                "TCP sockets were not listed while the kernel counted nothing that concerned them",
+                from,
+            );
+        }
         let mut others: Vec<u32> = tick.holders.namespaces().keys().copied().collect();
         others.retain(|inode| own.is_some_and(|own| own != *inode) && *inode != 0);
         let mut found_late = None;
@@ -225,20 +257,25 @@ impl EndpointSampler {
         });
         self.unreadable.retain(is_there);
         if let Some(from) = found_late {
-            tick.out.gaps.push(Gap {
-                source: Some(Source::Endpoint),
-                severity: Severity::Thin,
-                reason: "network namespaces in which nothing ran were not read".to_owned(),
-                from,
-                to: Some(tick.stamp),
-                lost: None,
-            });
+            tick.thin("network namespaces in which nothing ran were not read", from);
         }
         Ok(())
     }
 }
 
 impl Tick<'_> {
+    /// Says that less was known from `from` to this tick.
+    fn thin(&mut self, reason: &str, from: WallMicros) {
+        self.out.gaps.push(Gap {
+            source: Some(Source::Endpoint),
+            severity: Severity::Thin,
+            reason: reason.to_owned(),
+            from,
+            to: Some(self.stamp),
+            lost: None,
+        });
+    }
+
     /// Tells whether a namespace need not be read in this tick.
     fn may_wait(&self, inode: u32, told: &Namespace, last: Option<i64>) -> bool {
         let next = self.now + last.map_or(0, |last| self.now - last);
@@ -291,6 +328,7 @@ impl Collector for EndpointSampler {
 
     fn restart(&mut self) {
         self.told.clear();
+        self.still.forget();
         self.left_out.clear();
         self.last = None;
     }

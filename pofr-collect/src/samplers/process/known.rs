@@ -14,7 +14,8 @@ pub(super) struct Known {
     pub(super) pid: u32,
     /// When it started; not yet known where it has not been read.
     pub(super) start: StartTicks,
-    /// The inode number of its directory in `/proc`: another process that gets the number gets another directory.
+    /// The inode number of its directory in `/proc`: another process that gets the number gets another directory, and so
+    /// does the same one when the kernel has forgotten the first.
     pub(super) inode: u64,
     /// What the kernel counted when it was last asked, in this tick.
     pub(super) figures: Figures,

@@ -64,6 +64,11 @@ impl Look {
         files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), each)
     }
 
+    /// Returns when the process in `dir` started; `None` where its line cannot be understood.
+    pub(super) fn start(&mut self, dir: &OwnedFd) -> Result<Option<StartTicks>, Errno> {
+        Ok(stat::parse(self.buffers.read(dir.as_fd(), c"stat")?).map(|stat| stat.start))
+    }
+
     /// Reads the process whose directory is `dir`; adds its files to `facts` and its sockets' inodes to `sockets`.
     ///
     /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could
@@ -123,6 +128,8 @@ impl Look {
             let exit_code = (zombie && exe != Reading::Denied).then_some(stat.exit_code);
             let started = Some(view.clock.started(stat.start, view.ticks_per_second));
             let ppid = status.ppid();
+            let exe_sha256 =
+                if view.live && !zombie { view.programs.digest(dir, entity, &exe) } else { None };
             let process = Process {
                 key: ProcessKey {
                     entity,
@@ -140,7 +147,7 @@ impl Look {
                     zombie,
                     files,
                 },
-                details: ProcessDetails { started, exit_code, ..ProcessDetails::default() },
+                details: ProcessDetails { started, exit_code, exe_sha256, ..ProcessDetails::default() },
             };
             return Ok(Seen {
                 start: stat.start,

@@ -72,6 +72,12 @@ pub(crate) fn start(view: &HostView, pid: Pid) -> Option<StartTicks> {
     stat::parse(&text).map(|stat| stat.start)
 }
 
+/// Returns when the process whose directory this is started.
+pub(crate) fn start_in(dir: &std::os::fd::OwnedFd) -> Option<StartTicks> {
+    let mut buffers = crate::sys::Buffers::default();
+    stat::parse(buffers.read(std::os::fd::AsFd::as_fd(dir), c"stat").ok()?).map(|stat| stat.start)
+}
+
 impl ProcessSampler {
     /// Makes a sampler that reads only what may have changed, where the kernel and our privileges allow.
     #[must_use]

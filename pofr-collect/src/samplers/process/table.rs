@@ -4,8 +4,12 @@ use super::{
     incremental::{Incremental, Tick},
     known::{Due, Known},
 };
-use crate::netlink::taskstats::{Figures, Taskstats, Told};
+use crate::{
+    netlink::taskstats::{Figures, Taskstats, Told},
+    sys,
+};
 use rustix::io::Errno;
+use std::os::fd::AsFd as _;
 
 impl Incremental {
     /// Asks for the figures of all known processes, lists what is there, and decides what is to be read.
@@ -63,7 +67,15 @@ impl Incremental {
                 self.bury(gone, tick);
             }
             next.push(match known.next_if(|(known, _)| known.pid == *pid) {
-                Some((known, told)) => self.judge(known, *told, *inode, tick.now),
+                Some((known, told)) => {
+                    let mut known = self.judge(known, *told, tick.now);
+                    // The kernel forgets directories that it needs the memory of, and gives them other numbers later.
+                    if known.inode != *inode && known.due == Due::Not && !self.is_still(&known, tick) {
+                        known.due = Due::Moved;
+                    }
+                    known.inode = *inode;
+                    known
+                }
                 None => Known::new(*pid, *inode, Figures::default(), tick.now),
             });
         }
@@ -72,9 +84,9 @@ impl Incremental {
     }
 
     /// Decides whether a process that is still there is to be read.
-    fn judge(&self, known: &Known, told: Told, inode: u64, now: i64) -> Known {
+    fn judge(&self, known: &Known, told: Told, now: i64) -> Known {
         let mut known = known.clone();
-        let mut due = known.again || inode != known.inode;
+        let mut due = known.again;
         match told {
             Told::Figures(figures) if figures == known.figures => {
                 // One of several threads may have been on a CPU when it last was asked for, and then have left it without a
@@ -88,9 +100,14 @@ impl Incremental {
             }
             Told::Gone | Told::Nothing => due = true,
         }
-        known.inode = inode;
         known.due = if due { Due::Moved } else { Due::Not };
         known
+    }
+
+    /// Tells whether the process that has a number is the one that had it.
+    fn is_still(&mut self, known: &Known, tick: &Tick<'_>) -> bool {
+        let dir = sys::open_process(tick.proc.as_fd(), known.pid);
+        dir.and_then(|dir| self.look.start(&dir)).is_ok_and(|start| start == Some(known.start))
     }
 }
 

@@ -1,6 +1,6 @@
 //! One directory's bundles into one client's record.
 
-use super::IngestArgs;
+use super::{IngestArgs, enrich};
 use crate::{
     cli::Global,
     exit::Exit,
@@ -30,7 +30,9 @@ pub(super) fn run(
     global: &Global,
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
-    let options = Options { workers: args.workers.unwrap_or(1).into(), ..Options::default() };
+    let enrich = enrich::make(&args.enrich, &record::config(global)?.enrich)?;
+    let workers = args.workers.unwrap_or(1).into();
+    let options = Options { workers, enrich, patience: enrich::PATIENCE, ..Options::default() };
     let mut inbox = Inbox::new(dir, options.limits.tar);
     if let Some(keep) = args.keep_bundles {
         anyhow::ensure!(

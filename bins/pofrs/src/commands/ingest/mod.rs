@@ -1,6 +1,7 @@
 //! `pofrs ingest`: bundles into records; one directory for one client, or all inboxes of the data directory.
 
 mod directory;
+pub(crate) mod enrich;
 mod service;
 mod show;
 
@@ -36,7 +37,8 @@ Examples:
   pofrs ingest --watch
   pofrs ingest --watch --workers 4 --keep-bundles 90d
   pofrs ingest /srv/inbox --client web-1
-  pofrs ingest backlog --client web-1 --workers 8", config::PATH, config::EXAMPLE))]
+  pofrs ingest backlog --client web-1 --workers 8
+  pofrs ingest --watch --places /var/lib/GeoIP/GeoLite2-City.mmdb --names system", config::PATH, config::EXAMPLE))]
 pub(crate) struct IngestArgs {
     /// A directory that bundles of one client are in
     #[arg(value_name = "DIR", requires = "client")]
@@ -57,6 +59,8 @@ pub(crate) struct IngestArgs {
     /// Take open bundles at once that clients streamed and did not finish, not only those of which nothing has come for a while
     #[arg(long, conflicts_with = "dir")]
     take_open: bool,
+    #[command(flatten)]
+    enrich: enrich::EnrichArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -1,6 +1,6 @@
 //! All inboxes of the data directory, once or for good.
 
-use super::{IngestArgs, directory::Line, end_on_signal, show::Show};
+use super::{IngestArgs, directory::Line, end_on_signal, enrich, show::Show};
 use crate::{
     cli::Global,
     commands::status::{Hook, Looker, SILENCE, Watchman},
@@ -41,7 +41,9 @@ pub(super) fn run(args: &IngestArgs, global: &Global, out: &mut dyn Write) -> an
     let workers = args.workers.or(config.ingest.workers).map_or(processors, usize::from);
     let keep = args.keep_bundles.or(config.ingest.keep_bundles.map(|keep| keep.0)).unwrap_or_default();
     let store = record::open(global, Access::Write)?;
-    let options = Options { workers, stop: stop.clone(), ..Options::default() };
+    let patience = if args.watch { Duration::ZERO } else { enrich::PATIENCE };
+    let enrich = enrich::make(&args.enrich, &config.enrich)?;
+    let options = Options { workers, stop: stop.clone(), enrich, patience, ..Options::default() };
     let service = Service {
         store: &*store,
         layout: layout.clone(),
