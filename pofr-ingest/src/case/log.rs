@@ -48,7 +48,7 @@ impl CaseLog {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(fail("read", &path))?;
         // A line that was cut off by a crash is of a case that was never finished.
-        let last = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()).last();
+        let last = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()).next_back();
         let previous = last.map(|line| Previous { number: line.number, sums: line.sums });
         Ok(Self { path, file, previous })
     }
