@@ -79,7 +79,7 @@ impl Site {
                 *rows.entry(row).or_default() += 1;
             }
         }
-        assert!(rows.len() > 3, "{rows:?}");
+        assert!(rows.len() >= 2, "{rows:?}");
         rows
     }
 }
@@ -151,11 +151,12 @@ fn every_format_has_every_row_and_the_gaps() {
     let stamps: Vec<i64> = events.iter().map(|e| (e["timestamp"].as_i64().unwrap() - T0) / TICK).collect();
     assert_eq!(stamps, [3, 9, 20, 25]);
 
-    let csv = site.ok(&["export", "--format", "csv", "files", "--all-clients"]);
-    assert_eq!(csv.lines().count(), 1 + files.values().sum::<usize>());
-    assert!(csv.chars().all(|c| c == '\n' || !c.is_control()), "{csv:?}");
-    for cell in csv.lines().skip(1).flat_map(|line| line.split(',')) {
-        assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@']), "{cell} in {csv}");
+    let sheet = site.ok(&["export", "--format", "csv", "files", "--all-clients"]);
+    assert_eq!(sheet.lines().count(), 1 + files.values().sum::<usize>());
+    assert!(sheet.chars().all(|c| c == '\n' || !c.is_control()), "{sheet:?}");
+    for record in csv::Reader::from_reader(sheet.as_bytes()).into_records() {
+        let record = record.unwrap();
+        assert!(record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@'])), "{record:?}");
     }
 
     for (arguments, said) in [
@@ -249,7 +250,7 @@ fn a_report_is_one_sound_page_that_says_what_is_missing() {
         "--from",
         &format!("@{T0}"),
         "--to",
-        &format!("@{}", T0 + 30 * TICK),
+        &format!("@{}", T0 + 28 * TICK),
     ]);
     sound(&page);
     assert!(page.contains("default-src 'none'; style-src 'sha256-"), "{page}");

@@ -1,7 +1,10 @@
 //! The process tree of a page: who started whom, as far as the processes shown tell. What a client sent may be anything, loops included: nothing recurses, and
 //! every process stands there once.
 
-use super::{gathered::Gathered, html::Text};
+use super::{
+    gathered::Gathered,
+    html::{Text, cut},
+};
 use pofr_core::{
     fact::{Fact, Process},
     identity::Entity,
@@ -14,6 +17,9 @@ use std::{
 
 /// Deeper than this, a page has no room left.
 const DEEPEST: usize = 40;
+
+/// Characters of a command line; the table has it whole.
+const LONGEST: usize = 300;
 
 /// A process with all that it was.
 struct Node<'a> {
@@ -71,7 +77,7 @@ fn step(out: &mut String, depth: &mut usize, to: usize) {
 fn item(out: &mut String, node: &Node<'_>) {
     let pid = node.process.key.entity.pid();
     let user = node.user.as_ref().map(|user| format!(" ({})", Text(user))).unwrap_or_default();
-    let ran: Vec<String> = node.ran.iter().map(|ran| Text(ran).to_string()).collect();
+    let ran: Vec<String> = node.ran.iter().map(|ran| Text(cut(ran, LONGEST)).to_string()).collect();
     let ran = ran.join(" <span class=\"when\">→</span> ");
     let _ =
         writeln!(out, "<li><b>{pid}</b> {ran}{user} <span class=\"when\">{}</span></li>", Text(&node.lived));

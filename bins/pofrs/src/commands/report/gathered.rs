@@ -94,6 +94,8 @@ impl Gathered {
                 }
                 ControlFlow::Continue(())
             })?;
+            // Facts come nearly in the order of time; what a process became must not stand before what it was.
+            kept.sort_by_key(|found: &Found| (found.extent().from, found.extent().until));
             for gap in gaps {
                 if !gathered.gaps.contains(&gap) {
                     gathered.gaps.push(gap);

@@ -6,9 +6,9 @@ use super::{
     gathered::{BINS, Gathered},
     html::{Text, cut},
 };
-use pofr_core::{fact::Fact, gap::Severity, time::WallMicros};
-use pofr_schema::query::{Bound, Found};
-use std::fmt::Write as _;
+use pofr_core::{fact::Fact, gap::Severity, identity::Entity, time::WallMicros};
+use pofr_schema::query::{Bound, Extent, Found};
+use std::{collections::HashMap, fmt::Write as _};
 
 /// The picture's width, and where its time begins.
 const WIDTH: f64 = 1000.0;
@@ -23,7 +23,7 @@ const TICKS: u32 = 6;
 
 /// Draws the picture.
 pub(super) fn draw(gathered: &Gathered, out: &mut String) {
-    let lanes = lanes(&gathered.processes);
+    let lanes = lanes(gathered);
     let top = 24.0;
     let height = top + 3.0 * BARS + 14.0 + lanes.len() as f64 * LANE + 8.0;
     let scale = Scale { from: gathered.from, until: gathered.until };
@@ -67,15 +67,14 @@ pub(super) fn draw(gathered: &Gathered, out: &mut String) {
         histogram(out, class, label, bins, top + i as f64 * BARS);
     }
     let first = top + 3.0 * BARS + 14.0;
-    for (i, found) in lanes.iter().enumerate() {
-        lane(out, found, &scale, first + i as f64 * LANE, gathered);
+    for (i, lane) in lanes.iter().enumerate() {
+        draw_lane(out, lane, &scale, first + i as f64 * LANE, gathered);
     }
     out.push_str("</svg>\n");
-    let left = gathered.counts[0].saturating_sub(lanes.len() as u64);
     let _ = writeln!(
         out,
-        "<p class=\"soft\">How many began in each {BINS}th of the time, and the first {} processes that began in it ({left} others are not drawn). Pale: the \
-         record does not show the begin or the end. Red: nothing is known; yellow: less than usual.</p>",
+        "<p class=\"soft\">How many began in each {BINS}th of the time, and {} processes: those that held network endpoints (dots) and those that lived \
+         longest. Pale: the record does not show the begin or the end. Red: nothing is known; yellow: less than usual.</p>",
         lanes.len()
     );
 }
@@ -124,44 +123,80 @@ fn histogram(out: &mut String, class: &str, label: &str, bins: &[u64; BINS], y: 
     }
 }
 
-/// Returns the processes that get a lane: the first that began within the time; where none did, the first.
-fn lanes(processes: &[Found]) -> Vec<&Found> {
-    let mut began: Vec<&Found> = processes.iter().filter(|f| f.extent().began != Bound::Open).collect();
-    if began.is_empty() {
-        began = processes.iter().collect();
-    }
-    began.sort_by_key(|found| found.extent().from);
-    began.truncate(LANES);
-    began
+/// A process's lane: all of its facts, in the order of time.
+struct Lane<'a> {
+    facts: Vec<&'a Found>,
+    /// When it began, where the record shows that.
+    began: Option<WallMicros>,
+    lasted: i64,
+    endpoints: Vec<&'a Found>,
 }
 
-fn lane(out: &mut String, found: &Found, scale: &Scale, y: f64, gathered: &Gathered) {
-    let Fact::Process(process) = &found.row().fact else { return };
-    let (pid, name) = (process.key.entity.pid(), process.key.comm.escaped());
-    let _ = writeln!(out, "<text x=\"6\" y=\"{:.1}\">{pid} {}</text>", y + 10.0, Text(cut(&name, 14)));
-    let title = format!("{pid} {}: {}", crate::commands::at::command(process), gathered.lived(found));
-    for part in &found.parts {
-        let extent = pofr_schema::query::Extent::of(std::slice::from_ref(part));
-        let open = extent.began == Bound::Open || extent.ended == Bound::Open;
-        let (x, width) = scale.stretch(extent.from, extent.until);
-        rect(
-            out,
-            if open { "process open" } else { "process" },
-            (x, y + 2.0, width, LANE - 5.0),
-            &cut(&title, 300),
-        );
+/// Returns the processes that get a lane: those with network endpoints first, then those that lived longest; in the order of their begins. Those that
+/// were there all the time tell nothing.
+fn lanes(gathered: &Gathered) -> Vec<Lane<'_>> {
+    let mut lanes: HashMap<Entity, Lane<'_>> = HashMap::new();
+    for found in &gathered.processes {
+        let Fact::Process(process) = &found.row().fact else { continue };
+        let extent = found.extent();
+        let began = (extent.began != Bound::Open).then_some(extent.from);
+        let lane = lanes.entry(process.key.entity).or_insert_with(|| Lane {
+            facts: Vec::new(),
+            began,
+            lasted: 0,
+            endpoints: Vec::new(),
+        });
+        lane.facts.push(found);
+        lane.began = lane.began.and(began.min(lane.began));
+        lane.lasted = lane.lasted.saturating_add(extent.until.since(extent.from));
     }
-    for endpoint in &gathered.endpoints {
-        let Fact::Endpoint(e) = &endpoint.row().fact else { continue };
-        if e.key.holder == Some(process.key.entity) {
-            let x = scale.x(endpoint.extent().from);
-            let title = crate::output::fact::ends(e, endpoint.direction);
-            let _ = writeln!(
-                out,
-                "<circle class=\"net\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"3.2\"><title>{}</title></circle>",
-                y + LANE / 2.0 - 0.5,
-                Text(title)
-            );
+    for found in &gathered.endpoints {
+        if let Fact::Endpoint(endpoint) = &found.row().fact
+            && let Some(lane) = endpoint.key.holder.and_then(|holder| lanes.get_mut(&holder))
+        {
+            lane.endpoints.push(found);
         }
+    }
+    let mut lanes: Vec<Lane<'_>> = lanes.into_values().collect();
+    let is_all_the_time = |lane: &Lane<'_>| lane.began.is_none() && lane.endpoints.is_empty();
+    if lanes.iter().any(|lane| !is_all_the_time(lane)) {
+        lanes.retain(|lane| !is_all_the_time(lane));
+    }
+    let first = |lane: &Lane<'_>| (lane.facts[0].extent().from, lane.facts[0].row().digest);
+    lanes.sort_by_key(|lane| (lane.endpoints.is_empty(), -lane.lasted, first(lane)));
+    lanes.truncate(LANES);
+    lanes.sort_by_key(first);
+    lanes
+}
+
+fn draw_lane(out: &mut String, lane: &Lane<'_>, scale: &Scale, y: f64, gathered: &Gathered) {
+    // What it became last is what people know it by; a fork still has its parent's name.
+    let last = lane.facts.iter().rev().find_map(|found| match &found.row().fact {
+        Fact::Process(process) if !process.key.comm.as_bytes().is_empty() => Some(process),
+        _ => None,
+    });
+    let Fact::Process(first) = &lane.facts[0].row().fact else { return };
+    let (pid, name) = (first.key.entity.pid(), last.map_or_else(|| "?".to_owned(), |p| p.key.comm.escaped()));
+    let _ = writeln!(out, "<text x=\"6\" y=\"{:.1}\">{pid} {}</text>", y + 10.0, Text(cut(&name, 14)));
+    for found in &lane.facts {
+        let Fact::Process(process) = &found.row().fact else { continue };
+        let title = format!("{pid} {}: {}", crate::commands::at::command(process), gathered.lived(found));
+        for part in &found.parts {
+            let extent = Extent::of(std::slice::from_ref(part));
+            let open = extent.began == Bound::Open || extent.ended == Bound::Open;
+            let (x, width) = scale.stretch(extent.from, extent.until);
+            let class = if open { "process open" } else { "process" };
+            rect(out, class, (x, y + 2.0, width, LANE - 5.0), &cut(&title, 300));
+        }
+    }
+    for found in &lane.endpoints {
+        let Fact::Endpoint(endpoint) = &found.row().fact else { continue };
+        let (x, middle) = (scale.x(found.extent().from), y + LANE / 2.0 - 0.5);
+        let title = crate::output::fact::ends(endpoint, found.direction);
+        let _ = writeln!(
+            out,
+            "<circle class=\"net\" cx=\"{x:.1}\" cy=\"{middle:.1}\" r=\"3.2\"><title>{}</title></circle>",
+            Text(title)
+        );
     }
 }
