@@ -1,8 +1,8 @@
 //! Programs: the SHA-256 of the executables that run, each file once.
 //!
 //! A look at a process asks here by what stat(2) says of `/proc/PID/exe`: device, inode, size, times of modification and change. What
-//! is known is answered at once; what is not is noted down, and the [`hasher`], a thread of its own, opens and reads it when it gets to it:
-//! the smallest first, within a share of a core and so many bytes a second. The [`source`] then tells the recorder, as a late detail of
+//! is known is answered at once; what is not is noted down, and the `hasher`, a thread of its own, opens and reads it when it gets to it:
+//! the smallest first, within a share of a core and so many bytes a second. The `source` then tells the recorder, as a late detail of
 //! every process that asked. So no sample ever waits for a file, and a process that is gone by then still leaves its program's digest to
 //! the next that runs it.
 //!

@@ -1,5 +1,5 @@
 //! Enrichment: what the server adds to endpoints of its own knowledge. Countries and cities out of a database that the administrator
-//! supplies ([`places`]), names out of the DNS ([`names`]); both are off unless asked for.
+//! supplies (`places`), names out of the DNS (`names`); both are off unless asked for.
 //!
 //! Nothing here keeps a bundle waiting. A place is looked up in memory. A name that is known goes into the row at once; one that is not
 //! is asked for by a thread of its own, and learned when it has come: by an endpoint that still lives in its next bundle, by one that is over in

