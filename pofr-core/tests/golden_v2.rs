@@ -16,7 +16,7 @@ use pofr_core::{
     time::{WallMicros, ZoneOffset},
     wire::v2,
 };
-use pofr_tests::world::{Seen, endpoint, file, process};
+use pofr_tests::world::{self, Seen, endpoint, file};
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 const START: i64 = 1_700_000_000_000_000;
@@ -37,6 +37,13 @@ fn sample(source: Source, tick: i64, keyframe: bool, added: Vec<Fact>) -> Sample
         learned: Vec::new(),
         added: added.into_iter().map(Added::from).collect(),
     }
+}
+
+/// The process of the golden bundle, whatever others in tests have for arguments.
+fn process(boot: BootId, seen: &Seen) -> Fact {
+    let Fact::Process(mut process) = world::process(boot, seen) else { unreachable!() };
+    process.key.arguments = Some("sh\0-c".into());
+    Fact::Process(process)
 }
 
 /// One of every record, with one of every fact, with every field set to something.

@@ -9,7 +9,7 @@ use pofr_core::{
     fact::{Endpoint, Fact, Process, Subject, TcpState, Totals},
     identity::{BootId, RunId},
     lifetime::{Row, Tracker},
-    raw::RawText,
+    raw::{RawText, Reading},
     record::Record,
     source::Source,
     time::{WallMicros, ZoneOffset},
@@ -136,9 +136,18 @@ fn an_exec_ends_one_fact_and_begins_the_next_while_the_files_stay() {
 #[test]
 fn a_programs_digest_is_learned_by_those_who_run_it_and_told_again_in_the_next_bundle() {
     let mut stream = Stream::new();
-    stream.sample(0, facts(BOOT, &[seen(1, 0), seen(2, 0)]));
+    let exe = RawText::from("/bin/sh");
+    let running = |seen: &[Seen]| {
+        let mut facts = facts(BOOT, seen);
+        for fact in &mut facts {
+            if let Fact::Process(process) = fact {
+                process.key.exe = Reading::Known("/bin/sh".into());
+            }
+        }
+        facts
+    };
+    stream.sample(0, running(&[seen(1, 0), seen(2, 0)]));
     let process = a_process(1, 0);
-    let exe = process.key.exe.known().unwrap().clone();
     let notice = |exe: &RawText, byte| Notice::Program {
         entity: process.key.entity,
         exe: exe.clone(),
@@ -153,7 +162,7 @@ fn a_programs_digest_is_learned_by_those_who_run_it_and_told_again_in_the_next_b
         _ => None,
     };
     stream.differ.begin_bundle();
-    let next = stream.differ.observe(&Source::Process, at(9), 1, facts(BOOT, &[seen(1, 0)]).into()).unwrap();
+    let next = stream.differ.observe(&Source::Process, at(9), 1, running(&[seen(1, 0)]).into()).unwrap();
     assert_eq!(next.added.iter().find_map(|added| known(&added.fact)), Some(Sha256([2; 32])));
     let learned: Vec<_> = stream.rows().iter().filter_map(|row| known(&row.fact)).collect();
     assert_eq!(learned, [Sha256([2; 32])]);

@@ -226,6 +226,13 @@ fn carry_out(
         let new = rewrite(store, triad, plan, &mut report, &mut forgetting.urls_stay)?;
         forgetting.replace.push(Replacement { new, old: vec![triad.id] });
     }
+    for triad in ledger.live() {
+        let is_untouched = !dropped.contains(&triad.id) && plan.rewrite.iter().all(|t| t.id != triad.id);
+        let of_clipped = |b: &StoredBundle| b.triad == triad.id && plan.from.contains_key(&b.entry.run);
+        if is_untouched && ledger.bundles.iter().any(of_clipped) {
+            keep_urls(store, triad.id, plan, &mut forgetting.urls_stay)?;
+        }
+    }
     for kind in FactKind::ALL.into_iter().filter(|kind| !kind.in_triad()) {
         clip_table(store, TableRef { triad: None, kind }, plan, &mut change, &mut report)?;
     }
@@ -271,6 +278,25 @@ fn rewrite(
         }
     }
     Ok(new)
+}
+
+/// Finds the URLs that processes of a triad which stays as it is still have: those that also have rows in what is forgotten are
+/// listed at a time that goes.
+fn keep_urls(
+    store: &mut dyn ClientStore,
+    triad: TriadId,
+    plan: &Plan,
+    urls: &mut Vec<UrlUse>,
+) -> Result<(), StoreError> {
+    let table = TableRef { triad: Some(triad), kind: FactKind::Process };
+    let mut after = RowId(0);
+    loop {
+        let page = store.page(table, after, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = *last;
+        let of_clipped = page.iter().map(|(_, row)| row).filter(|row| plan.from.contains_key(&row.run));
+        urls.extend(urls::used(of_clipped, &Users::default()));
+    }
 }
 
 /// Plans what becomes of the rows of a table that is in no triad.

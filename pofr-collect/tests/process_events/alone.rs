@@ -114,7 +114,7 @@ fn a_fork_without_a_program_is_what_its_parent_is() {
     let _alone = alone();
     let view = HostView::live().unwrap();
     let Some(mut events) = listen(&view) else { return };
-    let script = "(exit 5); sleep 0.05";
+    let script = "(exit 5); sleep 0.5";
     let shell = run("/bin/sh", &["-c", script]);
     let notices = hear_out(&mut events, &[shell]);
     let child = notices.iter().find_map(|notice| match notice {
