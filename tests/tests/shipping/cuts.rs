@@ -98,7 +98,11 @@ fn a_link_cut_thirty_times_loses_and_doubles_nothing() {
                 let pid = site.status()["pid"].as_u64().unwrap();
                 kill(u32::try_from(pid).unwrap());
                 site.until("it is gone", || site.status()["running"] == false);
-                site.start();
+                // As long as the kernel has not done away with it, it holds its lock, and is taken to run.
+                site.until("another records", || {
+                    site.start();
+                    site.status()["running"] == true
+                });
             }
         }
     }
