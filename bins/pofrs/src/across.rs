@@ -10,10 +10,11 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{RecvTimeoutError, sync_channel},
     },
+    thread::available_parallelism,
     time::Duration,
 };
 
-/// Threads at most: readers wait for the disk more than they reckon.
+/// Threads at most. More than there are cores would only make the first answer wait for those of others.
 const THREADS: usize = 8;
 /// Answers that may wait.
 const WAITING: usize = 256;
@@ -55,7 +56,8 @@ pub(crate) fn ask<T: Send>(
     each: &mut dyn FnMut(Event<T>) -> anyhow::Result<ControlFlow<()>>,
 ) -> anyhow::Result<Vec<Failure>> {
     let next = AtomicUsize::new(0);
-    let threads = THREADS.min(clients.len());
+    let cores = available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let threads = THREADS.min(cores).min(clients.len());
     let mut failures = Vec::new();
     let mut result = Ok(());
     std::thread::scope(|scope| {
