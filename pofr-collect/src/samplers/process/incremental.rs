@@ -13,6 +13,7 @@
 //! own table longer, which is read at every tick.
 
 use super::{
+    births::Births,
     known::{Due, Known},
     look::{Look, Seen},
     prints::Printer,
@@ -30,7 +31,9 @@ use hashbrown::HashSet;
 use pofr_core::{
     collector::{Extent, Observation, Reread},
     fact::{Fact, Subject},
+    gap::{Gap, Severity},
     identity::Pid,
+    source::Source,
     time::WallMicros,
 };
 use rustix::io::Errno;
@@ -43,6 +46,7 @@ pub(super) struct Incremental {
     pub(super) look: Look,
     pub(super) printer: Printer,
     pub(super) listing: sys::ListingBuffer,
+    pub(super) births: Births,
     groups: Groups,
     /// All processes, by their numbers.
     pub(super) table: Vec<Known>,
@@ -83,6 +87,8 @@ pub(super) struct Tick<'a> {
     /// `CLOCK_BOOTTIME`, µs, and the run's time at the beginning.
     pub(super) now: i64,
     pub(super) stamp: WallMicros,
+    /// Whether a process was seen for the first time.
+    came: bool,
     unread: u64,
 }
 
@@ -98,6 +104,7 @@ impl Incremental {
             look: Look::default(),
             printer: Printer::default(),
             listing: sys::ListingBuffer::default(),
+            births: Births::default(),
             groups: Groups::default(),
             table: Vec::new(),
             last: None,
@@ -123,6 +130,7 @@ impl Incremental {
         self.table.clear();
         self.last = None;
         self.look = Look::default();
+        self.births.forget();
     }
 
     /// Reads what may have changed; returns how many processes could not be read at all.
@@ -138,7 +146,8 @@ impl Incremental {
             self.grace = table::grace(&view.sys_root);
         }
         let (proc, stamp) = (open_proc(view)?, view.clock.at_boot(now));
-        let mut tick = Tick { view, proc, out, read: Vec::new(), holders, now, stamp, unread: 0 };
+        let mut tick =
+            Tick { view, proc, out, read: Vec::new(), holders, now, stamp, came: false, unread: 0 };
         if let Err(error) = self.tick(&mut tick) {
             self.restart();
             return Err(error);
@@ -155,7 +164,7 @@ impl Incremental {
 
     fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
         self.notice_exclusions(tick.view);
-        self.take_stock(tick)?;
+        let since = self.take_stock(tick)?;
         let mut all = Stirred::default();
         loop {
             for at in 0..self.table.len() {
@@ -170,6 +179,9 @@ impl Incremental {
             if reached == 0 {
                 break;
             }
+        }
+        if let Some(from) = since.filter(|_| tick.came) {
+            tick.out.gaps.push(unannounced(from, tick.stamp));
         }
         self.audit(tick)?;
         // What an audit stumbles on has happened since the listing: all that it concerns are read in the next tick, as are those
@@ -267,6 +279,7 @@ impl Incremental {
         (known.behind, known.looked) = (None, tick.stamp);
         known.plan_audit(tick.now, new);
         known.left_out = seen.process.is_none();
+        tick.came |= new;
         let entity = known.entity(boot);
         let namespaces = seen.process.as_ref().and_then(|p| p.key.namespaces.known());
         let namespace = namespaces.map(|n| n.net);
@@ -313,6 +326,8 @@ impl Incremental {
         let known = &mut self.table[at];
         let was_new = std::mem::replace(&mut known.due, Due::Done) == Due::New;
         known.gone = true;
+        // It may be there still and only not be readable now.
+        self.births.forget();
         if was_new {
             self.stirred.ended.insert(known.pid);
         } else {
@@ -336,6 +351,18 @@ impl Incremental {
         if !known.left_out {
             tick.read.push(Subject::Entity(entity).into());
         }
+    }
+}
+
+/// Says that processes were found that may have been there since an earlier listing.
+fn unannounced(from: WallMicros, to: WallMicros) -> Gap {
+    Gap {
+        source: Some(Source::Process),
+        severity: Severity::Thin,
+        reason: "processes came under numbers that were chosen for them".to_owned(),
+        from,
+        to: Some(to),
+        lost: None,
     }
 }
 

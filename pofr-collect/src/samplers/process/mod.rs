@@ -8,6 +8,7 @@
 //! Where the kernel tells which processes ran, only those are read again ([`incremental`]), else all are at every tick ([`scan`]).
 
 mod audit;
+mod births;
 mod files;
 mod incremental;
 mod known;

@@ -8,27 +8,20 @@ use crate::{
     netlink::taskstats::{Figures, Taskstats, Told},
     sys,
 };
+use pofr_core::time::WallMicros;
 use rustix::io::Errno;
 use std::os::fd::AsFd as _;
 
 impl Incremental {
     /// Asks for the figures of all known processes, lists what is there, and decides what is to be read.
     ///
-    /// The figures come first: whoever made a process that the listing lacks has run since.
-    pub(super) fn take_stock(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
+    /// The figures come first: whoever made a process that the listing lacks has run since. Returns since when those who are new may have been
+    /// there, where that is not the tick before.
+    pub(super) fn take_stock(&mut self, tick: &mut Tick<'_>) -> Result<Option<WallMicros>, Errno> {
         self.pids.clear();
         self.pids.extend(self.table.iter().map(|known| known.pid));
         self.ask();
-        self.listed.clear();
-        let listed = &mut self.listed;
-        self.listing.inodes(&tick.proc, |_, pid, inode| {
-            listed.push((pid, inode));
-            Ok(())
-        })?;
-        // The kernel lists them in order (next_tgid in fs/proc/base.c).
-        if !self.listed.is_sorted() {
-            self.listed.sort_unstable();
-        }
+        let since = self.list(tick)?;
         self.match_up(tick);
         self.pids.clear();
         self.pids.extend(self.table.iter().filter(|known| known.due == Due::New).map(|known| known.pid));
@@ -39,7 +32,27 @@ impl Incremental {
                 known.figures = *figures;
             }
         }
-        Ok(())
+        Ok(since)
+    }
+
+    /// Lists who is there: those who were where nobody can have come. Of them, who went is told with the figures. Returns what
+    /// [`take_stock`](Self::take_stock) does.
+    fn list(&mut self, tick: &Tick<'_>) -> Result<Option<WallMicros>, Errno> {
+        self.listed.clear();
+        if self.births.none_since(tick.view, tick.now, self.last) {
+            self.listed.extend(self.table.iter().map(|known| (known.pid, known.inode)));
+            return Ok(None);
+        }
+        let listed = &mut self.listed;
+        self.listing.inodes(&tick.proc, |_, pid, inode| {
+            listed.push((pid, inode));
+            Ok(())
+        })?;
+        // The kernel lists them in order (next_tgid in fs/proc/base.c).
+        if !self.listed.is_sorted() {
+            self.listed.sort_unstable();
+        }
+        Ok(self.births.listed((tick.now, tick.stamp)))
     }
 
     /// Asks for the figures of `pids`. Where the kernel does not answer everything counts as moved, and unless a new
