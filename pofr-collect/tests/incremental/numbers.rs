@@ -7,15 +7,65 @@ use std::process::{Child, Command};
 
 /// Tells a copy of this test program that it is alone with its children.
 const ALONE: &str = "POFR_TEST_ALONE";
+/// The last number given out, which root may set (proc_sys_kernel(5)).
+const LAST: &str = "/proc/sys/kernel/ns_last_pid";
 
-/// The part that runs in a pid namespace.
+/// Runs a test in a pid namespace of its own. True where this is the copy that is to do the work.
+fn alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc"]);
+    let can = rustix::process::geteuid().is_root()
+        && std::path::Path::new(LAST).exists()
+        && Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc", "true"])
+            .status()
+            .is_ok_and(|s| s.success());
+    if !can || Machine::new().is_none() {
+        eprintln!("not run: a pid namespace with ns_last_pid is not to be had here");
+        return false;
+    }
+    unshare.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    let output = unshare.env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    false
+}
+
+#[test]
+fn who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late() {
+    if !alone("numbers::who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late") {
+        return;
+    }
+    let mut machine = Machine::new().unwrap();
+    machine.tick();
+    let last = std::fs::read_to_string(LAST).unwrap();
+    let mut child = Command::new("/bin/sleep").arg("100").spawn().unwrap();
+    // As if the kernel had never given out a number.
+    std::fs::write(LAST, last.trim()).unwrap();
+    machine.tick();
+    assert!(machine.process(child.id()).is_none(), "this test shows nothing if the listing does not stand");
+    machine.skip(2);
+    machine.check(child.id());
+    assert!(machine.process(child.id()).is_some());
+    let late =
+        machine.processes.gaps.iter().filter(|gap| gap.reason.starts_with("processes came under numbers"));
+    assert_eq!(late.count(), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    machine.tick();
+    assert!(machine.process(child.id()).is_none());
+}
+
 #[test]
 #[expect(
     clippy::zombie_processes,
     reason = "each is waited for by its number, once that is wanted for the next"
 )]
-fn alone() {
-    if std::env::var_os(ALONE).is_none() {
+fn another_process_with_the_number_is_another_process() {
+    if !alone("numbers::another_process_with_the_number_is_another_process") {
         return;
     }
     let mut machine = Machine::new().unwrap();
@@ -47,7 +97,6 @@ fn alone() {
         assert_eq!(machine.process(number).unwrap().key.zombie, turn % 2 == 1);
         end(child);
     }
-    println!("numbers were used again");
 }
 
 fn before_number(machine: &Machine) -> u32 {
@@ -68,29 +117,6 @@ fn reuse(number: u32, make: &dyn Fn() -> Child) -> Child {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap();
     }
-    std::fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+    std::fs::write(LAST, (number - 1).to_string()).unwrap();
     make()
-}
-
-#[test]
-fn another_process_with_the_number_is_another_process() {
-    let can = rustix::process::geteuid().is_root()
-        && std::path::Path::new("/proc/sys/kernel/ns_last_pid").exists()
-        && Command::new("unshare")
-            .args(["--pid", "--fork", "--mount-proc", "true"])
-            .status()
-            .is_ok_and(|s| s.success());
-    if !can || Machine::new().is_none() {
-        eprintln!("not run: a pid namespace with ns_last_pid is not to be had here");
-        return;
-    }
-    let output = Command::new("unshare")
-        .args(["--pid", "--fork", "--mount-proc"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "numbers::alone", "--nocapture", "--test-threads=1"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("numbers were used again"), "{output:?}");
 }

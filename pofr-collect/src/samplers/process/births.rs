@@ -4,9 +4,9 @@
 //! in turn, and tells the last one that it gave in our pid namespace, to threads too (the fifth field of `/proc/loadavg`, proc(5); loadavg_proc_show in
 //! fs/proc/loadavg.c). While that is what it was before the last listing nobody came, and who went is told with the figures.
 //!
-//! Only a process whose maker chose its number comes unannounced (`set_tid` of clone3(2), for which CAP_CHECKPOINT_RESTORE is needed). So `/proc` is listed
-//! once a second in any case, and whoever is then found so is told as one that may have been there since the last time. Where another came in between, such
-//! a process is taken to be of that moment: up to a second late, and not said to be.
+//! Only a process whose maker chose its number comes unannounced (`set_tid` of clone3(2), or `kernel.ns_last_pid` set back; either takes
+//! CAP_CHECKPOINT_RESTORE). So `/proc` is listed once a second in any case, and whoever is then found so is told as one that may have been there since the
+//! last time. Where another came in between, such a process is taken to be of that moment: up to a second late, and not said to be.
 
 use crate::HostView;
 use pofr_core::time::WallMicros;
