@@ -10,6 +10,7 @@ pub mod machine;
 pub mod mariadb;
 pub mod mmdb;
 pub mod oracle;
+pub mod outcome;
 pub mod programs;
 pub mod record;
 pub mod sshd;

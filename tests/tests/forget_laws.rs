@@ -3,19 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+mod client;
+
+use client::{Chore, Client};
 use pofr_core::{
     coverage::Coverage,
     digest::KeyDigest,
     fact::{Fact, FactKind},
-    identity::{BundleSeq, Cid, RunId},
+    identity::{BundleSeq, RunId},
     lifetime::{Lifetime, Row},
     merge as stitching,
-    store::{ActionKind, BundleEntry, ClientReader, Ledger, Store, TriadId},
+    store::{ActionKind, BundleEntry, ClientReader, Ledger, TriadId},
     time::WallMicros,
 };
-use pofr_ingest::{
-    Inbox, Kept, Options, forget, inbox::After, ingest, levels::Policy, merge, rebuild::Rebuild, service,
-};
+use pofr_ingest::{Inbox, Kept, Options, forget, inbox::After, levels::Policy, merge, rebuild::Rebuild};
 use pofr_schema::Access;
 use pofr_tests::{
     oracle::lifetimes,
@@ -93,8 +94,7 @@ fn same(found: &[String], wanted: &[String]) {
 }
 
 struct Site<'a> {
-    store: &'a dyn Store,
-    cid: Cid,
+    client: &'a Client,
     dir: &'a Path,
     kept: Kept,
 }
@@ -107,27 +107,13 @@ impl Site<'_> {
             fs::write(dir.join(&bundle.name), &bundle.tar).unwrap();
         }
         let inbox = Inbox::new(&dir, 1 << 20).then(After::Keep(self.kept.clone()));
-        let options =
-            Options { workers: 2, slice_micros: 700_000, slice_file_rows: 12, ..Options::default() };
-        let mut writer = self.store.write(&self.cid).unwrap();
-        let report = ingest(writer.as_mut(), &self.cid, &inbox, &options, &mut |_, _| ()).unwrap();
+        let report = self.client.take(&inbox, 2);
         assert!(report.quarantined.is_empty(), "{:?}", report.quarantined);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "what is stored is kept elsewhere");
     }
 
-    fn merge(&self, level: u8) {
-        let mut writer = self.store.write(&self.cid).unwrap();
-        if level > 0 {
-            let options = merge::Options { force: true, ..merge::Options::default() };
-            merge::archive(writer.as_mut(), &options, &mut |_, _| ()).unwrap();
-        }
-        if level > 1 {
-            merge::period(writer.as_mut(), None, &mut |_, _| ()).unwrap();
-        }
-    }
-
     fn forget(&self, before: WallMicros) -> forget::Report {
-        let mut writer = self.store.write(&self.cid).unwrap();
+        let mut writer = self.client.write();
         let now = WallMicros(1);
         forget::forget(writer.as_mut(), &self.kept, before, now, "tests", "the law").unwrap()
     }
@@ -136,9 +122,9 @@ impl Site<'_> {
         let scratch = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", scratch.path().display());
         let scratch = pofr_schema::open(&url, Access::Write).unwrap();
-        let mut target = self.store.write(&self.cid).unwrap();
+        let mut target = self.client.write();
         let rebuild = Rebuild {
-            cid: &self.cid,
+            cid: &self.client.cid,
             kept: &self.kept,
             scratch: &*scratch,
             options: Options { slice_micros: 500_000, ..Options::default() },
@@ -159,21 +145,19 @@ fn course() -> impl Strategy<Value = Course> {
     (history(), any::<Index>(), 0u8..3, any::<Index>())
 }
 
-fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, level, cut): &Course) {
+fn what_is_left_is_what_came_later(client: &Client, (history, early, level, cut): &Course) {
     let (logs, bundles) = play(history);
     let sampled: Vec<&Bundle> = bundles.iter().filter(|b| !b.spans.is_empty()).collect();
     if sampled.is_empty() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let store = pofr_schema::open(url, Access::Write).unwrap();
-    let cid = Cid::parse(&format!("forget-{number}")).unwrap();
-    service::add_client(&*store, &cid, WallMicros(0)).unwrap();
     let kept = Kept::new(dir.path().join("bundles"));
-    let site = Site { store: &*store, cid: cid.clone(), dir: dir.path(), kept };
+    let site = Site { client, dir: dir.path(), kept };
     let (before, after) = sampled.split_at(early.index(sampled.len() + 1));
     site.take(before);
-    site.merge(*level);
+    let chores = [Chore::Archive, Chore::Period];
+    chores[..usize::from(*level)].iter().for_each(|chore| client.chore(*chore));
     let all: Vec<i64> = sampled
         .iter()
         .flat_map(|b| b.spans.iter().flat_map(|s| [s.span.first.0, s.span.last.0 + 1]))
@@ -205,7 +189,7 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
         let oracle = lifetimes(&logs, &lost).into_iter().map(|(run, fact, life)| (run, fact.digest(), life));
         same(&found, &from_there_on(oracle, &begins));
     };
-    let mut reader = store.read(&cid).unwrap();
+    let mut reader = client.read();
     let (ledger, rows) = everything(&mut *reader, PAGE);
     assert_eq!(ledger.forgotten_before(), effective);
     assert_eq!(ledger.bundles.len(), sampled.len(), "each has its entry");
@@ -224,19 +208,19 @@ fn what_is_left_is_what_came_later(url: &str, number: u32, (history, early, leve
     }
 
     // Made anew, it is the same.
-    let (ledger, _) = everything(&mut *store.read(&cid).unwrap(), PAGE);
+    let (ledger, _) = everything(client.read().as_mut(), PAGE);
     site.rebuild();
-    let (anew, rows) = everything(&mut *store.read(&cid).unwrap(), PAGE);
+    let (anew, rows) = everything(client.read().as_mut(), PAGE);
     assert_eq!(entries(&anew), entries(&ledger));
-    urls_agree(&mut *store.read(&cid).unwrap(), &rows);
+    urls_agree(client.read().as_mut(), &rows);
     agree(&stitched(&anew, rows));
     assert_eq!(anew.actions.last().unwrap().kind, ActionKind::Rebuild);
     // And it goes on from there.
     site.take(&sampled);
-    site.merge(2);
-    let (ledger, rows) = everything(&mut *store.read(&cid).unwrap(), PAGE);
+    chores.iter().for_each(|chore| client.chore(*chore));
+    let (ledger, rows) = everything(client.read().as_mut(), PAGE);
     assert!(ledger.live().count() <= 1);
-    urls_agree(&mut *store.read(&cid).unwrap(), &rows);
+    urls_agree(client.read().as_mut(), &rows);
     agree(&rows);
 }
 
@@ -245,8 +229,7 @@ proptest! {
 
     #[test]
     fn on_sqlite(course in course()) {
-        let dir = tempfile::tempdir().unwrap();
-        what_is_left_is_what_came_later(&format!("sqlite:{}", dir.path().display()), 0, &course);
+        client::on_sqlite(|client| what_is_left_is_what_came_later(client, &course));
     }
 }
 
@@ -256,11 +239,6 @@ proptest! {
 
     #[test]
     fn on_mariadb(course in course()) {
-        use std::sync::{LazyLock, atomic::{AtomicU32, Ordering}};
-        static SERVER: LazyLock<pofr_tests::mariadb::PrivateMariadb> =
-            LazyLock::new(|| pofr_tests::mariadb::PrivateMariadb::start().unwrap());
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        what_is_left_is_what_came_later(&SERVER.url(), number, &course);
+        client::on_mariadb(|client| what_is_left_is_what_came_later(client, &course));
     }
 }

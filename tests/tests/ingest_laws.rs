@@ -3,18 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+mod client;
+
+use client::{Chore, Client};
 use pofr_core::{
-    coverage::Coverage,
-    digest::KeyDigest,
-    fact::FactKind,
-    identity::{BundleSeq, Cid},
-    merge as stitching,
-    source::Source,
-    store::{ClientEntry, ClientReader, Store},
-    time::WallMicros,
+    coverage::Coverage, digest::KeyDigest, fact::FactKind, identity::BundleSeq, merge as stitching,
+    source::Source, store::ClientReader,
 };
-use pofr_ingest::{Inbox, Options, ingest, merge};
-use pofr_schema::Access;
+use pofr_ingest::Inbox;
 use pofr_tests::{
     oracle::{came_to, expected},
     record::everything,
@@ -25,40 +21,6 @@ use std::{collections::BTreeSet, fs};
 
 /// Few rows to a page, so that there are many.
 const PAGE: u32 = 7;
-
-/// What is done to the store between arrivals.
-#[derive(Clone, Debug)]
-enum Chore {
-    Nothing,
-    Archive,
-    Period,
-}
-
-/// A client's record, new and empty.
-struct Place {
-    store: Box<dyn Store>,
-    cid: Cid,
-}
-
-impl Place {
-    fn new(url: &str, number: u32) -> Self {
-        let store = pofr_schema::open(url, Access::Write).unwrap();
-        let cid = Cid::parse(&format!("laws-{number}")).unwrap();
-        let client = ClientEntry {
-            cid: cid.clone(),
-            uuid: "laws".into(),
-            ciduser: format!("{number:032}"),
-            last_ip: None,
-            registered: WallMicros(0),
-        };
-        store.add_client(&client).unwrap();
-        Self { store, cid }
-    }
-
-    fn read(&self) -> Box<dyn ClientReader> {
-        self.store.read(&self.cid).unwrap()
-    }
-}
 
 /// What every reader must see, whatever has been merged so far: each snapshot, exactly.
 fn check_replay(reader: &mut dyn ClientReader, logs: &[RunLog], there: &BTreeSet<BundleSeq>) {
@@ -95,40 +57,20 @@ fn check_replay(reader: &mut dyn ClientReader, logs: &[RunLog], there: &BTreeSet
     }
 }
 
-fn take(place: &Place, inbox: &Inbox, workers: usize) -> pofr_ingest::Report {
-    let mut client = place.store.write(&place.cid).unwrap();
-    let options = Options { workers, slice_micros: 700_000, slice_file_rows: 12, ..Options::default() };
-    ingest(client.as_mut(), &place.cid, inbox, &options, &mut |_, _| ()).unwrap()
-}
-
-fn chore(place: &Place, chore: &Chore) {
-    let mut client = place.store.write(&place.cid).unwrap();
-    match chore {
-        Chore::Nothing => {}
-        Chore::Archive => {
-            let options = merge::Options { force: true, ..merge::Options::default() };
-            merge::archive(client.as_mut(), &options, &mut |_, _| ()).unwrap();
-        }
-        Chore::Period => {
-            merge::period(client.as_mut(), None, &mut |_, _| ()).unwrap();
-        }
-    }
-}
-
-fn chores() -> impl Strategy<Value = Vec<(Index, Chore, bool)>> {
-    let chore = prop_oneof![3 => Just(Chore::Nothing), 2 => Just(Chore::Archive), 1 => Just(Chore::Period)];
+fn chores() -> impl Strategy<Value = Vec<(Index, Option<Chore>, bool)>> {
+    let chore = prop_oneof![3 => Just(None), 2 => Just(Some(Chore::Archive)), 1 => Just(Some(Chore::Period))];
     prop::collection::vec((any::<Index>(), chore, any::<bool>()), 1..5)
 }
 
 /// What happens to a record: what was recorded, which bundles never arrive, what is done in between, and the dice for the order
 /// of arrival, if it is not the bundles' own.
-type Course = (Vec<Run>, Vec<Index>, Vec<(Index, Chore, bool)>, Option<u64>);
+type Course = (Vec<Run>, Vec<Index>, Vec<(Index, Option<Chore>, bool)>, Option<u64>);
 
 fn course() -> impl Strategy<Value = Course> {
     (history(), prop::collection::vec(any::<Index>(), 0..3), chores(), any::<Option<u64>>())
 }
 
-fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Course) {
+fn the_tables_come_to_one_pass(client: &Client, (history, lost, chores, seed): &Course) {
     let (logs, bundles) = play(history);
     let lost: BTreeSet<BundleSeq> = lost.iter().map(|i| bundles[i.index(bundles.len())].seq).collect();
     let mut waiting: Vec<&Bundle> =
@@ -153,38 +95,38 @@ fn the_tables_come_to_one_pass(place: &Place, (history, lost, chores, seed): &Co
             fs::write(inbox_dir.join(&bundle.name), &bundle.tar).unwrap();
             there.insert(bundle.seq);
         }
-        let report = take(place, &inbox, workers);
+        let report = client.take(&inbox, workers);
         assert!(report.quarantined.is_empty(), "{:?}", report.quarantined);
         stored += report.stored;
     };
     for (how_many, then, parallel) in chores {
         let n = how_many.index(waiting.len() + 1);
         arrive(waiting.drain(..n).collect(), if *parallel { 3 } else { 1 }, &mut there);
-        chore(place, then);
-        check_replay(place.read().as_mut(), &logs, &there);
+        then.iter().for_each(|chore| client.chore(*chore));
+        check_replay(client.read().as_mut(), &logs, &there);
     }
     arrive(std::mem::take(&mut waiting), 1, &mut there);
     assert_eq!(stored, total, "each bundle is stored once");
 
     // Stitching what is there, in whatever triads, gives one pass …
-    let (ledger, rows) = everything(place.read().as_mut(), PAGE);
+    let (ledger, rows) = everything(client.read().as_mut(), PAGE);
     let coverage = Coverage::new(&ledger.spans());
     assert_eq!(came_to(&stitching::stitch(rows, &coverage)), expected(&logs, &lost));
-    check_replay(place.read().as_mut(), &logs, &there);
+    check_replay(client.read().as_mut(), &logs, &there);
 
     // … and once everything is one period, so do the tables themselves.
-    chore(place, &Chore::Archive);
-    chore(place, &Chore::Period);
-    let (ledger, rows) = everything(place.read().as_mut(), PAGE);
+    client.chore(Chore::Archive);
+    client.chore(Chore::Period);
+    let (ledger, rows) = everything(client.read().as_mut(), PAGE);
     assert!(ledger.live().count() <= 1);
     assert_eq!(came_to(&rows), expected(&logs, &lost));
-    check_replay(place.read().as_mut(), &logs, &there);
+    check_replay(client.read().as_mut(), &logs, &there);
 
     // Doing it all again changes nothing.
-    let again = take(place, &inbox, 2);
+    let again = client.take(&inbox, 2);
     assert_eq!((again.stored, again.rows), (0, 0));
-    chore(place, &Chore::Period);
-    let (_, same) = everything(place.read().as_mut(), PAGE);
+    client.chore(Chore::Period);
+    let (_, same) = everything(client.read().as_mut(), PAGE);
     assert_eq!(same, rows);
 }
 
@@ -193,8 +135,7 @@ proptest! {
 
     #[test]
     fn on_sqlite(course in course()) {
-        let dir = tempfile::tempdir().unwrap();
-        the_tables_come_to_one_pass(&Place::new(&format!("sqlite:{}", dir.path().display()), 0), &course);
+        client::on_sqlite(|client| the_tables_come_to_one_pass(client, &course));
     }
 }
 
@@ -205,11 +146,6 @@ proptest! {
 
     #[test]
     fn on_mariadb(course in course()) {
-        use std::sync::{LazyLock, atomic::{AtomicU32, Ordering}};
-        static SERVER: LazyLock<pofr_tests::mariadb::PrivateMariadb> =
-            LazyLock::new(|| pofr_tests::mariadb::PrivateMariadb::start().unwrap());
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        the_tables_come_to_one_pass(&Place::new(&SERVER.url(), number), &course);
+        client::on_mariadb(|client| the_tables_come_to_one_pass(client, &course));
     }
 }

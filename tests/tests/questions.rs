@@ -2,21 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
+mod client;
+
+use client::{Chore, Client};
 use pofr_core::{
     coverage::Coverage,
     fact::{Fact, FactKind},
     gap,
-    identity::{BundleSeq, Cid, Pid, RunId},
+    identity::{BundleSeq, Pid, RunId},
     lifetime::Row,
     merge as stitching,
-    store::{ClientEntry, ClientReader, Ledger, Narrow, RowId, Search, Store, TableRef},
+    store::{ClientReader, Ledger, Narrow, RowId, Search, TableRef},
     time::WallMicros,
 };
-use pofr_ingest::{Inbox, Options, ingest, merge};
-use pofr_schema::{
-    Access,
-    query::{Filter, Span, Subject, TextMatch, find},
-};
+use pofr_ingest::Inbox;
+use pofr_schema::query::{Filter, Span, Subject, TextMatch, find};
 use pofr_tests::world::{Bundle, Run, history, play};
 use proptest::{prelude::*, sample::Index};
 use std::{
@@ -25,27 +25,19 @@ use std::{
     ops::ControlFlow,
 };
 
-/// What is done to the store between arrivals.
-#[derive(Clone, Copy, Debug)]
-enum Chore {
-    Nothing,
-    Archive,
-    Period,
-}
-
 /// A record and what is asked of it.
 #[derive(Clone, Debug)]
 struct Course {
     history: Vec<Run>,
     lost: Vec<Index>,
-    chores: Vec<(Index, Chore)>,
+    chores: Vec<(Index, Option<Chore>)>,
     /// The span's two ends among all the times that the record knows, a little beside them; `None`: open.
     spans: Vec<[Option<(Index, i64)>; 2]>,
     pid: u32,
 }
 
 fn course() -> impl Strategy<Value = Course> {
-    let chore = prop_oneof![2 => Just(Chore::Nothing), 2 => Just(Chore::Archive), 1 => Just(Chore::Period)];
+    let chore = prop_oneof![2 => Just(None), 2 => Just(Some(Chore::Archive)), 1 => Just(Some(Chore::Period))];
     let end = || prop::option::weighted(0.8, (any::<Index>(), -1..=1i64));
     (
         history(),
@@ -57,60 +49,25 @@ fn course() -> impl Strategy<Value = Course> {
         .prop_map(|(history, lost, chores, spans, pid)| Course { history, lost, chores, spans, pid })
 }
 
-/// A client's record.
-struct Place {
-    store: Box<dyn Store>,
-    cid: Cid,
-}
-
-impl Place {
-    fn new(url: &str, number: u32) -> Self {
-        let store = pofr_schema::open(url, Access::Write).unwrap();
-        let cid = Cid::parse(&format!("questions-{number}")).unwrap();
-        let client = ClientEntry {
-            cid: cid.clone(),
-            uuid: "questions".into(),
-            ciduser: format!("{number:032}"),
-            last_ip: None,
-            registered: WallMicros(0),
-        };
-        store.add_client(&client).unwrap();
-        Self { store, cid }
-    }
-
-    /// Takes the bundles in, with chores in between.
-    fn fill(&self, course: &Course) {
-        let (_, bundles) = play(&course.history);
-        let lost: BTreeSet<BundleSeq> =
-            course.lost.iter().map(|i| bundles[i.index(bundles.len())].seq).collect();
-        let mut waiting: Vec<&Bundle> =
-            bundles.iter().filter(|b| !lost.contains(&b.seq) && !b.spans.is_empty()).collect();
-        let dir = tempfile::tempdir().unwrap();
-        let inbox = Inbox::new(dir.path(), 1 << 20);
-        let mut client = self.store.write(&self.cid).unwrap();
-        let options = Options { slice_micros: 700_000, slice_file_rows: 12, ..Options::default() };
-        let some = course.chores.iter().map(|(how_many, chore)| (Some(how_many), *chore));
-        for (how_many, chore) in some.chain([(None, Chore::Nothing)]) {
-            let n = how_many.map_or(waiting.len(), |n| n.index(waiting.len() + 1));
-            for bundle in waiting.drain(..n) {
-                fs::write(dir.path().join(&bundle.name), &bundle.tar).unwrap();
-            }
-            ingest(client.as_mut(), &self.cid, &inbox, &options, &mut |_, _| ()).unwrap();
-            match chore {
-                Chore::Nothing => {}
-                Chore::Archive => {
-                    let force = merge::Options { force: true, ..merge::Options::default() };
-                    merge::archive(client.as_mut(), &force, &mut |_, _| ()).unwrap();
-                }
-                Chore::Period => {
-                    merge::period(client.as_mut(), None, &mut |_, _| ()).unwrap();
-                }
-            }
+/// Takes the bundles in, with chores in between.
+fn fill(client: &Client, course: &Course) {
+    let (_, bundles) = play(&course.history);
+    let lost: BTreeSet<BundleSeq> = course.lost.iter().map(|i| bundles[i.index(bundles.len())].seq).collect();
+    let mut waiting: Vec<&Bundle> =
+        bundles.iter().filter(|b| !lost.contains(&b.seq) && !b.spans.is_empty()).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = Inbox::new(dir.path(), 1 << 20);
+    let some = course.chores.iter().map(|(how_many, chore)| (Some(how_many), *chore));
+    for (how_many, chore) in some.chain([(None, None)]) {
+        let n = how_many.map_or(waiting.len(), |n| n.index(waiting.len() + 1));
+        for bundle in waiting.drain(..n) {
+            fs::write(dir.path().join(&bundle.name), &bundle.tar).unwrap();
         }
+        client.take(&inbox, 1);
+        chore.into_iter().for_each(|chore| client.chore(chore));
     }
 }
 
-/// Every row of a kind, and the ledger.
 fn everything(reader: &mut dyn ClientReader, kind: FactKind) -> (Ledger, Vec<Row>) {
     let ledger = reader.ledger().unwrap();
     let mut rows = Vec::new();
@@ -176,9 +133,9 @@ fn pid_of(fact: &Fact) -> Option<Pid> {
     }
 }
 
-fn asked(place: &Place, course: &Course) {
-    place.fill(course);
-    let mut reader = place.store.read(&place.cid).unwrap();
+fn asked(client: &Client, course: &Course) {
+    fill(client, course);
+    let mut reader = client.read();
     let reader = reader.as_mut();
     let pid = Pid(course.pid);
     for (kind, subject) in [
@@ -294,9 +251,7 @@ proptest! {
 
     #[test]
     fn on_sqlite(course in course()) {
-        let memory = std::path::Path::new("/dev/shm");
-        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-        asked(&Place::new(&format!("sqlite:{}", dir.path().display()), 0), &course);
+        client::on_sqlite(|client| asked(client, &course));
     }
 }
 
@@ -307,11 +262,6 @@ proptest! {
 
     #[test]
     fn on_mariadb(course in course()) {
-        use std::sync::{LazyLock, atomic::{AtomicU32, Ordering}};
-        static SERVER: LazyLock<pofr_tests::mariadb::PrivateMariadb> =
-            LazyLock::new(|| pofr_tests::mariadb::PrivateMariadb::start().unwrap());
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        asked(&Place::new(&SERVER.url(), number), &course);
+        client::on_mariadb(|client| asked(client, &course));
     }
 }

@@ -11,6 +11,7 @@ use pofr_ingest::service;
 use pofr_schema::Access;
 use pofr_tests::{
     days::{Days, days},
+    outcome::{outcome, succeed},
     programs::program,
     record::{contents, deliver},
     stores::TestStore,
@@ -45,15 +46,11 @@ impl Site {
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+        outcome(&mut self.command(arguments))
     }
 
     fn ok(&self, arguments: &[&str]) -> String {
-        let (code, out, err) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
-        out
+        succeed(&mut self.command(arguments))
     }
 
     fn inbox(&self, client: &str) -> PathBuf {

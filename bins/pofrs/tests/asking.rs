@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod bundles;
+mod site;
 
 use bundles::{file, process, write};
 use pofr_core::{
@@ -11,73 +12,15 @@ use pofr_core::{
     raw::RawText,
     source::Source,
 };
-use pofr_tests::stores::TestStore;
-use std::{
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use site::{Site, parse};
+use std::{path::Path, process::Stdio};
 
 /// 2026-11-23T10:00:00Z, µs.
 const T0: i64 = 1_795_428_000_000_000;
 const SECOND: i64 = 1_000_000;
 
-struct Site {
-    store: TestStore,
-    dir: tempfile::TempDir,
-}
-
-impl Site {
-    /// A site with an embedded database.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = TestStore::Sqlite(format!("sqlite:{}", dir.path().join("data").display()));
-        Self::with(store, dir)
-    }
-
-    /// A site for each kind of database; what they have in files lies below `dir`.
-    fn all(dir: &Path) -> Vec<Self> {
-        TestStore::all(dir).into_iter().map(|store| Self::with(store, tempfile::tempdir().unwrap())).collect()
-    }
-
-    fn with(store: TestStore, dir: tempfile::TempDir) -> Self {
-        std::fs::create_dir(dir.path().join("inbox")).unwrap();
-        Self { store, dir }
-    }
-
-    fn inbox(&self) -> std::path::PathBuf {
-        self.dir.path().join("inbox")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pofrs"));
-        command.args(arguments).env("POFR_DB", self.store.url());
-        command
-    }
-
-    /// Runs pofrs; returns exit code, standard output and standard error.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let (code, out, err) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
-        out
-    }
-
-    fn ingest(&self) -> String {
-        self.ok(&["ingest", self.inbox().to_str().unwrap(), "--client", "handmade"])
-    }
-}
-
 fn stamps(from: i64) -> Vec<i64> {
     (0..5).map(|i| from + i * SECOND / 10).collect()
-}
-
-fn json(lines: &str) -> Vec<serde_json::Value> {
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -87,12 +30,12 @@ fn a_lost_bundle_is_a_gap_until_it_arrives() {
 
 fn lost_bundle(site: &Site) {
     let facts = [process(1, 0, b"init", b"/sbin/init\0"), process(50, 1, b"sshd", b"sshd\0-D\0")];
-    write(&site.inbox(), 1, 1, &stamps(T0), &facts);
-    let lost = write(&site.inbox(), 1, 2, &stamps(T0 + SECOND), &facts);
-    write(&site.inbox(), 1, 3, &stamps(T0 + 2 * SECOND), &facts);
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &facts);
+    let lost = write(&site.inbox("handmade"), 1, 2, &stamps(T0 + SECOND), &facts);
+    write(&site.inbox("handmade"), 1, 3, &stamps(T0 + 2 * SECOND), &facts);
     let away = site.dir.path().join("away");
     std::fs::rename(&lost, &away).unwrap();
-    assert!(site.ingest().starts_with("2 bundles stored: 10 samples"));
+    assert!(site.ingest("handmade").starts_with("2 bundles stored: 10 samples"));
 
     // 1.2 s after the beginning, as the client's clock in +0100 showed it.
     let at = ["at", "2026-11-23 11:00:01.2", "ps"];
@@ -103,14 +46,14 @@ fn lost_bundle(site: &Site) {
     assert!(out.contains("nearest after it, by 800 ms: 2026-11-23 11:00:02.000000"), "{out}");
     assert!(out.contains("bundle 2 is missing"), "{out}");
     let (code, out, _) = site.run(&[&at[..], &["--json"]].concat());
-    assert_eq!((code, json(&out)[0]["standing"].as_str()), (3, Some("no record")), "{out}");
+    assert_eq!((code, parse(&out)[0]["standing"].as_str()), (3, Some("no record")), "{out}");
     let gaps = site.ok(&["gaps"]);
     assert!(gaps.contains("blind") && gaps.contains("bundle 2 is missing"), "{gaps}");
-    let gap = &json(&site.ok(&["gaps", "--json"]))[0];
+    let gap = &site.json(&["gaps"])[0];
     assert_eq!((gap["derived"].as_bool(), gap["from"].as_i64()), (Some(true), Some(T0 + 4 * SECOND / 10)));
 
     std::fs::rename(&away, &lost).unwrap();
-    assert!(site.ingest().contains("2 files stored already"));
+    assert!(site.ingest("handmade").contains("2 files stored already"));
     assert_eq!(site.ok(&["gaps"]), "no gaps\n");
     let out = site.ok(&at);
     assert!(out.starts_with("handmade at 2026-11-23 11:00:01.200000 +0100\n"), "{out}");
@@ -125,9 +68,9 @@ fn lost_bundle(site: &Site) {
 #[test]
 fn two_runs_that_claim_one_time_both_answer() {
     let site = Site::new();
-    write(&site.inbox(), 1, 1, &stamps(T0), &[process(10, 1, b"before", b"before\0")]);
-    write(&site.inbox(), 2, 2, &stamps(T0 + 50_000), &[process(11, 1, b"after", b"after\0")]);
-    site.ingest();
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &[process(10, 1, b"before", b"before\0")]);
+    write(&site.inbox("handmade"), 2, 2, &stamps(T0 + 50_000), &[process(11, 1, b"after", b"after\0")]);
+    site.ingest("handmade");
     let out = site.ok(&["at", &format!("@{}", T0 + 200_000), "ps"]);
     let (first, second) = out.split_once("\n\n").unwrap();
     assert!(first.contains(&format!("run {}", "01".repeat(16))) && first.contains("before"), "{out}");
@@ -154,8 +97,8 @@ fn hostile_names(site: &Site) {
         facts.push(process(pid, 1, name, &[name, b"\0with space\0\0", &[b'x'; 300], b"\0"].concat()));
         facts.push(file(pid, 3, &[b"/tmp/", name, b" # ", &[b'y'; 300]].concat()));
     }
-    write(&site.inbox(), 1, 1, &stamps(T0), &facts);
-    site.ingest();
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &facts);
+    site.ingest("handmade");
     let at = format!("@{}", T0 + 200_000);
     for view in ["ps", "files", "tree"] {
         let out = site.ok(&["at", &at, view]);
@@ -166,7 +109,7 @@ fn hostile_names(site: &Site) {
         }
         assert!(out.contains("\\x1b[2J"), "{view}: {out}");
     }
-    let lines = json(&site.ok(&["at", &at, "ps", "--json"]));
+    let lines = parse(&site.ok(&["at", &at, "ps", "--json"]));
     assert_eq!(lines.len(), 1 + names.len());
     for name in names {
         let wanted = serde_json::to_value(RawText::from(name)).unwrap();
@@ -232,8 +175,8 @@ fn cold() -> Vec<Fact> {
 #[test]
 fn what_hardly_ever_changes_is_shown_in_the_same_manner() {
     let site = Site::new();
-    write(&site.inbox(), 1, 1, &stamps(T0), &cold());
-    site.ingest();
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &cold());
+    site.ingest("handmade");
     let at = format!("@{}", T0 + 200_000);
     for (view, expected, kinds) in [
         ("host", &["web-1", "Debian", "6.1.0"][..], &["host"][..]),
@@ -249,7 +192,7 @@ fn what_hardly_ever_changes_is_shown_in_the_same_manner() {
             assert!(out.contains(text), "{view}: {text} not in {out}");
         }
         assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
-        let lines = json(&site.ok(&["at", &at, view, "--json"]));
+        let lines = parse(&site.ok(&["at", &at, view, "--json"]));
         let found: Vec<_> = lines.iter().map(|line| line["fact"]["kind"].as_str().unwrap()).collect();
         assert_eq!(found, kinds, "{view}");
         assert!(lines.iter().all(|line| line["standing"] == "certain"), "{lines:?}");
@@ -264,19 +207,20 @@ fn what_hardly_ever_changes_is_shown_in_the_same_manner() {
 #[test]
 fn a_bad_file_goes_to_quarantine_and_the_exit_code_says_so() {
     let site = Site::new();
-    let good = write(&site.inbox(), 1, 1, &stamps(T0), &[process(1, 0, b"init", b"init\0")]);
+    let good = write(&site.inbox("handmade"), 1, 1, &stamps(T0), &[process(1, 0, b"init", b"init\0")]);
     let stem = good.file_stem().unwrap().to_str().unwrap();
     let name = format!("{}{}.tar", &stem[..stem.len() - 1], if stem.ends_with('0') { '1' } else { '0' });
-    std::fs::copy(&good, site.inbox().join(&name)).unwrap();
-    let (code, out, err) = site.run(&["ingest", site.inbox().to_str().unwrap(), "--client", "handmade"]);
+    std::fs::copy(&good, site.inbox("handmade").join(&name)).unwrap();
+    let (code, out, err) =
+        site.run(&["ingest", site.inbox("handmade").to_str().unwrap(), "--client", "handmade"]);
     assert_eq!(code, 4, "{out}{err}");
     assert!(out.starts_with("1 bundle stored") && out.contains("damaged or tampered with"), "{out}");
     assert!(out.contains("1 file refused, now in "), "{out}");
-    assert!(site.inbox().join("quarantine").join(&name).exists());
+    assert!(site.inbox("handmade").join("quarantine").join(&name).exists());
     let (_, shown, warning) =
-        site.run(&["cat", site.inbox().join("quarantine").join(&name).to_str().unwrap()]);
+        site.run(&["cat", site.inbox("handmade").join("quarantine").join(&name).to_str().unwrap()]);
     assert!(warning.contains("not what its name announces"), "{warning}");
-    let lines = json(&shown);
+    let lines = parse(&shown);
     assert_eq!((lines[0]["record"].as_str(), lines[0]["format"].as_i64()), (Some("header"), Some(2)));
     assert_eq!(lines.len(), 1 + 5, "{shown}");
 }
@@ -291,11 +235,11 @@ fn the_exit_codes_tell_what_happened() {
     let (code, _, err) = site.run(&["ingest", "/nowhere/at/all", "--client", "x"]);
     assert!(code == 1 && err.contains("/nowhere/at/all"), "{code}: {err}");
 
-    write(&site.inbox(), 1, 1, &stamps(T0), &[process(1, 0, b"init", b"init\0")]);
-    site.ingest();
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &[process(1, 0, b"init", b"init\0")]);
+    site.ingest("handmade");
     let (code, out, err) = site.run(&["sql", "DROP TABLE pofr_spans"]);
     assert!(code == 1 && out.is_empty() && err.contains("only one SELECT"), "{code}: {err}");
-    assert_eq!(json(&site.ok(&["sql", "--json", "SELECT pid FROM psinfo"]))[0]["pid"], 1);
+    assert_eq!(parse(&site.ok(&["sql", "--json", "SELECT pid FROM psinfo"]))[0]["pid"], 1);
     assert!(site.run(&["at", "now", "ps", "--client", "nobody"]).2.contains("no client nobody"));
 
     // Someone else writes.
@@ -306,15 +250,15 @@ fn the_exit_codes_tell_what_happened() {
     drop(writer);
     assert!(site.ok(&["archive", "--force"]).contains("archpsinfo20261123110000to20261123110000"));
     assert!(site.ok(&["period"]).contains("periodprocess20261123110000to20261123110000"));
-    assert_eq!(json(&site.ok(&["clients", "--json"]))[0]["bundles"], 1);
+    assert_eq!(parse(&site.ok(&["clients", "--json"]))[0]["bundles"], 1);
 }
 
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     let site = Site::new();
     let facts: Vec<_> = (1..5000).map(|pid| process(pid, 0, b"many", b"many\0")).collect();
-    write(&site.inbox(), 1, 1, &stamps(T0), &facts);
-    site.ingest();
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &facts);
+    site.ingest("handmade");
     let mut child = site
         .command(&["at", &format!("@{T0}"), "ps", "--json"])
         .stdout(Stdio::piped())
@@ -335,17 +279,24 @@ fn the_first_pofrs_bundles_are_asked_in_the_same_words() {
     for entry in std::fs::read_dir(fixtures).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "tar") {
-            std::fs::copy(&path, site.inbox().join(path.file_name().unwrap())).unwrap();
+            std::fs::copy(&path, site.inbox("handmade").join(path.file_name().unwrap())).unwrap();
             count += 1;
-            let lines = json(&site.ok(&["cat", path.to_str().unwrap()]));
+            let lines = parse(&site.ok(&["cat", path.to_str().unwrap()]));
             assert_eq!(lines[0]["format"], 1);
             assert!(lines[1]["processes"].as_array().unwrap().len() > 10);
         }
     }
-    let out = site.ok(&["ingest", site.inbox().to_str().unwrap(), "--client", "perl-1", "--workers", "2"]);
+    let out = site.ok(&[
+        "ingest",
+        site.inbox("handmade").to_str().unwrap(),
+        "--client",
+        "perl-1",
+        "--workers",
+        "2",
+    ]);
     assert!(out.starts_with(&format!("{count} bundles stored")), "{out}");
     let out = site.ok(&["sql", "--json", "SELECT MIN(first_seen) AS a, MAX(last_seen) AS b FROM all_psinfo"]);
-    let (a, b) = (json(&out)[0]["a"].as_i64().unwrap(), json(&out)[0]["b"].as_i64().unwrap());
+    let (a, b) = (parse(&out)[0]["a"].as_i64().unwrap(), parse(&out)[0]["b"].as_i64().unwrap());
     let out = site.ok(&["at", &format!("@{}", (a + b) / 2), "net"]);
     assert!(out.contains("ESTAB") || out.contains("LISTEN"), "{out}");
 }

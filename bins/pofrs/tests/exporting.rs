@@ -14,12 +14,13 @@ use pofr_core::{
     fact::{Endpoint, EndpointDetails, EndpointKey, Fact, SocketId, TcpState, Transport, User},
     raw::RawText,
 };
+use pofr_tests::outcome::outcome;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
 /// 2026-11-23T10:00:00Z, µs.
@@ -58,9 +59,7 @@ impl Site {
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pofrs"));
         command.arg("--data-dir").arg(self.0.path()).arg("--config").arg(self.path("pofrs.toml"));
-        let Output { status, stdout, stderr } = command.args(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+        outcome(command.args(arguments))
     }
 
     #[track_caller]

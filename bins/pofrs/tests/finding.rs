@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod bundles;
+mod site;
 
 use bundles::{entity, file, process, tell, write};
 use pofr_core::{
@@ -11,91 +12,26 @@ use pofr_core::{
     },
     raw::{RawText, Reading},
 };
-use pofr_tests::stores::TestStore;
 use serde_json::Value;
-use std::{
-    net::SocketAddr,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use site::Site;
+use std::{net::SocketAddr, process::Stdio};
 
 /// 2026-11-23T10:00:00Z, µs; the clients' clocks showed 11:00.
 const T0: i64 = 1_795_428_000_000_000;
 const TICK: i64 = 100_000;
 const FORMULA: &str = "/tmp/=cmd|' /C calc'!A0,\"\n\u{1b}[2J";
 
-struct Site {
-    store: TestStore,
-    dir: tempfile::TempDir,
-}
-
-impl Site {
-    /// A site with both machines' first bundles, for each kind of database; what they have in files lies below `dir`.
-    fn all(dir: &Path) -> Vec<Self> {
-        let stores = TestStore::all(dir).into_iter();
-        stores.map(|store| Self { store, dir: tempfile::tempdir().unwrap() }.filled()).collect()
-    }
-
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = TestStore::Sqlite(format!("sqlite:{}", dir.path().join("data").display()));
-        Self { store, dir }.filled()
-    }
-
-    fn filled(self) -> Self {
-        tell(&self.inbox("visited"), "visited", 1, 1, &visited(0..20));
-        self.ingest("visited");
-        // Here init has a file of that name open for reading, from the beginning.
-        let mut facts = base();
-        facts.push(open(file(1, 9, b"/etc/cron.d/x"), FileMode::Read));
-        let stamps: Vec<i64> = (0..20).map(|tick| T0 + tick * TICK).collect();
-        write(&self.inbox("handmade"), 1, 1, &stamps, &facts);
-        self.ingest("handmade");
-        self
-    }
-
-    fn inbox(&self, client: &str) -> std::path::PathBuf {
-        let dir = self.dir.path().join(client);
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    }
-
-    fn ingest(&self, client: &str) {
-        self.ok(&["ingest", self.inbox(client).to_str().unwrap(), "--client", client]);
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pofrs"));
-        command.args(arguments).env("POFR_DB", self.store.url());
-        command
-    }
-
-    /// Runs pofrs; returns exit code, standard output and standard error.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let (code, out, err) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
-        for line in out.lines() {
-            let json = line.starts_with('{');
-            assert!(
-                json || arguments.contains(&"--csv") || line.chars().count() <= 80,
-                "{arguments:?}: {line}"
-            );
-        }
-        assert!(out.chars().all(|c| c == '\n' || !c.is_control()), "{arguments:?}: {out:?}");
-        out
-    }
-
-    /// Runs pofrs with --json; returns the lines.
-    fn json(&self, arguments: &[&str]) -> Vec<Value> {
-        let out = self.ok(&[arguments, &["--json"]].concat());
-        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
+/// A site with both machines' first bundles.
+fn filled(site: Site) -> Site {
+    tell(&site.inbox("visited"), "visited", 1, 1, &visited(0..20));
+    site.ingest("visited");
+    // Here init has a file of that name open for reading, from the beginning.
+    let mut facts = base();
+    facts.push(open(file(1, 9, b"/etc/cron.d/x"), FileMode::Read));
+    let stamps: Vec<i64> = (0..20).map(|tick| T0 + tick * TICK).collect();
+    write(&site.inbox("handmade"), 1, 1, &stamps, &facts);
+    site.ingest("handmade");
+    site
 }
 
 /// A TCP endpoint that process `pid` holds; `socket` tells it from others.
@@ -176,13 +112,26 @@ fn visited(ticks: std::ops::Range<i64>) -> Vec<(i64, Vec<Fact>)> {
     story
 }
 
+/// Runs pofrs, which must succeed, and say what fits a terminal and does nothing to it.
+#[track_caller]
+fn tidy(site: &Site, arguments: &[&str]) -> String {
+    let out = site.ok(arguments);
+    for line in out.lines() {
+        assert!(arguments.contains(&"--csv") || line.chars().count() <= 80, "{arguments:?}: {line}");
+    }
+    assert!(out.chars().all(|c| c == '\n' || !c.is_control()), "{arguments:?}: {out:?}");
+    out
+}
+
 fn pids(lines: &[Value]) -> Vec<i64> {
     lines.iter().filter_map(|line| line["parts"][0]["fact"]["pid"].as_i64()).collect()
 }
 
 #[test]
 fn each_question_has_its_answer() {
-    Site::all(tempfile::tempdir().unwrap().path()).iter().for_each(questions);
+    for site in Site::all(tempfile::tempdir().unwrap().path()) {
+        questions(&filled(site));
+    }
 }
 
 fn questions(site: &Site) {
@@ -197,11 +146,11 @@ fn questions(site: &Site) {
     assert_eq!((line["from"].as_i64(), line["began"].as_str()), (Some(T0 + 6 * TICK), Some("sampled")));
     assert_eq!((line["until"].as_i64(), line["ended"].as_str()), (Some(T0 + 9 * TICK), Some("sampled")));
     assert_eq!(line["breaks"].as_array().map(Vec::len), Some(0));
-    let table = site.ok(&[&["find", "ps", "--user", "toma", "--command", "nm*"][..], &on].concat());
+    let table = tidy(site, &[&["find", "ps", "--user", "toma", "--command", "nm*"][..], &on].concat());
     let row = table.lines().nth(1).unwrap();
     assert!(row.contains("11-23 11:00:00") && row.contains("~300 ms"), "{table}");
     assert!(row.contains("101 toma") && row.ends_with("nmap -P0 192.168.18.34"), "{table}");
-    let utc = site.ok(&["find", "ps", "--pid", "101", "--client", "visited", "--utc"]);
+    let utc = tidy(site, &["find", "ps", "--pid", "101", "--client", "visited", "--utc"]);
     assert!(utc.contains("11-23 10:00:00"), "{utc}");
 
     // Which files below /usr did httpd have open?
@@ -223,7 +172,7 @@ fn questions(site: &Site) {
     let lines = ask(&["find", "net", "--to-ip", "192.168.18.34", "--state", "syn-sent"]);
     assert_eq!((lines.len(), lines[0]["direction"].as_str()), (1, Some("outbound")));
     assert!(site.run(&["find", "net", "--to-ip", "203.0.113.9", "--client", "visited"]).0 == 7);
-    let table = site.ok(&[&["find", "net", "--listen", "--user", "toma"][..], &on].concat());
+    let table = tidy(site, &[&["find", "net", "--listen", "--user", "toma"][..], &on].concat());
     assert!(table.contains("LISTEN 0.0.0.0:4444") && !table.contains(":22"), "{table}");
 
     // When?
@@ -234,7 +183,7 @@ fn questions(site: &Site) {
     assert_eq!(site.run(&["find", "ps", "--between", "12:00-10:30", "--client", "visited"]).0, 7);
     assert_eq!(ask(&["find", "ps", "--limit", "2"]).len(), 2);
 
-    let tree = site.ok(&[&["tree", &format!("100{}", at(7))][..], &on].concat());
+    let tree = tidy(site, &[&["tree", &format!("100{}", at(7))][..], &on].concat());
     let lines: Vec<&str> = tree.lines().collect();
     assert!(lines[0].starts_with("visited, process 100 at 2026-11-23 11:00:00.700000 +0100"), "{tree}");
     assert!(
@@ -244,12 +193,12 @@ fn questions(site: &Site) {
     assert!(tree.contains("├─ nmap -P0 192.168.18.34") && tree.contains("└─ nc -l 4444"), "{tree}");
     assert!(tree.contains("· 11:00:01 new parent: 1"), "{tree}");
     // Without a time: the last at which there was such a process.
-    assert!(site.ok(&["tree", "101", "--client", "visited"]).contains("nmap -P0 192.168.18.34"));
+    assert!(tidy(site, &["tree", "101", "--client", "visited"]).contains("nmap -P0 192.168.18.34"));
     let roles = ask(&["tree", "100", "--at", &at(7)]);
     let roles: Vec<_> = roles.iter().filter_map(|line| line["role"].as_str()).collect();
     assert_eq!(roles, ["ancestor", "ancestor", "ancestor", "process", "descendant", "descendant"]);
 
-    let had = site.ok(&[&["who-had", "192.168.18.34:80", "--at", &at(7)][..], &on].concat());
+    let had = tidy(site, &[&["who-had", "192.168.18.34:80", "--at", &at(7)][..], &on].concat());
     assert!(had.contains("tcp SYN-SENT 10.0.0.5:40000 → 192.168.18.34:80"), "{had}");
     assert!(had.contains("nmap 101, user toma: nmap -P0 192.168.18.34"), "{had}");
     assert!(had.contains("child of bash 100, of sshd 60, of sshd 50, of init 1"), "{had}");
@@ -258,7 +207,7 @@ fn questions(site: &Site) {
     let (code, out, _) = site.run(&["who-had", "4444", "--at", "2026-11-24", "--client", "visited"]);
     assert!(code == 3 && out.contains("no record of network endpoints at"), "{code}: {out}");
 
-    let diff = site.ok(&[&["diff", &at(1), &at(19)][..], &on].concat());
+    let diff = tidy(site, &[&["diff", &at(1), &at(19)][..], &on].concat());
     for line in ["listeners\n  +   102 tcp LISTEN 0.0.0.0:4444", "kernel modules\n  +   rootkit", "-bash"] {
         assert!(diff.contains(line), "{line} in {diff}");
     }
@@ -272,18 +221,18 @@ fn questions(site: &Site) {
     assert_eq!(what.first(), Some(&"began"), "{what:?}");
     let times: Vec<_> = happened.iter().filter_map(|line| line["at"].as_i64()).collect();
     assert!(times.is_sorted(), "{times:?}");
-    let table = site.ok(&[&["timeline", "--pid", &format!("100{}", at(7))][..], &on].concat());
+    let table = tidy(site, &[&["timeline", "--pid", &format!("100{}", at(7))][..], &on].concat());
     assert!(table.contains("2026-11-23 11:00:00.600000") && table.contains("nmap -P0"), "{table}");
     assert!(
-        site.ok(&[&["timeline", "--address", "203.0.113.0/24", "--csv"][..], &on].concat())
+        tidy(site, &[&["timeline", "--address", "203.0.113.0/24", "--csv"][..], &on].concat())
             .contains("connected")
     );
 }
 
 #[test]
 fn several_clients_answer_in_one_table() {
-    let site = Site::new();
-    let out = site.ok(&["find", "files", "--path", "/etc/cron*", "--all-clients"]);
+    let site = filled(Site::new());
+    let out = tidy(&site, &["find", "files", "--path", "/etc/cron*", "--all-clients"]);
     assert!(out.starts_with("CLIENT"), "{out}");
     assert!(out.contains("\nvisited") && out.contains("\nhandmade"), "{out}");
     let lines = site.json(&["find", "files", "--path", "/etc/cron*", "--client", "handmade,visited"]);
@@ -294,9 +243,9 @@ fn several_clients_answer_in_one_table() {
     assert!(code == 1 && err.contains("which client?"), "{code}: {err}");
     let (code, _, err) = site.run(&["find", "ps", "--path", "/x", "--client", "handmade"]);
     assert!(code == 1 && err.contains("pofrs find files"), "{code}: {err}");
-    let opened = site.ok(&["who-opened", "/etc/cron.d/", "--all-clients", "--written"]);
+    let opened = tidy(&site, &["who-opened", "/etc/cron.d/", "--all-clients", "--written"]);
     assert!(opened.contains("child of bash 100, of sshd 60"), "{opened}");
-    let first = site.ok(&["first-seen", "--path", "/etc/cron.d/x"]);
+    let first = tidy(&site, &["first-seen", "--path", "/etc/cron.d/x"]);
     assert!(first.lines().nth(1).unwrap().starts_with("handmade"), "{first}");
     assert!(first.contains("≤") && first.contains("process 102"), "{first}");
     assert_eq!(site.run(&["first-seen", "--remote", "198.51.100.1"]).0, 7);
@@ -304,8 +253,8 @@ fn several_clients_answer_in_one_table() {
 
 #[test]
 fn a_spreadsheet_runs_nothing() {
-    let site = Site::new();
-    let out = site.ok(&["find", "files", "--pid", "100", "--csv", "--client", "visited"]);
+    let site = filled(Site::new());
+    let out = tidy(&site, &["find", "files", "--pid", "100", "--csv", "--client", "visited"]);
     let mut lines = out.lines();
     assert!(lines.next().unwrap().starts_with("client,from,began,until,ended,breaks,user,pid,"), "{out}");
     let row = lines.next().unwrap();
@@ -313,17 +262,17 @@ fn a_spreadsheet_runs_nothing() {
     // The path begins with a slash; what only holds a formula is no formula.
     assert!(row.contains(r#""/tmp/=cmd|' /C calc'!A0,""\n\x1b[2J""#), "{row}");
     assert_eq!(lines.next(), None);
-    let out = site.ok(&["find", "ps", "--pid", "100", "--csv", "--client", "visited"]);
+    let out = tidy(&site, &["find", "ps", "--pid", "100", "--csv", "--client", "visited"]);
     assert!(out.contains(",'-bash,"), "{out}");
 }
 
 #[test]
 fn a_gap_is_told() {
-    let site = Site::new();
+    let site = filled(Site::new());
     // The second bundle is lost; nc listens before and after.
     tell(&site.inbox("visited"), "visited", 1, 3, &visited(40..50));
     site.ingest("visited");
-    let out = site.ok(&["find", "ps", "--command", "nc", "--client", "visited"]);
+    let out = tidy(&site, &["find", "ps", "--command", "nc", "--client", "visited"]);
     assert!(out.contains("not known from 2026-11-23 11:00:01 to 2026-11-23 11:00:04"), "{out}");
     assert!(out.contains("visited: the record is incomplete in that time") && out.contains("blind"), "{out}");
     let lines = site.json(&["find", "ps", "--command", "nc", "--client", "visited"]);
@@ -334,10 +283,10 @@ fn a_gap_is_told() {
     assert!(code == 0 && out.lines().count() == 2 && err.contains("incomplete"), "{out}{err}");
     // Nothing is missing in the time that is asked for.
     let out =
-        site.ok(&["find", "ps", "--command", "nc", "--client", "visited", "--until", &format!("@{T0}0")]);
+        tidy(&site, &["find", "ps", "--command", "nc", "--client", "visited", "--until", &format!("@{T0}0")]);
     assert!(out.contains("incomplete"), "{out}");
     let until = format!("@{}", T0 + 15 * TICK);
-    let out = site.ok(&["find", "ps", "--command", "nc", "--client", "visited", "--until", &until]);
+    let out = tidy(&site, &["find", "ps", "--command", "nc", "--client", "visited", "--until", &until]);
     assert!(!out.contains("incomplete"), "{out}");
     let (code, out, _) = site.run(&["find", "ps", "--client", "visited", "--since", "2026-11-24"]);
     assert!(code == 7 && out.contains("the record ends before that time"), "{code}: {out}");
@@ -345,7 +294,7 @@ fn a_gap_is_told() {
 
 #[test]
 fn following_goes_on_where_it_ended() {
-    let site = Site::new();
+    let site = filled(Site::new());
     let cursor = site.dir.path().join("cursor.json");
     let follow = ["find", "ps", "--all-clients", "--follow", "--once", "--cursor", cursor.to_str().unwrap()];
     let first = site.json(&follow);
@@ -376,7 +325,9 @@ fn following_goes_on_where_it_ended() {
 
 #[test]
 fn the_databases_own_client_only_reads() {
-    Site::all(tempfile::tempdir().unwrap().path()).iter().for_each(shell);
+    for site in Site::all(tempfile::tempdir().unwrap().path()) {
+        shell(&filled(site));
+    }
 }
 
 fn shell(site: &Site) {

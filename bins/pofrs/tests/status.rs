@@ -5,12 +5,13 @@
 mod bundles;
 
 use bundles::{file, process, write};
+use pofr_tests::outcome::outcome;
 use serde_json::Value;
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::{Command, Output},
+    process::Command,
 };
 
 /// 2026-11-23T10:00:00Z, µs.
@@ -30,9 +31,7 @@ impl Site {
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("pofrs"));
         command.arg("--data-dir").arg(self.0.path()).arg("--config").arg(self.config()).args(arguments);
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+        outcome(&mut command)
     }
 
     fn config(&self) -> PathBuf {
