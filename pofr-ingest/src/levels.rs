@@ -38,9 +38,9 @@ impl Policy {
     /// Returns the policy for when there is no time: twice the limits, and no periods.
     #[must_use]
     pub fn patient(&self) -> Self {
-        let merge::Options { max_triads, max_file_rows, force } = self.archive;
+        let merge::Options { max_triads, max_file_rows, .. } = self.archive;
         let (max_triads, max_file_rows) = (max_triads.saturating_mul(2), max_file_rows.saturating_mul(2));
-        Self { archive: merge::Options { max_triads, max_file_rows, force }, period: None }
+        Self { archive: merge::Options { max_triads, max_file_rows, ..self.archive }, period: None }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Levels 2 and 3: many triads become one.
 //!
-//! Rows come sorted out of every input and go sorted into the new triad, so memory does not grow with the data: a page
-//! of each input, two rows in the stitcher, some batches on their way. The new triad is filled while it does not count yet; one
-//! transaction makes it live and the old ones dead. Whoever is killed before that has changed nothing.
+//! Rows come sorted out of every input and go sorted into the new triad. Slices are sorted in memory, no more of them at a time
+//! than it is to hold: each such part becomes an archive, which is the sorted run of the merge to come. That holds a page of each
+//! archive, two rows in the stitcher, some batches on their way; so memory does not grow with the data. The new triad is filled
+//! while it does not count yet; one transaction makes it live and the old ones dead. Whoever is killed before that has changed
+//! nothing.
 
+mod plan;
 mod stitched;
 
 use crossbeam::channel;
@@ -28,12 +31,14 @@ pub struct Options {
     pub max_file_rows: u64,
     /// Archive now, whatever the limits, and seal the open slice for it.
     pub force: bool,
+    /// How many rows of a kind are sorted in memory; more slices than hold these become several archives.
+    pub sort_rows: u64,
 }
 
 impl Default for Options {
-    /// The first POFR's limits: 191 triads, 130,000 file rows.
+    /// The first POFR's limits: 191 triads, 130,000 file rows; 400,000 rows are sorted at a time.
     fn default() -> Self {
-        Self { max_triads: 191, max_file_rows: 130_000, force: false }
+        Self { max_triads: 191, max_file_rows: 130_000, force: false, sort_rows: 400_000 }
     }
 }
 
@@ -63,7 +68,8 @@ pub fn is_due(triads: &[Triad], options: &Options) -> bool {
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Level 2: archives the slices if a limit is passed. A slice that lies within the time of an archive or period
-/// (its bundles came late) is merged into that; the others become one new archive.
+/// (its bundles came late) is merged into that; the others become one new archive, or several where they are too many to be sorted
+/// in memory.
 ///
 /// # Errors
 /// Where the store fails; what had not been swapped in by then is cleaned up by the next writer.
@@ -85,26 +91,8 @@ pub fn archive(
         store.commit(&Change { seal, ..Change::default() })?;
         live = self::live(store)?;
     }
-    let merged: Vec<Triad> = live.iter().filter(|t| t.level != Level::Slice).cloned().collect();
-    let (late, fresh): (Vec<Triad>, Vec<Triad>) =
-        slices(&live).into_iter().partition(|s| merged.iter().any(|m| m.from <= s.from && s.to <= m.to));
-    let mut jobs: Vec<(Level, Vec<Triad>)> = Vec::new();
-    if !fresh.is_empty() {
-        jobs.push((Level::Archive, fresh));
-    }
-    for whole in merged {
-        let mine: Vec<Triad> =
-            late.iter().filter(|s| whole.from <= s.from && s.to <= whole.to).cloned().collect();
-        // Where two merged triads overlap (two runs claim one time), the first takes it.
-        let taken: HashSet<TriadId> = jobs.iter().flat_map(|(_, t)| t.iter().map(|t| t.id)).collect();
-        let mut mine: Vec<Triad> = mine.into_iter().filter(|s| !taken.contains(&s.id)).collect();
-        if !mine.is_empty() {
-            let level = whole.level;
-            mine.push(whole);
-            jobs.push((level, mine));
-        }
-    }
-    merge_all(store, jobs, progress)
+    let jobs = plan::archives(slices(&live), live, options.sort_rows);
+    merge_all(store, jobs, options.sort_rows, progress)
 }
 
 /// Level 3: makes one period of all archives and periods, or of those that `range` (first and last time) touches.
@@ -122,7 +110,7 @@ pub fn period(
     if due.is_empty() || matches!(due.as_slice(), [only] if only.level == Level::Period) {
         return Ok(Report::default());
     }
-    merge_all(store, vec![(Level::Period, due)], progress)
+    merge_all(store, vec![(Level::Period, due)], Options::default().sort_rows, progress)
 }
 
 /// Returns the triads that count.
@@ -135,12 +123,13 @@ fn live(store: &mut dyn ClientStore) -> Result<Vec<Triad>, StoreError> {
 fn merge_all(
     store: &mut dyn ClientStore,
     jobs: Vec<(Level, Vec<Triad>)>,
+    sort_rows: u64,
     progress: Progress<'_>,
 ) -> Result<Report, StoreError> {
     let total = jobs.iter().flat_map(|(_, triads)| triads).flat_map(|t| t.rows).sum();
     let mut report = Report::default();
     for (level, triads) in jobs {
-        let new = merge_triads(store, level, &triads, &mut report, total, progress)?;
+        let new = merge_triads(store, (level, &triads), sort_rows, &mut report, (total, progress))?;
         let old = triads.iter().map(|t| t.id).collect();
         store.commit(&Change { replace: Some(Replacement { new, old }), ..Change::default() })?;
         report.inputs += triads.len();
@@ -154,11 +143,10 @@ fn merge_all(
 /// Fills a new triad with the stitched rows of `triads`: one thread reads and stitches, this one writes.
 fn merge_triads(
     store: &mut dyn ClientStore,
-    level: Level,
-    triads: &[Triad],
+    (level, triads): (Level, &[Triad]),
+    sort_rows: u64,
     report: &mut Report,
-    total: u64,
-    progress: Progress<'_>,
+    (total, progress): (u64, Progress<'_>),
 ) -> Result<TriadId, StoreError> {
     let ids: HashSet<i64> = triads.iter().map(|t| t.id.0).collect();
     let from = triads.iter().map(|t| t.from).min().unwrap_or_default();
@@ -176,7 +164,7 @@ fn merge_triads(
     let (send, receive) = channel::bounded(BATCHES);
     std::thread::scope(|scope| {
         // It ends where there is nobody left to send to.
-        scope.spawn(|| stitched::send(reader, triads, &coverage, send));
+        scope.spawn(|| stitched::send(reader, triads, sort_rows, &coverage, send));
         for batch in receive {
             let Batch { kind, rows, rows_in } = batch?;
             store.fill(TableRef { triad: Some(new), kind }, &rows)?;

@@ -68,6 +68,7 @@ fn fill(client: &Client, course: &Course) {
     }
 }
 
+/// Every row of a kind, and the ledger.
 fn everything(reader: &mut dyn ClientReader, kind: FactKind) -> (Ledger, Vec<Row>) {
     let ledger = reader.ledger().unwrap();
     let mut rows = Vec::new();

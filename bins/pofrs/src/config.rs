@@ -165,7 +165,7 @@ impl Levels {
         let archive = merge::Options {
             max_triads: self.max_triads.unwrap_or(default.max_triads),
             max_file_rows: self.max_file_rows.unwrap_or(default.max_file_rows),
-            force: false,
+            ..default
         };
         Policy { archive, period: self.period }
     }

@@ -1,7 +1,8 @@
 //! The stitched rows of many triads, in batches: sorted inputs, merged, in memory that does not grow with them.
 //!
 //! The tables of archives and periods are in the order of merging by their primary keys, and are read a page at a time. Those of
-//! slices are not: a small one is read whole and sorted here, a large one by its keys, which the database sorts.
+//! slices are not: they are read whole and sorted here. One that is by itself larger than memory is to hold is read by its keys,
+//! which the database sorts.
 
 use crossbeam::channel::Sender;
 use pofr_core::{
@@ -15,8 +16,6 @@ use std::{cell::RefCell, vec};
 
 /// Rows held in memory in pages of all inputs together.
 const PAGE_ROWS: usize = 100_000;
-/// Rows of inputs that are read whole, all inputs of one kind together: these, too, are held in memory.
-const WHOLE_ROWS: u64 = 250_000;
 /// Rows in a batch.
 const BATCH_ROWS: usize = 5_000;
 
@@ -28,17 +27,18 @@ pub(super) struct Batch {
     pub(super) rows_in: u64,
 }
 
-/// Reads and stitches all rows of `triads`, kind by kind, and sends them in batches. Stops at the first error, which is sent last,
-/// and where nobody receives any more.
+/// Reads and stitches all rows of `triads`, kind by kind, and sends them in batches; `sort_rows` of a kind are sorted in
+/// memory. Stops at the first error, which is sent last, and where nobody receives any more.
 pub(super) fn send(
     reader: Box<dyn RowReader>,
     triads: &[Triad],
+    sort_rows: u64,
     coverage: &Coverage,
     to: Sender<Result<Batch, StoreError>>,
 ) {
     let reader = RefCell::new(reader);
     for (index, kind) in FactKind::TRIAD.into_iter().enumerate() {
-        match send_kind(&reader, triads, (index, kind), coverage, &to) {
+        match send_kind(&reader, triads, (index, kind), sort_rows, coverage, &to) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
@@ -54,11 +54,12 @@ fn send_kind(
     reader: &RefCell<Box<dyn RowReader>>,
     triads: &[Triad],
     (index, kind): (usize, FactKind),
+    sort_rows: u64,
     coverage: &Coverage,
     to: &Sender<Result<Batch, StoreError>>,
 ) -> Result<bool, StoreError> {
     let page = u32::try_from(PAGE_ROWS / triads.len().max(1)).unwrap_or(u32::MAX).clamp(100, 10_000);
-    let mut whole = WHOLE_ROWS;
+    let mut whole = sort_rows;
     let mut inputs = Vec::with_capacity(triads.len());
     for triad in triads {
         let table = TableRef { triad: Some(triad.id), kind };

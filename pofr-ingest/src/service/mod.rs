@@ -133,13 +133,15 @@ impl Service<'_> {
                 }
             },
         };
+        // Seated together, so that whoever comes first knows that others wait.
+        let mut found = Vec::new();
         for cid in clients.into_iter().filter(|cid| seats.is_free(cid)) {
             let inbox = self.layout.inbox(&cid, self.options.limits.tar, false);
             match inbox.candidates() {
                 // Once, everybody gets a turn: something may be due that was left undone.
-                Ok(files) if !files.is_empty() || first => seats.seat(cid, files.len() as u64),
+                Ok(files) if !files.is_empty() || first => found.push((cid, files.len() as u64)),
                 Ok(_) if abandoned::due(inbox.dir(), self.give_up).is_ok_and(|due| !due.is_empty()) => {
-                    seats.seat(cid, 0);
+                    found.push((cid, 0));
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -148,6 +150,7 @@ impl Service<'_> {
                 }
             }
         }
+        seats.seat(found);
     }
 
     fn give_turn(

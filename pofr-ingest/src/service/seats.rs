@@ -41,12 +41,14 @@ impl Seats {
             && state.failed.get(cid).is_none_or(|(until, _)| *until <= Instant::now())
     }
 
-    /// Puts a client at the end of the queue.
-    pub(super) fn seat(&self, cid: Cid, files: u64) {
+    /// Puts clients, each with the number of its files, at the end of the queue.
+    pub(super) fn seat(&self, clients: Vec<(Cid, u64)>) {
         let mut state = self.state();
-        state.later.retain(|other| *other != cid);
-        state.waiting.insert(cid.clone(), files);
-        state.queue.push_back(cid);
+        for (cid, files) in clients {
+            state.later.retain(|other| *other != cid);
+            state.waiting.insert(cid.clone(), files);
+            state.queue.push_back(cid);
+        }
         self.changed.notify_all();
     }
 
@@ -142,8 +144,7 @@ mod tests {
     #[test]
     fn turns_go_round() {
         let seats = Seats::default();
-        seats.seat(cid("a"), 1000);
-        seats.seat(cid("b"), 1);
+        seats.seat(vec![(cid("a"), 1000), (cid("b"), 1)]);
         assert!(!seats.is_free(&cid("a")));
         let mut order = Vec::new();
         for left in [900, 0, 800] {
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn levels_that_were_put_off_come_when_nobody_waits() {
         let seats = Seats::default();
-        ["a", "b"].into_iter().for_each(|name| seats.seat(cid(name), 1));
+        seats.seat(["a", "b"].map(|name| (cid(name), 1)).into());
         let (a, _) = seats.take().unwrap();
         assert!(seats.is_anybody_waiting());
         seats.leave(a, 0, true);
@@ -175,7 +176,7 @@ mod tests {
         let (a, busy) = seats.take().unwrap();
         assert_eq!((a.to_string().as_str(), busy), ("a", 1));
         seats.leave(a, 0, true);
-        seats.seat(cid("a"), 1);
+        seats.seat(vec![(cid("a"), 1)]);
         seats.take().unwrap();
         assert_eq!(seats.waiting(), (1, 1), "it has one seat, not two");
     }

@@ -14,6 +14,8 @@ use pofr_schema::Access;
 pub(crate) enum Chore {
     /// All slices become an archive.
     Archive,
+    /// All slices become archives: memory is to hold a handful of rows.
+    Archives,
     /// All archives become a period.
     Period,
 }
@@ -51,8 +53,10 @@ impl Client {
     pub(crate) fn chore(&self, chore: Chore) {
         let mut writer = self.write();
         match chore {
-            Chore::Archive => {
-                let options = merge::Options { force: true, ..merge::Options::default() };
+            Chore::Archive | Chore::Archives => {
+                let all = merge::Options { force: true, ..merge::Options::default() };
+                let options =
+                    if chore == Chore::Archives { merge::Options { sort_rows: 20, ..all } } else { all };
                 merge::archive(writer.as_mut(), &options, &mut |_, _| ()).unwrap();
             }
             Chore::Period => {

@@ -62,8 +62,8 @@ pub(crate) fn archive(args: &ArchiveArgs, global: &Global, out: &mut dyn Write) 
     let store = record::open(global, Access::Write)?;
     let cid = record::client(&*store, args.which.client.as_deref())?;
     let mut writer = store.write(&cid)?;
-    let options =
-        Options { max_triads: args.max_triads, max_file_rows: args.max_file_rows, force: args.force };
+    let ArchiveArgs { max_triads, max_file_rows, force, .. } = *args;
+    let options = Options { max_triads, max_file_rows, force, ..Options::default() };
     let bar = progress::bar("archiving", "rows");
     let report = merge::archive(&mut *writer, &options, &mut |done, all| {
         bar.set_length(all);
