@@ -26,6 +26,12 @@ pub(crate) struct WriteFile {
     before: Option<Option<Found>>,
 }
 
+/// Returns what tells a file from one that was made anew in its place; `None` where there is none.
+pub(crate) fn made(path: &Path) -> Option<(u64, i64, i64)> {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
+}
+
 impl WriteFile {
     /// Replaces what is there.
     pub(crate) fn new(path: impl Into<PathBuf>, text: impl Into<String>, mode: u32) -> Self {

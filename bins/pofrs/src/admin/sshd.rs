@@ -7,7 +7,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// The drop-in's text. The shell of these accounts ignores what it is told, so that ForceCommand is a second lock, not the only one.
 pub(crate) fn drop_in(server: &Server, password: bool) -> String {
@@ -135,20 +138,46 @@ impl Step for Configure {
     }
 }
 
-/// Has the running sshd read its configuration again (SIGHUP, sshd(8)). One that is started for each connection has no process to be told.
+/// How long sshd may take to listen again.
+const RETURN: Duration = Duration::from_secs(20);
+
+/// Has the running sshd read its configuration again (SIGHUP, sshd(8)), and waits until it listens: on its way it begins anew, closes
+/// its sockets and refuses connections. One that is started for each connection has no process to be told.
+///
+/// # Errors
+/// Where it cannot be told, or does not listen again.
 pub(crate) fn reload() -> anyhow::Result<()> {
-    let Some(pid) = running()? else { return Ok(()) };
-    kill(pid, Signal::SIGHUP).context("cannot have sshd read its configuration again")
+    let Some((pid, file)) = listening()? else { return Ok(()) };
+    let before = file::made(&file);
+    kill(pid, Signal::SIGHUP).context("cannot have sshd read its configuration again")?;
+    // It removes the file when it closes its sockets, and makes a new one once it has others (sshd.c, sighup_restart and main).
+    let since = Instant::now();
+    while file::made(&file).is_none_or(|made| Some(made) == before) {
+        if since.elapsed() > RETURN {
+            bail!(
+                "sshd was told to read its configuration again and has not listened since: {} is not new\n\
+                 hint: sshd -t, and its log",
+                file.display()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Returns the process of the sshd that listens, as its pid file says; `None` where none does.
 pub(crate) fn running() -> anyhow::Result<Option<Pid>> {
-    let Some(file) = setting("pidfile")? else { return Ok(None) };
-    let pid = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    Ok(listening()?.map(|(pid, _)| pid))
+}
+
+/// Returns the process of the sshd that listens, and its pid file.
+fn listening() -> anyhow::Result<Option<(Pid, PathBuf)>> {
+    let Some(file) = setting("pidfile")?.map(PathBuf::from) else { return Ok(None) };
+    let pid = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse::<i32>().ok());
     let is_sshd = |pid: &i32| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == "sshd")
     };
-    Ok(pid.filter(|pid| *pid > 1).filter(is_sshd).map(Pid::from_raw))
+    Ok(pid.filter(|pid| *pid > 1).filter(is_sshd).map(|pid| (Pid::from_raw(pid), file)))
 }
 
 /// Returns the first value of an effective setting of sshd's.
