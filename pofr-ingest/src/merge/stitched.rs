@@ -68,7 +68,7 @@ fn send_kind(
             _ if triad.sorted => How::Sorted,
             Some(left) => {
                 whole = left;
-                How::Whole
+                How::Whole(rows)
             }
             None => How::Listed,
         };
@@ -99,8 +99,8 @@ impl Batch {
 enum How {
     /// The primary key has that order.
     Sorted,
-    /// All of them are sorted in memory.
-    Whole,
+    /// So many of them, which are all, are sorted in memory.
+    Whole(u64),
     /// The database lists their keys in that order.
     Listed,
 }
@@ -135,7 +135,9 @@ impl<'a> Input<'a> {
         let next = match how {
             How::Sorted => Next::After(RowId(0)),
             How::Listed => Next::Listed(reader.borrow_mut().sorted_ids(table)?.into_iter()),
-            How::Whole => {
+            How::Whole(count) => {
+                // Grown little by little, it would be half as large again at the end.
+                rows.reserve_exact(usize::try_from(count).unwrap_or(0));
                 let mut after = RowId(0);
                 loop {
                     let some = reader.borrow_mut().page(table, after, 10_000)?;
