@@ -9,12 +9,13 @@ use crate::{
 };
 use anyhow::bail;
 use clap::Args;
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use pofr_core::time::WallMicros;
 use pofr_ingest::merge::{self, Options, Report};
 use pofr_schema::Access;
 use serde::Serialize;
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 /// What the JSON holds.
 const JSON: &str =
@@ -65,10 +66,7 @@ pub(crate) fn archive(args: &ArchiveArgs, global: &Global, out: &mut dyn Write) 
     let ArchiveArgs { max_triads, max_file_rows, force, .. } = *args;
     let options = Options { max_triads, max_file_rows, force, ..Options::default() };
     let bar = progress::bar("archiving", "rows");
-    let report = merge::archive(&mut *writer, &options, &mut |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    })?;
+    let report = merge::archive(&mut *writer, &options, &mut |done, all| show_progress(&bar, done, all))?;
     bar.finish_and_clear();
     show(
         &report,
@@ -93,12 +91,19 @@ pub(crate) fn period(args: &PeriodArgs, global: &Global, out: &mut dyn Write) ->
     }
     let range = (args.from.is_some() || args.to.is_some()).then_some((from, to));
     let bar = progress::bar("merging", "rows");
-    let report = merge::period(&mut *writer, range, &mut |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    })?;
+    let report = merge::period(&mut *writer, range, &mut |done, all| show_progress(&bar, done, all))?;
     bar.finish_and_clear();
     show(&report, "nothing to merge: there is no archive, or one period already", args.json, out)
+}
+
+fn show_progress(bar: &ProgressBar, done: u64, all: u64) {
+    bar.set_length(all);
+    bar.set_position(done);
+    if done >= all {
+        bar.set_message("indexing");
+        // Nothing more is told, but the time goes on.
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
 }
 
 fn show(report: &Report, nothing: &str, as_json: bool, out: &mut dyn Write) -> anyhow::Result<Exit> {

@@ -10,7 +10,7 @@ pub(crate) fn message() -> ProgressBar {
 
 /// Makes a bar of `unit`s. It shows nothing where standard error is no terminal.
 pub(crate) fn bar(what: &str, unit: &str) -> ProgressBar {
-    let template = format!("{what} [{{bar:30}}] {{pos}}/{{len}} {unit} {{elapsed}}");
+    let template = format!("{what} [{{bar:30}}] {{pos}}/{{len}} {unit} {{elapsed}} {{msg}}");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }

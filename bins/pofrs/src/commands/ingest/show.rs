@@ -2,7 +2,7 @@
 
 use crate::output::{number, progress, when};
 use indicatif::ProgressBar;
-use pofr_core::{identity::Cid, raw::RawText, store::Level, time::WallMicros};
+use pofr_core::{fact::FactKind, identity::Cid, raw::RawText, store::Level, time::WallMicros};
 use pofr_ingest::{
     Report,
     ingest::server_clock,
@@ -152,12 +152,12 @@ impl State {
                 Level::Period => "making a period of",
                 _ => "archiving",
             };
-            let percent = done.saturating_mul(100).checked_div(*all).unwrap_or(100);
-            let behind = number::count(self.waiting);
-            return format!(
-                "{what} {cid}: {percent} % of {} rows; {behind} bundles waiting",
-                number::count(*all)
-            );
+            let how_far = match done.saturating_mul(100).checked_div(*all) {
+                Some(percent) if done < all => format!("{percent} % of"),
+                _ => "indexing".to_owned(),
+            };
+            let (all, behind) = (number::count(*all), number::count(self.waiting));
+            return format!("{what} {cid}: {how_far} {all} rows; {behind} bundles waiting");
         }
         if self.waiting > 0 {
             let waiting = number::counted(self.waiting, "bundle");
@@ -195,7 +195,7 @@ impl Observer for Show {
     }
 
     fn merging(&self, cid: &Cid, level: Level, done: u64, all: u64) {
-        self.state().merging = (done < all).then(|| (cid.clone(), level, done, all));
+        self.state().merging = Some((cid.clone(), level, done, all));
         self.tell();
     }
 
@@ -207,8 +207,12 @@ impl Observer for Show {
             let (inputs, rows) =
                 (number::counted(merged.inputs as u64, "triad"), number::count(merged.rows_in));
             let made = merged.tables.first().map_or("", String::as_str);
+            let others = match merged.tables.len() / FactKind::TRIAD.len() {
+                0 | 1 => String::new(),
+                triads => format!(" and {} more", triads - 1),
+            };
             self.say(&format!(
-                "{cid}: {inputs} of {rows} rows became {} rows in {made}",
+                "{cid}: {inputs} of {rows} rows became {} rows in {made}{others}",
                 number::count(merged.rows_out)
             ));
         }
