@@ -1,6 +1,7 @@
-//! What watching files costs those who open them: pairs of blocks, one with the built-in profile watched and drained as the recorder
-//! does, one without. In ns of the opener's own CPU time, which others on the machine change little, for one open(2) and close(2) to read:
-//! medians, and of the differences within a pair the median and the quartiles. A difference whose quartiles lie on both sides of 0 is none.
+//! What watching files costs those who open them: pairs of blocks, one with the built-in profile watched and drained as the
+//! recorder does, one without. In ns of the opener's own CPU time, which others on the machine change little, for one open(2)
+//! and close(2) to read: medians, and of the differences within a pair the median and the quartiles. A difference whose
+//! quartiles lie on both sides of 0 is none.
 
 use pofr_collect::{
     HostView,

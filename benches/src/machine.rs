@@ -37,7 +37,8 @@ pub struct Machine {
 impl Machine {
     /// The load that MEASURED figures call b: 400 processes × 22 files, 1,000 sockets.
     pub const B: Self = Self { processes: 400, files: 22, endpoints: 1000, churn: 6 };
-    /// 300 processes × 20 files and 200 sockets; 20 processes, with their files, and 20 connections come and go each second at 3.3 Hz.
+    /// 300 processes × 20 files and 200 sockets; 20 processes, with their files, and 20 connections come and go each second at
+    /// 3.3 Hz.
     pub const OFFICE: Self = Self { processes: 300, files: 20, endpoints: 200, churn: 6 };
 
     /// Returns the process facts, with their files, of sample number `n`.

@@ -1,8 +1,8 @@
 //! Synthetic triads: a record of any size, put into a store as if it had been ingested and merged, as fast as the store takes it.
 //!
 //! A slot holds one fact at a time. At each edge between two triads the fact of a slot goes on with the given chance; else it
-//! ended in the one and another began in the other. So the share that goes on is what merging has to stitch. Of facts that both begin
-//! and end within a triad 15 of 16 take a minute at most.
+//! ended in the one and another began in the other. So the share that goes on is what merging has to stitch. Of facts that both
+//! begin and end within a triad 15 of 16 take a minute at most.
 
 use crate::{BOOT, RUN};
 use pofr_core::{

@@ -26,8 +26,8 @@ pub(crate) fn make(view: &HostView) -> Result<Cid, ClientIdError> {
     Cid::parse(&text).ok_or(ClientIdError::Unfit(text))
 }
 
-/// Returns by what the machine is told from others: its system UUID, else its machine-id, else its name, at most 36 characters. A clone of it may
-/// have the same.
+/// Returns by what the machine is told from others: its system UUID, else its machine-id, else its name, at most 36 characters.
+/// A clone of it may have the same.
 #[must_use]
 pub fn machine_id(view: &HostView) -> String {
     product_uuid(&view.sys_root)

@@ -1,4 +1,5 @@
-//! The spool between two processes: what the server has leaves it and is never called lost; who else may read it, and that what is in it is signed.
+//! The spool between two processes: what the server has leaves it and is never called lost; who else may read it, and that what
+//! is in it is signed.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 use pofr_collect::{

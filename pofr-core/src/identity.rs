@@ -14,8 +14,8 @@ hex_newtype! {
 }
 
 impl RunId {
-    /// Returns the run that what was streamed of a bundle has while the whole bundle has not come: one of its own, so that nothing is stitched to
-    /// it and it can be taken out again.
+    /// Returns the run that what was streamed of a bundle has while the whole bundle has not come: one of its own, so that
+    /// nothing is stitched to it and it can be taken out again.
     #[must_use]
     pub fn of_stream(self, seq: BundleSeq) -> Self {
         let digest = Sha256::of(format!("pofr/streamed/{self}/{}", seq.0).as_bytes());

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 
 /// Both directions of a session. Dropping it ends the session.
 ///
-/// Reading and writing fail with [`TimedOut`](std::io::ErrorKind::TimedOut) where the other side is silent, or takes nothing, for longer than the
-/// transport has patience: a link that is cut without a word must not hold anybody for ever.
+/// Reading and writing fail with [`TimedOut`](std::io::ErrorKind::TimedOut) where the other side is silent, or takes nothing,
+/// for longer than the transport has patience: a link that is cut without a word must not hold anybody for ever.
 pub trait Duplex: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Duplex for T {}

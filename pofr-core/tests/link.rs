@@ -1,4 +1,5 @@
-//! The link: every message survives the way, wherever the stream is cut or changed it is answered, and nothing grows beyond its limits.
+//! The link: every message survives the way, wherever the stream is cut or changed it is answered, and nothing grows beyond its
+//! limits.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

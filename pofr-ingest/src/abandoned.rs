@@ -1,7 +1,8 @@
 //! Open bundles that never came back: what a machine did in its last seconds, streamed and then nothing.
 //!
-//! A stream in which nothing has changed for a while becomes an incomplete bundle, unsigned, that says so; it goes into the inbox and from there
-//! into the record like any other, in a run of its own ([`RunId::of_stream`]). If the whole bundle comes after all, it takes that one's place.
+//! A stream in which nothing has changed for a while becomes an incomplete bundle, unsigned, that says so; it goes into the
+//! inbox and from there into the record like any other, in a run of its own ([`RunId::of_stream`]). If the whole bundle comes
+//! after all, it takes that one's place.
 //!
 //! Who wrote the stream is not trusted: it is read like a file of the inbox, unpacked under the same caps, and what
 //! follows its last good frame is left out.

@@ -1,8 +1,8 @@
 //! The pipeline: everything that waits in an inbox, into one client's record.
 //!
-//! First every file is verified, by workers, and only what is needed to put bundles in order is kept. Then runs of consecutive bundles
-//! become jobs: a few new bundles are taken one by one and extend the open slice, a backlog is cut into slices. Workers turn jobs
-//! into rows side by side; one thread commits them in order, each with its ledger entries in one transaction.
+//! First every file is verified, by workers, and only what is needed to put bundles in order is kept. Then runs of consecutive
+//! bundles become jobs: a few new bundles are taken one by one and extend the open slice, a backlog is cut into slices. Workers
+//! turn jobs into rows side by side; one thread commits them in order, each with its ledger entries in one transaction.
 
 mod jobs;
 mod options;

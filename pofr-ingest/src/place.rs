@@ -1,7 +1,7 @@
 //! Placing: in which slice new bundles live, and what they and their neighbours learn of each other.
 //!
-//! Pure planning: reads what the ledger has next to the new bundles and the rows at the edges, and returns a [`Change`]. What that costs
-//! depends on the bundles and their neighbours, not on how long the record is.
+//! Pure planning: reads what the ledger has next to the new bundles and the rows at the edges, and returns a [`Change`]. What
+//! that costs depends on the bundles and their neighbours, not on how long the record is.
 //!
 //! New bundles either extend the open slice in place, where they are the next of its run, or get a slice of their own. Either way
 //! every border between a new span and a stored one is settled at once, whatever level the stored one has reached: so a
@@ -347,7 +347,8 @@ impl Plan<'_> {
     }
 }
 
-/// Tells whether a stored row at the end of an open slice merely lives on up to `last`: then the ledger's new last stamp says it all.
+/// Tells whether a stored row at the end of an open slice merely lives on up to `last`: then the ledger's new last stamp says
+/// it all.
 fn goes_on_unchanged(old: &Lifetime, update: &RowUpdate, last: WallMicros) -> bool {
     let same = Lifetime { last_seen: update.life.last_seen, ..*old } == update.life;
     update.table.triad.is_some()

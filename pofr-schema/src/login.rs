@@ -1,7 +1,7 @@
 //! Logging in to MariaDB: as whom, and with which password.
 //!
-//! A password stands in a file of its own that nobody but its owner can read, never in a URL: command lines and environments are for
-//! everybody to see. Without a file the server is asked to go by the unix socket's account, or by nothing.
+//! A password stands in a file of its own that nobody but its owner can read, never in a URL: command lines and environments
+//! are for everybody to see. Without a file the server is asked to go by the unix socket's account, or by nothing.
 
 use crate::{
     open::Access,

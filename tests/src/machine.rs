@@ -1,8 +1,9 @@
-//! A machine of a test's own, as far as a namespace goes: its own /etc, /home, /root, /usr/local, /var/lib, /run and /dev/shm, so that accounts can be made,
-//! programs installed and sshd run without touching the one underneath (mount_namespaces(7)).
+//! A machine of a test's own, as far as a namespace goes: its own /etc, /home, /root, /usr/local, /var/lib, /run and /dev/shm,
+//! so that accounts can be made, programs installed and sshd run without touching the one underneath (mount_namespaces(7)).
 //!
-//! A server has its own network and processes, too (network_namespaces(7), pid_namespaces(7)); a client has not, since the kernel's process events come to the first network namespace alone.
-//! A pair of virtual interfaces joins the two. Everything ends when this is dropped, however the test ended.
+//! A server has its own network and processes, too (network_namespaces(7), pid_namespaces(7)); a client has not, since the
+//! kernel's process events come to the first network namespace alone. A pair of virtual interfaces joins the two. Everything
+//! ends when this is dropped, however the test ended.
 
 use std::{
     fs, io,

@@ -19,8 +19,8 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Makes a host key and starts sshd; nobody may log in yet. Only root can have a password checked or become somebody, so whoever logs in is the
-    /// user of this test.
+    /// Makes a host key and starts sshd; nobody may log in yet. Only root can have a password checked or become somebody, so
+    /// whoever logs in is the user of this test.
     ///
     /// # Panics
     /// Where there is no sshd: the `test` script installs it.

@@ -1,6 +1,6 @@
 //! What hardly ever changes, from the machine to the tables: interfaces, routes, devices, modules, and the facts of a collector
-//! that someone else wrote; and what events tell of files and sockets. Other programs say what must be found: ip(8), and the kernel's
-//! own lists.
+//! that someone else wrote; and what events tell of files and sockets. Other programs say what must be found: ip(8), and the
+//! kernel's own lists.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

@@ -1,4 +1,5 @@
-//! `pofrs init` on a machine of its own: what it shows it does, what fails it takes back; passwords, and a server in one unprivileged account.
+//! `pofrs init` on a machine of its own: what it shows it does, what fails it takes back; passwords, and a server in one
+//! unprivileged account.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

@@ -1,5 +1,5 @@
-//! The third promise: `pofrs` killed with SIGKILL at random moments of ingest, archive and period, then run again, leaves the tables
-//! that an undisturbed run leaves, ids aside.
+//! The third promise: `pofrs` killed with SIGKILL at random moments of ingest, archive and period, then run again, leaves the
+//! tables that an undisturbed run leaves, ids aside.
 //!
 //! `POFR_KILLS` (50 unless set) is how many kills each store gets. The dice are seeded with `POFR_SEED`, which is printed.
 

@@ -1,5 +1,5 @@
-//! docs/manual.md, done: every line behind `server#` and `client#` is run as it stands there, on two machines made of namespaces with a network between them.
-//! From nothing to an answer by the manual alone.
+//! docs/manual.md, done: every line behind `server#` and `client#` is run as it stands there, on two machines made of
+//! namespaces with a network between them. From nothing to an answer by the manual alone.
 
 use pofr_tests::{
     machine::{Kind, Machine},

@@ -1,4 +1,5 @@
-//! From an invitation to an answer, on a machine of its own with a real sshd: who gets in, what fails and takes back what it did, what a flood comes to.
+//! From an invitation to an answer, on a machine of its own with a real sshd: who gets in, what fails and takes back what it
+//! did, what a flood comes to.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
@@ -156,7 +157,8 @@ fn a_denied_client_is_told_why_and_can_be_let_in_later_with_its_record() {
     assert_eq!(ciduser(&first), ciduser(&second), "it is the same client");
 }
 
-/// Every step of an approval fails in turn, by something that can really be in its way; nothing may be left, and without it everything works.
+/// Every step of an approval fails in turn, by something that can really be in its way; nothing may be left, and without it
+/// everything works.
 #[test]
 fn an_approval_that_fails_anywhere_leaves_nothing() {
     let Some(machine) = server("pofrs init") else { return };
@@ -236,7 +238,8 @@ fn an_approval_that_fails_anywhere_leaves_nothing() {
 #[test]
 fn a_flood_of_requests_is_bounded() {
     let Some(machine) = server("pofrs init --with-password") else { return };
-    // Without a password at hand for ssh -o BatchMode, the account's own file lets a key in that is no invitation's: it is told that it ended.
+    // Without a password at hand for ssh -o BatchMode, the account's own file lets a key in that is no invitation's: it is told
+    // that it ended.
     let stranger = Identity::new(9);
     machine.text(&format!("echo 'restrict {}' >> /etc/pofr/keys/pofrsreg", stranger.line()));
     let path = stranger.install(&machine, "stranger");

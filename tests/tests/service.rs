@@ -1,5 +1,5 @@
-//! The ingest service with the real program: all clients, in turn, once and for good, beside another, with what is kept, and what is
-//! held, forgotten and made anew.
+//! The ingest service with the real program: all clients, in turn, once and for good, beside another, with what is kept, and
+//! what is held, forgotten and made anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

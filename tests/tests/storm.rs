@@ -1,8 +1,9 @@
-//! The watch service in a storm: `pofrs ingest --watch`, and then MariaDB under it, killed with SIGKILL at random moments while it
-//! ingests, archives and makes periods. What it comes to is what an undisturbed run comes to, ids aside, and the ledger says what was
-//! left half done.
+//! The watch service in a storm: `pofrs ingest --watch`, and then MariaDB under it, killed with SIGKILL at random moments while
+//! it ingests, archives and makes periods. What it comes to is what an undisturbed run comes to, ids aside, and the ledger says
+//! what was left half done.
 //!
-//! `POFR_STORM` (3 unless set; the issue wants 30) is how many kills of each kind each store gets. The dice are seeded with `POFR_SEED`.
+//! `POFR_STORM` (3 unless set; the issue wants 30) is how many kills of each kind each store gets. The dice are seeded with
+//! `POFR_SEED`.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

@@ -1,4 +1,5 @@
-//! What was streamed of a bundle that never came: it is in the record as an incomplete bundle, and makes room for the whole one if that comes after all.
+//! What was streamed of a bundle that never came: it is in the record as an incomplete bundle, and makes room for the whole one
+//! if that comes after all.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

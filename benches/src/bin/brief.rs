@@ -1,5 +1,5 @@
-//! A short life: `brief TAG MICROS CODE [FILE]` opens the file, sleeps, and exits with the code. The tag is there to be found in the
-//! arguments. It does as little else as a process can, so that it lives hardly longer than it sleeps.
+//! A short life: `brief TAG MICROS CODE [FILE]` opens the file, sleeps, and exits with the code. The tag is there to be found
+//! in the arguments. It does as little else as a process can, so that it lives hardly longer than it sleeps.
 
 use std::{env, fs::File, process::exit, time::Duration};
 

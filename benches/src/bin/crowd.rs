@@ -1,7 +1,8 @@
-//! `crowd`: many clients push at once to one sshd on loopback; every bundle must be acknowledged. Prints the rate and the server's CPU for a bundle.
+//! `crowd`: many clients push at once to one sshd on loopback; every bundle must be acknowledged. Prints the rate and the
+//! server's CPU for a bundle.
 //!
-//! Each client has a key and an inbox of its own, and a forced command `pofrs receive --as`; the account is that of who runs this. Needs
-//! OpenSSH's server and the release `pofrs` (`cargo build --release -p pofrs`).
+//! Each client has a key and an inbox of its own, and a forced command `pofrs receive --as`; the account is that of who runs
+//! this. Needs OpenSSH's server and the release `pofrs` (`cargo build --release -p pofrs`).
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;

@@ -1,8 +1,8 @@
 //! `fleet`: bundles of generated machines, to see what `pofrs` makes of them.
 //!
-//! `fleet day DIR` writes a day's bundles of one machine. `fleet live DATA_DIR` is many clients at once in real time: it puts a bundle of
-//! each into its inbox every 45 s, sees how long it stays there (`pofrs ingest --watch` takes it away when its rows are
-//! committed), and what CPU time the processes of `--pid` spend meanwhile: `pofrs`, and the database's server.
+//! `fleet day DIR` writes a day's bundles of one machine. `fleet live DATA_DIR` is many clients at once in real time: it puts a
+//! bundle of each into its inbox every 45 s, sees how long it stays there (`pofrs ingest --watch` takes it away when its rows
+//! are committed), and what CPU time the processes of `--pid` spend meanwhile: `pofrs`, and the database's server.
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};

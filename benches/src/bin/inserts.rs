@@ -1,7 +1,7 @@
 //! `inserts`: rows a second into InnoDB, ours and a bare loop's, side by side in one run.
 //!
-//! Both put the same file rows into new tables that the store made. Ours: [`ClientStore::fill`], and `ingest` of whole bundles. Bare: one
-//! prepared INSERT of 1,000 rows, its values ready in memory, run again and again in transactions of as many rows.
+//! Both put the same file rows into new tables that the store made. Ours: [`ClientStore::fill`], and `ingest` of whole bundles.
+//! Bare: one prepared INSERT of 1,000 rows, its values ready in memory, run again and again in transactions of as many rows.
 
 use anyhow::Context as _;
 use clap::Parser;

@@ -1,6 +1,7 @@
 //! `moments`: how long the questions take that investigators ask, on a client's record of any size.
 //!
-//! The state at moments spread over the record, and by path, pid and address through SQL, each some times; says the median and the worst.
+//! The state at moments spread over the record, and by path, pid and address through SQL, each some times; says the median and
+//! the worst.
 
 use anyhow::anyhow;
 use clap::Parser;

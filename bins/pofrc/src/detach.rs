@@ -1,8 +1,9 @@
 //! Detaching: the recorder goes on when whoever started it ends, and that one learns whether it began.
 //!
-//! fork(2) alone is no way for a program that may have threads, so the program starts itself again: the parent waits, the child makes
-//! a session of its own (setsid(2)), opens everything, and says on its output what the parent is to print. A last byte of 0x06 means
-//! that it records; if the output ends without, it failed, and the parent ends as it did. Errors go to the parent's own stderr.
+//! fork(2) alone is no way for a program that may have threads, so the program starts itself again: the parent waits, the child
+//! makes a session of its own (setsid(2)), opens everything, and says on its output what the parent is to print. A last byte of
+//! 0x06 means that it records; if the output ends without, it failed, and the parent ends as it did. Errors go to the parent's
+//! own stderr.
 
 use anyhow::Context as _;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};

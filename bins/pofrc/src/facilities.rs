@@ -1,5 +1,5 @@
-//! Facilities: what this kernel, this container, this mount of `/proc` does not show, found out before recording begins. What a single
-//! sampler or event source lacks it says itself, in its note.
+//! Facilities: what this kernel, this container, this mount of `/proc` does not show, found out before recording begins. What a
+//! single sampler or event source lacks it says itself, in its note.
 
 use std::path::Path;
 

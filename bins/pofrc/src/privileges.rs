@@ -1,12 +1,13 @@
 //! Privileges: what the recorder keeps of root's power, and how it gives up the rest for good.
 //!
-//! It is done in two steps, since capabilities belong to threads. First, before any other thread is started and anything is opened, goes all
-//! that neither recording nor the opening of its sources needs. Then, once they are open, goes what only that needed:
-//! CAP_SYS_ADMIN for fanotify_init(2), and CAP_SYS_NICE for real-time priority where RLIMIT_RTPRIO does not allow it. The threads that
-//! sources start come after both.
+//! It is done in two steps, since capabilities belong to threads. First, before any other thread is started and anything is
+//! opened, goes all that neither recording nor the opening of its sources needs. Then, once they are open, goes what only that
+//! needed: CAP_SYS_ADMIN for fanotify_init(2), and CAP_SYS_NICE for real-time priority where RLIMIT_RTPRIO does not allow it.
+//! The threads that sources start come after both.
 //!
-//! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest, user 0 can
-//! still change what belongs to user 0, the recorder's own files among them. With a user of its own it cannot even that.
+//! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest,
+//! user 0 can still change what belongs to user 0, the recorder's own files among them. With a user of its own it cannot even
+//! that.
 
 use crate::user::User;
 use anyhow::{Context as _, bail};
@@ -58,7 +59,8 @@ pub(crate) struct Opening {
     needed: CapabilitySet,
 }
 
-/// Gives up everything that neither recording nor opening its sources needs, becomes `user`, and makes sure that there is no way back.
+/// Gives up everything that neither recording nor opening its sources needs, becomes `user`, and makes sure that there is no
+/// way back.
 pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
     let wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
     let mut opening = wanted | CapabilitySet::SYS_ADMIN;
@@ -78,7 +80,8 @@ pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
     Ok(Opening { needed: before.permitted & wanted })
 }
 
-/// Gives up everything: for the shipper, which needs nothing that its user may not do. Its children cannot get anything back either.
+/// Gives up everything: for the shipper, which needs nothing that its user may not do. Its children cannot get anything back
+/// either.
 pub(crate) fn drop_all() -> anyhow::Result<()> {
     let none = CapabilitySet::empty();
     drop_bounding_set(none)?;
@@ -87,8 +90,8 @@ pub(crate) fn drop_all() -> anyhow::Result<()> {
     set_no_new_privs(true).context("cannot forbid new privileges")
 }
 
-/// Takes all capabilities but these out of reach, and root's way of getting them. Without CAP_SETPCAP, as an ordinary user is, they stay: no_new_privs makes
-/// them idle.
+/// Takes all capabilities but these out of reach, and root's way of getting them. Without CAP_SETPCAP, as an ordinary user is,
+/// they stay: no_new_privs makes them idle.
 fn drop_bounding_set(wanted: CapabilitySet) -> anyhow::Result<()> {
     let now = capabilities(None).context("cannot read the capabilities")?;
     if !now.effective.contains(CapabilitySet::SETPCAP) {

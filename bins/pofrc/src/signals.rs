@@ -1,5 +1,5 @@
-//! Signals: the first that asks to end seals the bundle. A second SIGINT ends at once; other signals may come twice, since cron, a service
-//! manager and `pofrc stop` do not know of each other.
+//! Signals: the first that asks to end seals the bundle. A second SIGINT ends at once; other signals may come twice, since
+//! cron, a service manager and `pofrc stop` do not know of each other.
 
 use anyhow::Context as _;
 use nix::sys::signal::{SigSet, Signal};

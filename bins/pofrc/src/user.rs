@@ -21,7 +21,8 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Looks the user up in `/etc/passwd`. Not by getpwnam(3): a static program would load the libraries of whatever libc the machine has.
+    /// Looks the user up in `/etc/passwd`. Not by getpwnam(3): a static program would load the libraries of whatever libc the
+    /// machine has.
     pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
         let user = Self::find(name)?.ok_or_else(|| anyhow!("there is no user {name} in /etc/passwd"))?;
         if user.uid == 0 {
@@ -39,9 +40,9 @@ impl User {
         }
     }
 
-    /// Gives a directory of root's, and what is in it, to the user; one that is the user's already is left as it is, since there
-    /// the user could put links where root would follow. Nothing is given away that is not a recorder's: a server's record may lie in
-    /// the same directory as a client's state.
+    /// Gives a directory of root's, and what is in it, to the user; one that is the user's already is left as it is, since
+    /// there the user could put links where root would follow. Nothing is given away that is not a recorder's: a server's
+    /// record may lie in the same directory as a client's state.
     pub(crate) fn own(&self, dir: &Path) -> anyhow::Result<()> {
         let owner = |dir: &Path| dir.symlink_metadata().map(|found| found.uid());
         if owner(dir).is_ok_and(|owner| owner == self.uid) {

@@ -1,5 +1,5 @@
-//! What may go wrong while it records: killed, stopped, out of room, out of descriptors, without privileges. Each leaves its trace, and
-//! nothing else breaks.
+//! What may go wrong while it records: killed, stopped, out of room, out of descriptors, without privileges. Each leaves its
+//! trace, and nothing else breaks.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 mod place;

@@ -1,7 +1,8 @@
 //! One question to several clients at once, on a bounded number of threads.
 //!
-//! What one client answers comes in its order; whose answers come first is whoever finds them first. Answers wait in a short queue for whoever takes them, so memory
-//! does not grow with what is found. A client that fails does not keep the others from answering.
+//! What one client answers comes in its order; whose answers come first is whoever finds them first. Answers wait in a short
+//! queue for whoever takes them, so memory does not grow with what is found. A client that fails does not keep the others from
+//! answering.
 
 use pofr_core::{Store, identity::Cid, store::ClientReader};
 use std::{

@@ -1,7 +1,7 @@
 //! The configuration file: what the service needs to know and nobody wants to say each time.
 //!
-//! The command line goes before the environment, that before the file. A word that the file has and this program does not know is an
-//! error: a policy that is misspelt must not be a policy that is not there.
+//! The command line goes before the environment, that before the file. A word that the file has and this program does not know
+//! is an error: a policy that is misspelt must not be a policy that is not there.
 
 mod server;
 

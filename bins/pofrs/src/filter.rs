@@ -1,4 +1,5 @@
-//! The words in which people say what they look for, and the [`Filter`] and [`Span`] that they mean: one definition for every command that looks for facts.
+//! The words in which people say what they look for, and the [`Filter`] and [`Span`] that they mean: one definition for every
+//! command that looks for facts.
 
 use crate::{
     moment::{Moment, MomentError},
@@ -193,7 +194,8 @@ impl SpanArgs {
     }
 }
 
-/// Returns the zones by which to read these times: those of the record where a time is as the client's clock showed it, which only the ledger knows.
+/// Returns the zones by which to read these times: those of the record where a time is as the client's clock showed it, which
+/// only the ledger knows.
 pub(crate) fn zones<'a>(
     reader: &mut dyn ClientReader,
     times: impl IntoIterator<Item = &'a Moment>,

@@ -1,6 +1,7 @@
 //! As whom to run: root becomes the account that owns the record for whatever touches the record.
 //!
-//! Bundles come from machines that may be in the wrong hands. What reads them, and what writes the database, needs no power of root's.
+//! Bundles come from machines that may be in the wrong hands. What reads them, and what writes the database, needs no power of
+//! root's.
 
 use crate::{cli::Global, record};
 use anyhow::Context as _;

@@ -6,8 +6,8 @@ use rustix::{
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A file as it was when its program was started: whoever changes its bytes changes one of these, the time of change (ctime) even where
-/// the time of modification is put back.
+/// A file as it was when its program was started: whoever changes its bytes changes one of these, the time of change (ctime)
+/// even where the time of modification is put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
     device: (u32, u32),
@@ -42,8 +42,9 @@ impl FileId {
         }
     }
 
-    /// Tells whether the file's filesystem may keep a reader waiting for ever. `mounts` is `/proc/PID/mountinfo` (proc_pid_mountinfo(5)):
-    /// `36 35 0:32 / /mnt rw,noatime master:1 - fuse.sshfs host: rw`. A device that it does not name (btrfs has such) is local.
+    /// Tells whether the file's filesystem may keep a reader waiting for ever. `mounts` is `/proc/PID/mountinfo`
+    /// (proc_pid_mountinfo(5)): `36 35 0:32 / /mnt rw,noatime master:1 - fuse.sshfs host: rw`. A device that it does not name
+    /// (btrfs has such) is local.
     pub(super) fn is_remote(&self, mounts: &[u8]) -> bool {
         // What lies on a device of its own has a major number.
         if self.device.0 != 0 {

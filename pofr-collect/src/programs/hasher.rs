@@ -1,7 +1,7 @@
 //! The hasher: a thread that reads what others wait for, the smallest file first, slowly.
 //!
-//! A file is opened as soon as the thread comes by, not when its turn to be read comes: so a program that runs shortly, or whose file
-//! is removed, can be read at leisure. What changes while it is read is not answered.
+//! A file is opened as soon as the thread comes by, not when its turn to be read comes: so a program that runs shortly, or
+//! whose file is removed, can be read at leisure. What changes while it is read is not answered.
 
 use super::{Asking, MOST_BYTES, Programs, State, file_id, file_id::FileId, open_asking};
 use pofr_core::digest::Sha256;
@@ -90,7 +90,8 @@ fn finish(asked: &FileId, reading: Reading) -> Outcome {
     }
 }
 
-/// Waits until there is something to do; returns who waits for files that are not open yet, as many as there is room for. `None`: stop.
+/// Waits until there is something to do; returns who waits for files that are not open yet, as many as there is room for.
+/// `None`: stop.
 fn wait(programs: &Programs, open: &HashMap<FileId, Reading>) -> Option<Vec<(FileId, Vec<Asking>)>> {
     let mut state = programs.state();
     loop {

@@ -1,13 +1,13 @@
 //! Programs: the SHA-256 of the executables that run, each file once.
 //!
-//! A look at a process asks here by what stat(2) says of `/proc/PID/exe`: device, inode, size, times of modification and change. What
-//! is known is answered at once; what is not is noted down, and the `hasher`, a thread of its own, opens and reads it when it gets to it:
-//! the smallest first, within a share of a core and so many bytes a second. The `source` then tells the recorder, as a late detail of
-//! every process that asked. So no sample ever waits for a file, and a process that is gone by then still leaves its program's digest to
-//! the next that runs it.
+//! A look at a process asks here by what stat(2) says of `/proc/PID/exe`: device, inode, size, times of modification and
+//! change. What is known is answered at once; what is not is noted down, and the `hasher`, a thread of its own, opens and reads
+//! it when it gets to it: the smallest first, within a share of a core and so many bytes a second. The `source` then tells the
+//! recorder, as a late detail of every process that asked. So no sample ever waits for a file, and a process that is gone by
+//! then still leaves its program's digest to the next that runs it.
 //!
-//! Not read, and so without a digest: files of filesystems whose answers come from elsewhere and may never come (network, FUSE), and
-//! those above [`MOST_BYTES`].
+//! Not read, and so without a digest: files of filesystems whose answers come from elsewhere and may never come (network,
+//! FUSE), and those above [`MOST_BYTES`].
 
 mod file_id;
 mod hasher;

@@ -49,8 +49,9 @@ impl Collector for ModuleSampler {
     }
 }
 
-/// Reads `nvidia 62918656 4 nvidia_modeset, Live 0x0000000000000000 (POE)`: name, bytes, references, by whom, state, address, taint
-/// (proc_modules(5)). The procfs crate reads these lines as well, but leaves the taint away, which tells of modules out of the tree.
+/// Reads `nvidia 62918656 4 nvidia_modeset, Live 0x0000000000000000 (POE)`: name, bytes, references, by whom, state, address,
+/// taint (proc_modules(5)). The procfs crate reads these lines as well, but leaves the taint away, which tells of modules out
+/// of the tree.
 fn module(line: &[u8]) -> Option<Module> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
     let [name, size, _, _, _, _, ref rest @ ..] = fields[..] else { return None };

@@ -1,4 +1,5 @@
-//! The time between two attempts: it doubles, and chance spreads it, so that clients that lost their server together do not come back together.
+//! The time between two attempts: it doubles, and chance spreads it, so that clients that lost their server together do not
+//! come back together.
 
 use std::time::Duration;
 

@@ -4,15 +4,15 @@
 //! ([`SpoolView`]), and where it says what the server has. One session at a time does two things in turns:
 //!
 //! - the *open* bundle is streamed as it grows, so that what a machine did in its last seconds is off it already;
-//! - *sealed* bundles are sent one by one in the order of their numbers. What was streamed of one is not sent again (`Splice`). A bundle leaves the
-//!   spool when the server says that it has it, and in no other case.
+//! - *sealed* bundles are sent one by one in the order of their numbers. What was streamed of one is not sent again (`Splice`).
+//!   A bundle leaves the spool when the server says that it has it, and in no other case.
 //!
-//! After an outage the open bundle goes first and the others follow at a paced rate: a thousand clients that come back together must
-//! not drown the server, nor one client its own line.
+//! After an outage the open bundle goes first and the others follow at a paced rate: a thousand clients that come back together
+//! must not drown the server, nor one client its own line.
 //!
-//! A session that breaks is made again, after a time that grows and is different for each client ([`Backoff`]), for ever. Only a word that trying
-//! again is useless ends that: the server's key is not the pinned one, ours is not taken any more, the client was denied. Then nothing more is
-//! sent, and the recorder goes on.
+//! A session that breaks is made again, after a time that grows and is different for each client ([`Backoff`]), for ever. Only
+//! a word that trying again is useless ends that: the server's key is not the pinned one, ours is not taken any more, the
+//! client was denied. Then nothing more is sent, and the recorder goes on.
 
 mod backoff;
 mod offer;

@@ -120,7 +120,8 @@ impl Session<'_> {
     }
 }
 
-/// Returns from where to where a tar need not be sent of whose records the server has `have` bytes; `None` where it cannot have so many.
+/// Returns from where to where a tar need not be sent of whose records the server has `have` bytes; `None` where it cannot have
+/// so many.
 fn left_out(splice: &Splice, have: u64) -> Option<(u64, u64)> {
     (have <= splice.records_len).then_some((splice.records_at, splice.records_at + have))
 }

@@ -74,7 +74,8 @@ impl Session<'_> {
             other => return Err(unexpected(&open, &other)),
         }
         self.pump()?;
-        // All that there is of it is made sure of at once: over a link that breaks again and again, this is what comes of a session.
+        // All that there is of it is made sure of at once: over a link that breaks again and again, this is what comes of a
+        // session.
         if self.stream.dirty { self.flush() } else { Ok(()) }
     }
 

@@ -1,5 +1,5 @@
-//! The spool as the shipper sees it: sealed bundles by their numbers, the open one as a file that grows. It only reads; what the server has it says
-//! in `.acked`.
+//! The spool as the shipper sees it: sealed bundles by their numbers, the open one as a file that grows. It only reads; what
+//! the server has it says in `.acked`.
 
 use crate::spool::ACKED;
 use pofr_core::{

@@ -1,9 +1,9 @@
 //! What the server has: bundles leave the spool when it has acknowledged them.
 //!
-//! The shipper may be another user, who reads the spool and cannot write it: whoever could rename or link in a directory that the recorder
-//! writes to could have it write anywhere. So the shipper says in a directory of its own, `.acked`, what the server has: by an empty file of the
-//! bundle's name. The recorder reads only the names there, takes those that it holds itself, and removes their bundles; the shipper then removes
-//! the names of bundles that are gone.
+//! The shipper may be another user, who reads the spool and cannot write it: whoever could rename or link in a directory that
+//! the recorder writes to could have it write anywhere. So the shipper says in a directory of its own, `.acked`, what the
+//! server has: by an empty file of the bundle's name. The recorder reads only the names there, takes those that it holds
+//! itself, and removes their bundles; the shipper then removes the names of bundles that are gone.
 
 use super::{Spool, SpoolError, durable};
 use std::{
@@ -47,8 +47,9 @@ impl Spool {
     }
 }
 
-/// Opens a spool's bundles, the open one included, to the group `gid` for reading, and lets the user `uid` say which the server has. For root, or
-/// whoever else may give files to that group; it may be called while a recorder is at work, whose next files are shared as well.
+/// Opens a spool's bundles, the open one included, to the group `gid` for reading, and lets the user `uid` say which the server
+/// has. For root, or whoever else may give files to that group; it may be called while a recorder is at work, whose next files
+/// are shared as well.
 ///
 /// # Errors
 /// [`SpoolError`], naming what could not be changed.

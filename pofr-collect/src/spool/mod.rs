@@ -14,8 +14,8 @@
 //!
 //! The spool may be bounded; then the oldest bundle goes first, and the next bundle names it.
 //!
-//! Whoever ships the bundles, perhaps as another user, reads them where they are and says in `.acked` which the server has; those are
-//! removed. With a [`Signer`] every manifest is signed, also of a bundle that was left open.
+//! Whoever ships the bundles, perhaps as another user, reads them where they are and says in `.acked` which the server has;
+//! those are removed. With a [`Signer`] every manifest is signed, also of a bundle that was left open.
 
 mod acked;
 mod durable;

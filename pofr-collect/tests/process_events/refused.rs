@@ -1,4 +1,5 @@
-//! Where the kernel refuses: in a network namespace and in a container the record says that events are missing, and the samples go on.
+//! Where the kernel refuses: in a network namespace and in a container the record says that events are missing, and the samples
+//! go on.
 
 use super::{
     alone,

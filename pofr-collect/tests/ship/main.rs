@@ -1,5 +1,5 @@
-//! The shipper against a receiver in the same process, over links that are cut wherever it hurts: every bundle arrives once and whole, in
-//! order, and leaves the spool then and not before.
+//! The shipper against a receiver in the same process, over links that are cut wherever it hurts: every bundle arrives once and
+//! whole, in order, and leaves the spool then and not before.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 mod receiver;

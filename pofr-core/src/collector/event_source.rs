@@ -31,8 +31,9 @@ pub enum Notice {
     /// A process became another: it ran a program, changed its ids or its name. Whatever process fact of its entity is live
     /// ends, and this one begins; its files stay.
     Became(Process, WallMicros),
-    /// A process is gone: whatever is live of its entity ends, its files included, and what the details now say is
-    /// learned. Where no process fact of it is live, it passed. A zombie stays: the process has ended already, and a sample will miss it.
+    /// A process is gone: whatever is live of its entity ends, its files included, and what the details now say is learned.
+    /// Where no process fact of it is live, it passed. A zombie stays: the process has ended already, and a sample will miss
+    /// it.
     Gone {
         /// The process, as it was last.
         process: Process,
@@ -41,8 +42,8 @@ pub enum Notice {
         /// When it ended.
         at: WallMicros,
     },
-    /// A socket is gone: whatever is live of it ends, for all its holders, but for a connection in TIME-WAIT, which has no socket any
-    /// more. Where nothing is live, it passed.
+    /// A socket is gone: whatever is live of it ends, for all its holders, but for a connection in TIME-WAIT, which has no
+    /// socket any more. Where nothing is live, it passed.
     Closed {
         /// The endpoint, as it was last.
         endpoint: Endpoint,
@@ -78,9 +79,9 @@ pub trait EventSource: Send {
     /// bundle from then on: the samples go on.
     fn drain(&mut self, out: &mut Vec<Notice>) -> Result<(), CollectError>;
 
-    /// Learns what `seen` shows of `source`, which was read after the last [`drain`](Self::drain) and is not written yet. Tells what
-    /// must stand before it in the stream: what has happened as far as `seen` shows it, such as the exit of a process
-    /// that it misses. Keeps for the next drain what it does not show yet. Not called for a source that failed.
+    /// Learns what `seen` shows of `source`, which was read after the last [`drain`](Self::drain) and is not written yet. Tells
+    /// what must stand before it in the stream: what has happened as far as `seen` shows it, such as the exit of a process that
+    /// it misses. Keeps for the next drain what it does not show yet. Not called for a source that failed.
     ///
     /// # Errors
     /// As for [`drain`](Self::drain).

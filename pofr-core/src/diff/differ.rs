@@ -85,8 +85,8 @@ impl Differ {
     /// Writes a reading as a sample.
     ///
     /// # Errors
-    /// Where `stamp` is not later than the source's last, the bundle is full, or the reading tells of some subjects only and none before
-    /// it told of the others. Then the next reading must be a whole one.
+    /// Where `stamp` is not later than the source's last, the bundle is full, or the reading tells of some subjects only and
+    /// none before it told of the others. Then the next reading must be a whole one.
     pub fn observe(
         &mut self,
         source: &Source,

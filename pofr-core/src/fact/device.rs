@@ -11,7 +11,8 @@ pub struct Device {
     #[serde(flatten)]
     pub key: DeviceKey,
     /// The users who were logged in when it was first seen, in order, separated by commas; empty: nobody was. `None` where the
-    /// machine did not tell. Not in the key, since a login makes no other device, and nothing that is learned later: it is about that moment.
+    /// machine did not tell. Not in the key, since a login makes no other device, and nothing that is learned later: it is
+    /// about that moment.
     pub users: Option<RawText>,
 }
 

@@ -68,7 +68,8 @@ pub struct FileKey {
     /// The process that holds it.
     #[serde(flatten)]
     pub entity: Entity,
-    /// The descriptor's number; [`Self::NO_FD`] where an event told of the file; for v1, which has none, the how-manieth of equal entries it is, from 0.
+    /// The descriptor's number; [`Self::NO_FD`] where an event told of the file; for v1, which has none, the how-manieth of
+    /// equal entries it is, from 0.
     pub fd: u32,
     /// Where the link leads: a path, or the kernel's `socket:[1]`, `pipe:[2]`, `anon_inode:[eventfd]`;
     /// without the ` (deleted)` mark, which is `deleted`.

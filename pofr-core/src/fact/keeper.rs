@@ -89,7 +89,8 @@ const PARENTS: [(&[u8], Engine); 6] = [
 ];
 
 impl Keeper {
-    /// Reads what `/proc/pid/cgroup` holds: lines `hierarchy:controllers:path` (cgroups(7)). Any bytes; what is no such line tells nothing.
+    /// Reads what `/proc/pid/cgroup` holds: lines `hierarchy:controllers:path` (cgroups(7)). Any bytes; what is no such line
+    /// tells nothing.
     #[must_use]
     pub fn read(cgroup: &[u8]) -> Self {
         let mut keeper = Self::default();

@@ -23,8 +23,8 @@ pub fn of(ledger: &Ledger) -> Vec<Gap> {
     of_part(ledger, |_| false)
 }
 
-/// Returns what [`of`] does of a part of a ledger in which bundles are left out that have both neighbours in the chain: `is_followed` tells
-/// whether the bundle behind one is stored, whether the part has it or not.
+/// Returns what [`of`] does of a part of a ledger in which bundles are left out that have both neighbours in the chain:
+/// `is_followed` tells whether the bundle behind one is stored, whether the part has it or not.
 #[must_use]
 pub fn of_part(ledger: &Ledger, is_followed: impl Fn(&BundleEntry) -> bool) -> Vec<Gap> {
     let mut all: Vec<Gap> = stated(ledger).cloned().collect();

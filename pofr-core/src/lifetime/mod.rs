@@ -107,7 +107,8 @@ impl Lifetime {
         begin.into_iter().flatten().min().or(self.ended).or(self.gone_by).unwrap_or_default()
     }
 
-    /// Returns the latest known time, bounds included: whatever may have held at `t`, by what this row alone knows, has `reach() >= t`.
+    /// Returns the latest known time, bounds included: whatever may have held at `t`, by what this row alone knows, has
+    /// `reach() >= t`.
     #[must_use]
     pub fn reach(&self) -> WallMicros {
         let end = [self.last_seen, self.ended, self.gone_by];

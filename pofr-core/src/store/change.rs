@@ -62,7 +62,8 @@ pub struct RowUpdate {
 /// A triad that takes the place of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement {
-    /// The new triad, still [`Creating`](super::TriadState::Creating), with all its rows; it becomes live and gets all their bundles.
+    /// The new triad, still [`Creating`](super::TriadState::Creating), with all its rows; it becomes live and gets all their
+    /// bundles.
     pub new: TriadId,
     /// The old ones; they become dead.
     pub old: Vec<TriadId>,
@@ -135,8 +136,8 @@ pub struct Change {
     pub seal: Vec<TriadId>,
     /// A triad that takes the place of others.
     pub replace: Option<Replacement>,
-    /// The record begins anew: before anything else of this change, all triads that count become dead, and all bundles, halves and rows
-    /// without triads go. Runs, boots and actions stay.
+    /// The record begins anew: before anything else of this change, all triads that count become dead, and all bundles, halves
+    /// and rows without triads go. Runs, boots and actions stay.
     pub anew: bool,
     /// What is to be forgotten.
     pub forget: Option<Forgetting>,

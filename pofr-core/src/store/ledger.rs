@@ -127,8 +127,8 @@ pub struct BundleEntry {
     pub left_out: u64,
     /// Whether the client sealed it; else it was cut off and says so.
     pub complete: bool,
-    /// Whether the server made it of what was streamed while it grew, because the whole one has not come; never `complete`, and of a run of its
-    /// own ([`RunId::of_stream`]).
+    /// Whether the server made it of what was streamed while it grew, because the whole one has not come; never `complete`, and
+    /// of a run of its own ([`RunId::of_stream`]).
     pub streamed: bool,
     /// When this server took it in, by this server's clock.
     pub received: WallMicros,

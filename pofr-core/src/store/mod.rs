@@ -1,9 +1,9 @@
 //! The store's traits: what the server asks of a database, and in what words.
 //!
-//! Reading and planning are apart from writing: a caller reads what the ledger has next to new bundles
-//! ([`Vicinity`]) and the rows at the edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all.
-//! A store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives);
-//! any number may read.
+//! Reading and planning are apart from writing: a caller reads what the ledger has next to new bundles ([`Vicinity`]) and the
+//! rows at the edges, works out a [`Change`], and [`ClientStore::commit`] carries it out in one transaction or not at all. A
+//! store is written by one process at a time ([`ClientStore`] holds the client's lock as long as it lives); any number may
+//! read.
 
 mod action;
 pub mod chain;
@@ -92,8 +92,8 @@ pub trait Store: Send + Sync {
     /// Removes a client and all that is recorded of it, for good: the host-lookup row, then the database.
     ///
     /// # Errors
-    /// [`StoreError::NoClient`], [`StoreError::Locked`], or where the database refuses. A row that is gone stays gone: the database that is left is
-    /// nobody's, and is taken over when the client is added again.
+    /// [`StoreError::NoClient`], [`StoreError::Locked`], or where the database refuses. A row that is gone stays gone: the
+    /// database that is left is nobody's, and is taken over when the client is added again.
     fn remove_client(&self, cid: &Cid) -> Result<(), StoreError>;
 
     /// Opens a client's record for writing: takes its lock, and recovers from whatever was killed when.
@@ -117,8 +117,8 @@ pub trait ClientReader: Send {
     /// Where the database fails.
     fn ledger(&mut self) -> Result<Ledger, StoreError>;
 
-    /// Reads the end of the ledger as one consistent state: of the bundles those that were received from `since` on, or if there are
-    /// none those received last; they come without their spans.
+    /// Reads the end of the ledger as one consistent state: of the bundles those that were received from `since` on, or if
+    /// there are none those received last; they come without their spans.
     ///
     /// # Errors
     /// Where the database fails.
@@ -130,8 +130,8 @@ pub trait ClientReader: Send {
     /// Where the database fails.
     fn state_at(&mut self, kind: FactKind, t: WallMicros) -> Result<StateAt, StoreError>;
 
-    /// Hands out the rows that a search asks for, and maybe some more, of all levels alike: triad by triad in the order of time, and
-    /// within a triad by their earliest known times. Rows are read in pages, so memory does not grow with the tables.
+    /// Hands out the rows that a search asks for, and maybe some more, of all levels alike: triad by triad in the order of
+    /// time, and within a triad by their earliest known times. Rows are read in pages, so memory does not grow with the tables.
     ///
     /// # Errors
     /// Where the database fails.
@@ -148,8 +148,8 @@ pub trait ClientReader: Send {
     /// Where the database fails.
     fn beside(&self) -> Result<Box<dyn ClientReader>, StoreError>;
 
-    /// Returns the border of a source's record in a run whose left stamp is the one that an edge ends at, or whose right stamp is the one
-    /// that it begins at; `None` where no span of the run lies on the other side.
+    /// Returns the border of a source's record in a run whose left stamp is the one that an edge ends at, or whose right stamp
+    /// is the one that it begins at; `None` where no span of the run lies on the other side.
     ///
     /// # Errors
     /// Where the database fails.

@@ -10,8 +10,8 @@ use std::{collections::BTreeSet, net::IpAddr};
 pub struct Search {
     /// Their kind.
     pub kind: FactKind,
-    /// Rows that may hold at this time or later; `None`: from the start of the record. A row that ends at a joined border in which this
-    /// time lies is handed out, since its fact went on.
+    /// Rows that may hold at this time or later; `None`: from the start of the record. A row that ends at a joined border in
+    /// which this time lies is handed out, since its fact went on.
     pub from: Option<WallMicros>,
     /// Rows that may hold at this time or earlier; `None`: to the end of the record.
     pub until: Option<WallMicros>,

@@ -20,10 +20,12 @@ pub struct Gathered {
     pub members: Vec<Member>,
 }
 
-/// Gathers a client's bundles that touch the time from `from` to `until`, their manifests and signatures, the ledger's entries, the gaps and the keys.
+/// Gathers a client's bundles that touch the time from `from` to `until`, their manifests and signatures, the ledger's entries,
+/// the gaps and the keys.
 ///
 /// # Errors
-/// [`CaseError::Io`] where a kept bundle cannot be read. One that is no longer kept, or is not what it was, is no error: the case says so.
+/// [`CaseError::Io`] where a kept bundle cannot be read. One that is no longer kept, or is not what it was, is no error: the
+/// case says so.
 pub fn gather(
     cid: &Cid,
     ledger: &Ledger,

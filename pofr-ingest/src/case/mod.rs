@@ -1,11 +1,12 @@
 //! Cases: what a record has of some time, packed so that anybody can check it anywhere.
 //!
-//! A case is one tar with bundles as their clients sent and signed them, the ledger's entries, the questions that were asked and what was answered, and a
-//! report. Three things hold it together:
+//! A case is one tar with bundles as their clients sent and signed them, the ledger's entries, the questions that were asked
+//! and what was answered, and a report. Three things hold it together:
 //!
-//! - `SHA256SUMS` lists every other member, and the server's key signs that list (SSHSIG, namespace `pofr-case`): nothing can be added,
-//!   taken out or changed.
-//! - Each bundle names the one before it and is signed by its client, whose key the case has: the evidence does not rest on this server's word.
+//! - `SHA256SUMS` lists every other member, and the server's key signs that list (SSHSIG, namespace `pofr-case`): nothing can
+//!   be added, taken out or changed.
+//! - Each bundle names the one before it and is signed by its client, whose key the case has: the evidence does not rest on
+//!   this server's word.
 //! - Each case names the one that was made before it on the same server: a case that was made and put away is missed.
 //!
 //! `docs/format/case-v1.md` is the format. `sha256sum` and `ssh-keygen` check most of it.

@@ -114,7 +114,8 @@ pub fn is_case(begin: &[u8]) -> bool {
     begin.starts_with(format!("{TOP}/{SUMS}\0").as_bytes())
 }
 
-/// Checks a case: the signature over the list, every member against the list, every bundle against its name, its client's key and the chain.
+/// Checks a case: the signature over the list, every member against the list, every bundle against its name, its client's key
+/// and the chain.
 ///
 /// `signer` is a public key's line, where it is known who must have signed.
 ///

@@ -1,9 +1,10 @@
-//! Enrichment: what the server adds to endpoints of its own knowledge. Countries and cities out of a database that the administrator
-//! supplies (`places`), names out of the DNS (`names`); both are off unless asked for.
+//! Enrichment: what the server adds to endpoints of its own knowledge. Countries and cities out of a database that the
+//! administrator supplies (`places`), names out of the DNS (`names`); both are off unless asked for.
 //!
-//! Nothing here keeps a bundle waiting. A place is looked up in memory. A name that is known goes into the row at once; one that is not
-//! is asked for by a thread of its own, and learned when it has come: by an endpoint that still lives in its next bundle, by one that is over in
-//! [`Enrich::late`]. Whatever fails leaves a column empty, and is said in the log at most once in a while.
+//! Nothing here keeps a bundle waiting. A place is looked up in memory. A name that is known goes into the row at once; one
+//! that is not is asked for by a thread of its own, and learned when it has come: by an endpoint that still lives in its next
+//! bundle, by one that is over in [`Enrich::late`]. Whatever fails leaves a column empty, and is said in the log at most once
+//! in a while.
 //!
 //! What is added is no part of the evidence: it is in no bundle and no digest, and says what the database, or whoever answers
 //! for an address in the DNS, said when the server asked.
@@ -59,8 +60,8 @@ impl Enrich {
         }
     }
 
-    /// Returns the names that a client's rows were stored without and that have come since. Waits for those that are on their way up
-    /// to `patience`, and no longer than each of them may take.
+    /// Returns the names that a client's rows were stored without and that have come since. Waits for those that are on their
+    /// way up to `patience`, and no longer than each of them may take.
     #[must_use]
     pub fn late(&self, cid: &Cid, patience: Duration) -> Vec<(IpAddr, RawText)> {
         let Some(names) = &self.0.names else { return Vec::new() };

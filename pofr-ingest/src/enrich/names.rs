@@ -1,7 +1,8 @@
-//! Names: what the DNS says an address is called (PTR, RFC 1035 section 3.5), asked for once and remembered, that there is none included.
+//! Names: what the DNS says an address is called (PTR, RFC 1035 section 3.5), asked for once and remembered, that there is none
+//! included.
 //!
-//! Whoever has an address decides what its name is: the name is the peer's word, no proof. And whoever serves the zone of an address
-//! sees that its name is asked for.
+//! Whoever has an address decides what its name is: the name is the peer's word, no proof. And whoever serves the zone of an
+//! address sees that its name is asked for.
 
 use super::{plain, resolver};
 use pofr_core::{identity::Cid, raw::RawText};
@@ -107,7 +108,8 @@ impl Names {
         Ok(Self(shared))
     }
 
-    /// Returns an address's name where it is known; else has it asked for, for this client. Addresses that no DNS can know have none.
+    /// Returns an address's name where it is known; else has it asked for, for this client. Addresses that no DNS can know have
+    /// none.
     #[must_use]
     pub fn find(&self, cid: &Cid, ip: IpAddr) -> Option<RawText> {
         let ip = plain(ip);

@@ -1,5 +1,5 @@
-//! Places: which country and city an address belongs to, by a MaxMind DB file (MaxMind DB File Format Specification 2.0) of the kind City or
-//! Country, whoever made it.
+//! Places: which country and city an address belongs to, by a MaxMind DB file (MaxMind DB File Format Specification 2.0) of the
+//! kind City or Country, whoever made it.
 
 use super::plain;
 use maxminddb::Reader;
@@ -38,7 +38,8 @@ pub struct Place {
 /// How often to look whether the file has become another.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// A database of places. A newer file that takes the place of the old one is taken within a minute; a bad one is not, and the log says so.
+/// A database of places. A newer file that takes the place of the old one is taken within a minute; a bad one is not, and the
+/// log says so.
 #[derive(Debug)]
 pub struct Places {
     path: PathBuf,

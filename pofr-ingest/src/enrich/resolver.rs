@@ -138,7 +138,8 @@ fn pointer(packet: &Packet<'_>, mut owner: String) -> Found {
     Found::Nothing
 }
 
-/// Returns the name under which an address's name is kept: `4.3.2.1.in-addr.arpa` (RFC 1035 section 3.5), `….ip6.arpa` (RFC 3596 section 2.5).
+/// Returns the name under which an address's name is kept: `4.3.2.1.in-addr.arpa` (RFC 1035 section 3.5), `….ip6.arpa` (RFC
+/// 3596 section 2.5).
 fn reverse(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => {
@@ -159,7 +160,8 @@ fn lower(name: &Name<'_>) -> String {
     printable(name).to_ascii_lowercase()
 }
 
-/// Writes a name in printable ASCII: dots within labels and backslashes after a backslash, other bytes as `\DDD` (RFC 4343 section 2.1).
+/// Writes a name in printable ASCII: dots within labels and backslashes after a backslash, other bytes as `\DDD` (RFC 4343
+/// section 2.1).
 fn printable(name: &Name<'_>) -> String {
     let mut out = String::new();
     for (i, label) in name.as_bytes().enumerate() {

@@ -34,9 +34,9 @@ pub(super) struct Share {
     pub(super) drop: Vec<(WallMicros, bool)>,
 }
 
-/// Decides for `tars`, in the order of their times, given the halves that `waited` and, for time already stored, the
-/// first and last stamps of the v1 bundles next to single halves. The second answer are the waiting halves whose time is up, by the neighbour's
-/// arrival or by the clock, and that no new tar takes: each becomes a bundle of its own.
+/// Decides for `tars`, in the order of their times, given the halves that `waited` and, for time already stored, the first and
+/// last stamps of the v1 bundles next to single halves. The second answer are the waiting halves whose time is up, by the
+/// neighbour's arrival or by the clock, and that no new tar takes: each becomes a bundle of its own.
 pub(super) fn pair(
     tars: &[Tar],
     waited: Vec<PendingHalf>,

@@ -21,8 +21,8 @@ use pofr_core::{
 };
 
 impl Ingest<'_> {
-    /// Withdraws what was made of this bundle's stream, where there is such a thing and this bundle begins with it. `None` where this is
-    /// what was streamed of a bundle that is stored whole.
+    /// Withdraws what was made of this bundle's stream, where there is such a thing and this bundle begins with it. `None`
+    /// where this is what was streamed of a bundle that is stored whole.
     pub(super) fn supersede(
         &mut self,
         candidate: &Candidate,
@@ -57,8 +57,8 @@ impl Ingest<'_> {
         Ok(near.into_iter().find(same))
     }
 
-    /// Tells whether the bundle that a streamed one is the beginning of is stored. Where that is not kept, its number must do; where it is
-    /// and begins with something else, both are stored, and the chain shows a fork.
+    /// Tells whether the bundle that a streamed one is the beginning of is stored. Where that is not kept, its number must do;
+    /// where it is and begins with something else, both are stored, and the chain shows a fork.
     fn is_stored_whole(
         &mut self,
         candidate: &Candidate,
@@ -75,8 +75,8 @@ impl Ingest<'_> {
         Ok(self.begins_with(&bundle, streamed))
     }
 
-    /// Tells whether a bundle begins with the frames that a streamed one was made of: whether making one of as many of them gives that
-    /// very bundle.
+    /// Tells whether a bundle begins with the frames that a streamed one was made of: whether making one of as many of them
+    /// gives that very bundle.
     fn begins_with(&self, whole: &v2::Bundle, streamed: &StoredBundle) -> bool {
         let (frames, limits) = (whole.frames(), self.options.limits);
         let ends = v2::frame_ends(frames);

@@ -8,8 +8,8 @@
 use pofr_core::store::{Level, Triad, TriadId};
 use std::collections::HashSet;
 
-/// Returns what becomes of `slices`, each of `live` with those that it is to take in: triads of one new triad, and its level. Memory
-/// is to hold `sort_rows` of a kind.
+/// Returns what becomes of `slices`, each of `live` with those that it is to take in: triads of one new triad, and its level.
+/// Memory is to hold `sort_rows` of a kind.
 ///
 /// A slice goes to the archive or period whose time it lies in, if there is one. Where more has come for that than memory is to
 /// hold, it is archived like any other, and the next period takes all of it in: merged a part at a time, what is there would be

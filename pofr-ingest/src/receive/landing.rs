@@ -1,5 +1,5 @@
-//! The landing: a client's inbox as its own session may touch it. Everything is done below one open directory, links are never followed, and no
-//! name is ever given that something has.
+//! The landing: a client's inbox as its own session may touch it. Everything is done below one open directory, links are never
+//! followed, and no name is ever given that something has.
 
 use super::OPEN_DIR;
 use pofr_core::identity::{BundleSeq, RunId};
@@ -85,8 +85,8 @@ impl Landing {
         move |cause| LandingError { action, path, cause }
     }
 
-    /// Takes away what sessions that were cut off have left half received, if nothing has come of it for `still`; zero is only for who has
-    /// the [`super::Seat`].
+    /// Takes away what sessions that were cut off have left half received, if nothing has come of it for `still`; zero is only
+    /// for who has the [`super::Seat`].
     ///
     /// # Errors
     /// [`LandingError`].

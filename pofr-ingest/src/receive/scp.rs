@@ -7,8 +7,9 @@
 //! server   \0                                                   stored
 //! ```
 //!
-//! `T` (times, with -p) is answered and ignored, `D` and `E` (directories, with -r) are refused. The path that the client names on its command line means
-//! nothing here: a bundle goes to the client's inbox, under its own name, by the same rules as in a session of ours.
+//! `T` (times, with -p) is answered and ignored, `D` and `E` (directories, with -r) are refused. The path that the client names
+//! on its command line means nothing here: a bundle goes to the client's inbox, under its own name, by the same rules as in a
+//! session of ours.
 
 use super::{
     Account, Landing, Put, Rules, SessionError,

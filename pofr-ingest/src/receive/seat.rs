@@ -1,7 +1,8 @@
 //! The seat: one session of a client at a time, the newest.
 //!
-//! A client that was cut off comes back long before sshd knows that the old connection is dead. So who comes writes a mark into the
-//! seat's file, whoever sits there looks at it while waiting, finds that it is not its own, and leaves; the lock (flock(2)) says when it has.
+//! A client that was cut off comes back long before sshd knows that the old connection is dead. So who comes writes a mark into
+//! the seat's file, whoever sits there looks at it while waiting, finds that it is not its own, and leaves; the lock (flock(2))
+//! says when it has.
 
 use super::{Landing, LandingError};
 use rustix::fs::{FlockOperation, flock};

@@ -1,7 +1,7 @@
 //! The stream of an open bundle: what a client flushes, as it flushes it, so that a machine's last seconds are off it.
 //!
-//! A stream only grows. What is in it cannot be changed or taken back by the client: it goes when the whole bundle, which begins with it, is
-//! stored, or becomes an incomplete bundle if that never comes (`crate::abandoned`).
+//! A stream only grows. What is in it cannot be changed or taken back by the client: it goes when the whole bundle, which
+//! begins with it, is stored, or becomes an incomplete bundle if that never comes (`crate::abandoned`).
 
 use super::{
     Landing, LandingError,

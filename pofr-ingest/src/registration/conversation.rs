@@ -1,7 +1,8 @@
 //! One session of the registration account: a message comes, an answer goes.
 //!
-//! Pure but for the desk's files: no sockets, no clock of its own. What a client is told of a request it is told for a signature of this session's nonce by the
-//! key that asked, and a nonce is good once. To who has no such key, a client that waits and one that nobody knows look alike.
+//! Pure but for the desk's files: no sockets, no clock of its own. What a client is told of a request it is told for a
+//! signature of this session's nonce by the key that asked, and a nonce is good once. To who has no such key, a client that
+//! waits and one that nobody knows look alike.
 
 use super::{desk::Desk, invitation::Invite, key::ClientKey, request::new_cid};
 use pofr_core::{

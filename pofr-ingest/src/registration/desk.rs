@@ -7,8 +7,8 @@
 //! answers/<cid>.json          what was decided                            (root writes)
 //! ```
 //!
-//! A session of the registration account does the writing in `requests`, under one lock, so that the caps are exact: however many come at once, there is never more
-//! than [`Limits`] say.
+//! A session of the registration account does the writing in `requests`, under one lock, so that the caps are exact: however
+//! many come at once, there is never more than [`Limits`] say.
 
 use super::{
     answer::{Decision, Outcome},

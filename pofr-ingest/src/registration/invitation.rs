@@ -1,8 +1,8 @@
 //! Invitations: a token that has all a client needs to be registered, and what the server remembers of it.
 //!
-//! The token is `pofr1.` and base64url (RFC 4648, 5) of JSON: host, port, the server's host key, a private key made for this one
-//! registration, the account to log in as, when it ends. So there is nothing to type and nothing to trust on first use. The server keeps
-//! the public half alone. Whoever has the token can ask for one client, once; the administrator still decides.
+//! The token is `pofr1.` and base64url (RFC 4648, 5) of JSON: host, port, the server's host key, a private key made for this
+//! one registration, the account to log in as, when it ends. So there is nothing to type and nothing to trust on first use. The
+//! server keeps the public half alone. Whoever has the token can ask for one client, once; the administrator still decides.
 
 use super::shelf::{self, ShelfError};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -121,7 +121,8 @@ impl Invite {
         if is_id(id) { shelf::read(&path(dir, id)) } else { Ok(None) }
     }
 
-    /// Finds the invite whose key that is: a line that has it, as sshd writes it to `SSH_USER_AUTH` (sshd_config(5), ExposeAuthInfo).
+    /// Finds the invite whose key that is: a line that has it, as sshd writes it to `SSH_USER_AUTH` (sshd_config(5),
+    /// ExposeAuthInfo).
     ///
     /// # Errors
     /// As [`Self::load`].

@@ -1,11 +1,11 @@
 //! Registration, as the server sees it: who asks, with which key, and what became of it.
 //!
-//! A client comes with an [`Invitation`] or the registration account's password, hands in a request, and asks for the answer until there
-//! is one. [`Desk`] keeps requests and answers as files; [`Conversation`] is one session, a message at a time; [`rotation`] is how a
-//! key names its successor. What `receive` knows of a client is [`crate::receive::Account`].
+//! A client comes with an [`Invitation`] or the registration account's password, hands in a request, and asks for the answer
+//! until there is one. [`Desk`] keeps requests and answers as files; [`Conversation`] is one session, a message at a time;
+//! [`rotation`] is how a key names its successor. What `receive` knows of a client is [`crate::receive::Account`].
 //!
-//! Whoever knows the password is a stranger. So everything is counted and bounded, nothing that a stranger says becomes a path, and what a
-//! session tells goes to who proves to hold the key that asked.
+//! Whoever knows the password is a stranger. So everything is counted and bounded, nothing that a stranger says becomes a path,
+//! and what a session tells goes to who proves to hold the key that asked.
 
 pub mod answer;
 pub mod conversation;
@@ -39,8 +39,8 @@ pub fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Makes a client's name on the server: 32 hex digits. The first is a letter, since some systems take no account name that begins with a
-/// digit.
+/// Makes a client's name on the server: 32 hex digits. The first is a letter, since some systems take no account name that
+/// begins with a digit.
 ///
 /// # Errors
 /// Where the kernel has no random bytes.

@@ -44,8 +44,8 @@ pub enum RequestError {
     Key(#[from] KeyError),
 }
 
-/// Reads the id of a client that wants to be registered. It names a database, so a word that might be another database's is none: those have no
-/// digits, or underscores.
+/// Reads the id of a client that wants to be registered. It names a database, so a word that might be another database's is
+/// none: those have no digits, or underscores.
 ///
 /// # Errors
 /// [`RequestError::Cid`].

@@ -1,7 +1,7 @@
 //! Another key in a key's place: the old one signs the new one's line, the administrator lets it in.
 //!
-//! A client's session cannot write what sshd goes by. So `receive` leaves the wish in the client's inbox, and `pofrs approve` checks it once
-//! more: what lies in an inbox is the client's word.
+//! A client's session cannot write what sshd goes by. So `receive` leaves the wish in the client's inbox, and `pofrs approve`
+//! checks it once more: what lies in an inbox is the client's word.
 
 use super::{
     key::{ClientKey, KeyError},

@@ -1,7 +1,7 @@
 //! Small files of JSON in a directory: read with care, written whole or not at all.
 //!
-//! Some of the directories belong to accounts that strangers reach. Links are not followed, only regular files of a bounded size are read,
-//! and a file that is no JSON of ours is an error, not a default.
+//! Some of the directories belong to accounts that strangers reach. Links are not followed, only regular files of a bounded
+//! size are read, and a file that is no JSON of ours is an error, not a default.
 
 use rustix::fs::{FileType, Mode, OFlags};
 use serde::{Serialize, de::DeserializeOwned};

@@ -1,6 +1,7 @@
 //! Verifying a record: is it what the client sent, all of it, in order, signed, and of the time that it says?
 //!
-//! What is held against each other: the ledger, the kept bundles, the client's keys, and the server's own clock. Nothing is changed.
+//! What is held against each other: the ledger, the kept bundles, the client's keys, and the server's own clock. Nothing is
+//! changed.
 //!
 //! ```text
 //! ledger   1 ← 2 ← 3   5        hole: 4
@@ -9,8 +10,8 @@
 //! times    9:00 9:01 9:02 7:30  5 goes back in time
 //! ```
 //!
-//! A client whose machine is in somebody else's hands can sign whatever it likes from then on, but not what it sent before: that is stored, chained and
-//! received, and what does not fit shows here.
+//! A client whose machine is in somebody else's hands can sign whatever it likes from then on, but not what it sent before:
+//! that is stored, chained and received, and what does not fit shows here.
 
 mod signatures;
 mod times;

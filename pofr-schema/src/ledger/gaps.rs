@@ -1,7 +1,8 @@
 //! The gaps that touch a time, without reading all of the ledger.
 //!
-//! What bundles state is picked by its time. What follows from the ledger ([`pofr_core::gap::derived`]) follows from few bundles: those of the time that
-//! lack a neighbour in the chain, of each run the nearest on both sides of the time, and its first and last, by which the runs are put in order.
+//! What bundles state is picked by its time. What follows from the ledger ([`pofr_core::gap::derived`]) follows from few
+//! bundles: those of the time that lack a neighbour in the chain, of each run the nearest on both sides of the time, and its
+//! first and last, by which the runs are put in order.
 
 use super::{
     bundles::{GapRow, corrupt, gap_of, load_some},

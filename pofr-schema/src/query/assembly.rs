@@ -1,8 +1,8 @@
 //! Putting facts together that edges of the record have cut.
 //!
 //! Rows come triad by triad in the order of time. A row that goes on at an edge waits for one of the same key that comes from
-//! before: where the border between them is joined they are one part of the fact; else they are two parts with a break, for which the gaps have the
-//! reason. Rows are cut at few different edges, so each border is looked up once.
+//! before: where the border between them is joined they are one part of the fact; else they are two parts with a break, for
+//! which the gaps have the reason. Rows are cut at few different edges, so each border is looked up once.
 //!
 //! Facts are handed out by their begins, as long as no more than [`READY`] wait for one that began before them and goes on.
 
@@ -25,7 +25,8 @@ use std::{
 const BORDERS: usize = 10_000;
 /// How many whole facts wait for an earlier one that is not whole yet.
 const READY: usize = 1_024;
-/// How many facts wait for their rest: more than a machine has at a time. Those of which no more comes pile up where the recorder was down.
+/// How many facts wait for their rest: more than a machine has at a time. Those of which no more comes pile up where the
+/// recorder was down.
 const OPEN: usize = 50_000;
 
 /// A time at which a source was blind.

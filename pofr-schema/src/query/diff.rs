@@ -83,8 +83,8 @@ const KINDS: [FactKind; 8] = [
 /// Returns what is different at `after` from what was at `before`: listeners, processes, users, groups, modules, routes,
 /// interfaces, devices.
 ///
-/// What held at a time for certain is compared. So what began or ended between the samples around one of the times is a difference, by
-/// [`Difference::since`] one that may have been there a sample earlier or later; to leave it out would hide it.
+/// What held at a time for certain is compared. So what began or ended between the samples around one of the times is a
+/// difference, by [`Difference::since`] one that may have been there a sample earlier or later; to leave it out would hide it.
 ///
 /// # Errors
 /// Where the store fails.

@@ -41,7 +41,8 @@ impl Subject {
 /// hold for no process or endpoint, those on an endpoint for no process or file.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The user of the process, real or effective: by a name that the client's own accounts had for the id at that time, or by the id.
+    /// The user of the process, real or effective: by a name that the client's own accounts had for the id at that time, or by
+    /// the id.
     pub users: Vec<RawText>,
     /// The user who logged in, whatever the process became since (the audit login uid); as `users`.
     pub login_users: Vec<RawText>,
@@ -87,7 +88,8 @@ pub struct Filter {
     pub countries: Vec<String>,
     /// A name of either end, as enrichment wrote it.
     pub names: Option<TextMatch>,
-    /// It held at some time of day between these two in the client's zone, the second excluded; the second may lie before the first: then over midnight.
+    /// It held at some time of day between these two in the client's zone, the second excluded; the second may lie before the
+    /// first: then over midnight.
     pub daily: Option<(Time, Time)>,
 }
 

@@ -34,9 +34,9 @@ const BATCH: usize = 256;
 
 /// Hands out the facts that a filter asks for and that may have held within a span, until `each` has enough; see [`Found`].
 ///
-/// They come by their begins, as far as that needs no more than about a thousand to be held back: behind those a fact that went on for
-/// long comes when its end is known. A condition on the process of a file or an endpoint holds where it holds at a time at which
-/// both lived. Returns the gaps that the span touches, of the sources that matter.
+/// They come by their begins, as far as that needs no more than about a thousand to be held back: behind those a fact that went
+/// on for long comes when its end is known. A condition on the process of a file or an endpoint holds where it holds at a time
+/// at which both lived. Returns the gaps that the span touches, of the sources that matter.
 ///
 /// # Errors
 /// Where the store fails.

@@ -42,8 +42,8 @@ pub struct First {
 
 /// Returns when it was first seen; `None` where it never was.
 ///
-/// A path was first seen where a process had it open or ran it. Rows come nearly in the order of time, so the first that is found leaves little to
-/// look through before it.
+/// A path was first seen where a process had it open or ran it. Rows come nearly in the order of time, so the first that is
+/// found leaves little to look through before it.
 ///
 /// # Errors
 /// Where the store fails.

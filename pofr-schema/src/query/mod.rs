@@ -1,8 +1,8 @@
 //! Queries: what investigators ask of a client's record, and SQL of their own.
 //!
-//! Every question takes a [`ClientReader`](pofr_core::store::ClientReader) and works over all levels alike. What is found is handed out as it is found, so memory does not
-//! grow with the record, and every answer about a span comes with the [gaps](pofr_core::gap::Gap) that the span touches: where
-//! there is a gap, nothing found means nothing known.
+//! Every question takes a [`ClientReader`](pofr_core::store::ClientReader) and works over all levels alike. What is found is
+//! handed out as it is found, so memory does not grow with the record, and every answer about a span comes with the
+//! [gaps](pofr_core::gap::Gap) that the span touches: where there is a gap, nothing found means nothing known.
 //!
 //! | question | function |
 //! |---|---|

@@ -151,7 +151,8 @@ fn addresses(nets: &[IpNet]) -> Option<BTreeSet<IpAddr>> {
     (!all.is_empty() && all.len() <= 2 * ADDRESSES as usize).then_some(all)
 }
 
-/// Returns the narrowings that lead to every row of these facts: by their processes, and where an endpoint has none by its addresses.
+/// Returns the narrowings that lead to every row of these facts: by their processes, and where an endpoint has none by its
+/// addresses.
 pub(super) fn narrow_to(facts: &[&Fact]) -> Vec<Narrow> {
     let (mut pids, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for fact in facts {

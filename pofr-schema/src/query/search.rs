@@ -1,9 +1,9 @@
 //! Searching rows over all levels: a superset of what was asked for, through indexes, in pages.
 //!
-//! Of each triad, in the order of time, the keys are found first and put in order (as many as [`KEYS`] at a time, so memory is bounded), then
-//! the rows are read by their keys. On MariaDB, where a table may be renamed or dropped in the middle of a transaction, all
-//! tables are opened before the first row is told: from then on none of them can go until the search is over. So there is one list of
-//! triads from beginning to end, and nothing is told twice.
+//! Of each triad, in the order of time, the keys are found first and put in order (as many as [`KEYS`] at a time, so memory is
+//! bounded), then the rows are read by their keys. On MariaDB, where a table may be renamed or dropped in the middle of a
+//! transaction, all tables are opened before the first row is told: from then on none of them can go until the search is over.
+//! So there is one list of triads from beginning to end, and nothing is told twice.
 
 use super::conditions::DELETED;
 use crate::{
@@ -342,8 +342,8 @@ fn either<'a>(a: Condition<'a>, b: Condition<'a>) -> Condition<'a> {
 
 /// A path begins so. On SQLite paths that are text are apart from those that are none.
 fn under<'a>(prefix: &RawText, dialect: Dialect) -> Vec<Condition<'a>> {
-    // The range ends before the next ASCII character, so that its end is text where its begin is; a last byte that has none is left out, which
-    // makes the range wider.
+    // The range ends before the next ASCII character, so that its end is text where its begin is; a last byte that has none is
+    // left out, which makes the range wider.
     let mut least = prefix.as_bytes().to_vec();
     while least.last().is_some_and(|last| *last == 0 || *last >= 0x7f) {
         least.pop();

@@ -14,7 +14,8 @@ pub enum TextMatch {
     Is(RawText),
     /// This somewhere in it.
     Contains(RawText),
-    /// A shell's pattern that fits all of it: `*` any bytes, `/` too, `?` one, `[a-z]`, `{a,b}`, `\` before a character that is meant.
+    /// A shell's pattern that fits all of it: `*` any bytes, `/` too, `?` one, `[a-z]`, `{a,b}`, `\` before a character that is
+    /// meant.
     Glob(Regex),
     /// A regular expression that fits somewhere in it.
     Regex(Regex),

@@ -79,8 +79,8 @@ pub struct Moment {
     pub row: Row,
 }
 
-/// Hands out what happened within a span, in the order of time. What was there before the span and went on is not told of, nor what a
-/// gap hides: where the record of a fact begins or ends without its begin or end.
+/// Hands out what happened within a span, in the order of time. What was there before the span and went on is not told of, nor
+/// what a gap hides: where the record of a fact begins or ends without its begin or end.
 ///
 /// At most some ten thousand moments are held at a time: where there are more, the span is halved until there are not.
 ///

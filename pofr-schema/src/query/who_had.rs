@@ -44,7 +44,8 @@ pub struct Holder {
     pub direction: Option<Direction>,
     /// The process, where there is one in the record.
     pub process: Option<Row>,
-    /// The name of its user, by the client's accounts at that time; without a process, of the user that the kernel has for the socket.
+    /// The name of its user, by the client's accounts at that time; without a process, of the user that the kernel has for the
+    /// socket.
     pub user: Option<RawText>,
     /// Its parent, that one's parent, and so on: the nearest first.
     pub ancestors: Vec<Row>,

@@ -1,7 +1,8 @@
 //! urlinfo: the URLs that processes were given, each once for each process, with the earliest time that is known.
 //!
-//! A process that lives through many bundles, slices or archives has many rows, which may come in any order; its URLs have one row each all the
-//! same. So a row that is there keeps the earlier time, and forgetting moves it to where the process now begins.
+//! A process that lives through many bundles, slices or archives has many rows, which may come in any order; its URLs have one
+//! row each all the same. So a row that is there keeps the earlier time, and forgetting moves it to where the process now
+//! begins.
 
 use super::commit::Work;
 use crate::db::{Cell, Doing as _, Insert, Statement};

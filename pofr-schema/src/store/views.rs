@@ -51,8 +51,8 @@ pub(crate) fn rebuild(db: &mut Db) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Puts views in place of those there are, all at the same moment: a query that is begun in between would see a slice and the archive
-/// that it is in, or neither.
+/// Puts views in place of those there are, all at the same moment: a query that is begun in between would see a slice and the
+/// archive that it is in, or neither.
 fn swap(db: &mut Db, changed: &[&(String, String)]) -> Result<(), StoreError> {
     let mut renames: Option<Statement<'_>> = None;
     let mut old = Vec::new();

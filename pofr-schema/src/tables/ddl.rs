@@ -57,8 +57,8 @@ pub(crate) fn create_indexes(
     }
 }
 
-/// Returns the statements that give a table of version 1 the columns `earliest` and `term`, unless it `has` them, and their index for that
-/// on `reach`.
+/// Returns the statements that give a table of version 1 the columns `earliest` and `term`, unless it `has` them, and their
+/// index for that on `reach`.
 pub(crate) fn add_term(
     spec: &Spec,
     name: &str,

@@ -1,7 +1,8 @@
-//! What happens on the recorded machine: an office's day, and one intruder in it. Whoever acts writes down what they did and when, which is what the answers are held against.
+//! What happens on the recorded machine: an office's day, and one intruder in it. Whoever acts writes down what they did and
+//! when, which is what the answers are held against.
 //!
-//! Everything runs on a machine of the test's own with the kernel's events, whose network is the one underneath, so all addresses are of the loopback network: 127.0.113.0/24
-//! stands for 203.0.113.0/24 of docs/queries.md.
+//! Everything runs on a machine of the test's own with the kernel's events, whose network is the one underneath, so all
+//! addresses are of the loopback network: 127.0.113.0/24 stands for 203.0.113.0/24 of docs/queries.md.
 
 use pofr_tests::{
     machine::{Kind, Machine},

@@ -1,4 +1,5 @@
-//! A link that is cut thirty times wherever it hurts, while sshd, the shipper and the recorder are killed: every bundle arrives once, in the chain.
+//! A link that is cut thirty times wherever it hurts, while sshd, the shipper and the recorder are killed: every bundle arrives
+//! once, in the chain.
 
 use super::site::Site;
 use pofr_tests::sshd::kill;

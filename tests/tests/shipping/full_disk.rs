@@ -1,4 +1,5 @@
-//! A server whose disk is full for a while: nothing is acknowledged that is not on it, nothing leaves the spool, and when there is room, all comes.
+//! A server whose disk is full for a while: nothing is acknowledged that is not on it, nothing leaves the spool, and when there
+//! is room, all comes.
 
 use super::site::Site;
 use pofr_tests::tmpfs::Tmpfs;

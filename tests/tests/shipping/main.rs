@@ -1,5 +1,6 @@
-//! A client and a server, with a real sshd between them: what the recorder writes is on the server, whatever is killed; and where the server is not the one that
-//! was pinned, or does not want the client any more, nothing is sent, it is said, and the recording goes on.
+//! A client and a server, with a real sshd between them: what the recorder writes is on the server, whatever is killed; and
+//! where the server is not the one that was pinned, or does not want the client any more, nothing is sent, it is said, and the
+//! recording goes on.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 

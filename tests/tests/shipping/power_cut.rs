@@ -1,4 +1,5 @@
-//! The client's machine is gone from one moment to the next, its spool with it: the server has what it did until shortly before, and can replay it.
+//! The client's machine is gone from one moment to the next, its spool with it: the server has what it did until shortly
+//! before, and can replay it.
 
 use super::site::Site;
 use pofr_core::{time::WallMicros, wire::v2::salvage};

@@ -1,5 +1,5 @@
-//! A snapshot as the first POFR's client sends it: one line a process with the names of its open files, the kernel's socket tables as
-//! they are, each half in gzip.
+//! A snapshot as the first POFR's client sends it: one line a process with the names of its open files, the kernel's socket
+//! tables as they are, each half in gzip.
 
 use crate::ways::Reading;
 use flate2::{Compression, write::GzEncoder};

@@ -98,7 +98,8 @@ impl Identity {
     }
 }
 
-/// Starts the shipper, where a server is registered; returns what is to be said of it. A recorder that cannot send records all the same.
+/// Starts the shipper, where a server is registered; returns what is to be said of it. A recorder that cannot send records all
+/// the same.
 fn ship(plan: &Plan, detached: bool) -> Vec<String> {
     let waits = format!("bundles wait in {}", plan.spool.display());
     match shipper::begin(&Place::of(plan), false, detached) {

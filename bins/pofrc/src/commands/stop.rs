@@ -1,4 +1,5 @@
-//! `pofrc stop`: ends the recording and waits until its last bundle is sealed, and the sending, which has some seconds for that bundle.
+//! `pofrc stop`: ends the recording and waits until its last bundle is sealed, and the sending, which has some seconds for that
+//! bundle.
 
 use crate::{cli::Stop, exit::Exit, plan, report::short, run_dir::RunDir, target::Target, units};
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! Invitations: `pofr1.` and base64url of JSON, made by `pofrs invite`. All that is needed is in it, so there is nothing to type and nothing to
-//! trust on first use.
+//! Invitations: `pofr1.` and base64url of JSON, made by `pofrs invite`. All that is needed is in it, so there is nothing to
+//! type and nothing to trust on first use.
 
 use super::host_key::is_host;
 use anyhow::{Context as _, bail};

@@ -1,9 +1,10 @@
 //! The shipper as a process: who starts it, by what it is found, and what it says.
 //!
-//! `pofrc start` starts it before it gives up its own rights, as the user for it, and so does a later `start` where it is gone. It is found by
-//! `ship.pid` in the run directory, which root writes: process id and start ticks, and a lock that the shipper holds by an inherited descriptor, so that there is
-//! never a second one. What it says is in `ship/ship.json`, its own directory there. It ends when the recorder has ended in order, which `last.json` tells, after it has
-//! sent what it can in a few seconds; when a recorder was killed it goes on.
+//! `pofrc start` starts it before it gives up its own rights, as the user for it, and so does a later `start` where it is gone.
+//! It is found by `ship.pid` in the run directory, which root writes: process id and start ticks, and a lock that the shipper
+//! holds by an inherited descriptor, so that there is never a second one. What it says is in `ship/ship.json`, its own
+//! directory there. It ends when the recorder has ended in order, which `last.json` tells, after it has sent what it can in a
+//! few seconds; when a recorder was killed it goes on.
 
 mod account;
 mod family;

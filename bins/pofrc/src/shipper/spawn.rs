@@ -53,7 +53,8 @@ impl Place {
         }
     }
 
-    /// Takes the spool of the recorder that runs, which may have been told another on its command line; `None` where none runs, or none says so.
+    /// Takes the spool of the recorder that runs, which may have been told another on its command line; `None` where none runs,
+    /// or none says so.
     pub(crate) fn of_the_recorder(mut self) -> anyhow::Result<Option<Self>> {
         if self.run.instance()?.is_none() {
             return Ok(None);
@@ -86,8 +87,8 @@ pub(crate) enum Begun {
     Refused { server: String, why: String },
 }
 
-/// Starts the shipper, where there is a server and none runs. `again` leaves one that was refused alone, and gives a recorder that is at work the time to
-/// leave the new one out. `log` takes what it says; without one it shares our stderr.
+/// Starts the shipper, where there is a server and none runs. `again` leaves one that was refused alone, and gives a recorder
+/// that is at work the time to leave the new one out. `log` takes what it says; without one it shares our stderr.
 pub(crate) fn begin(place: &Place, again: bool, log: bool) -> anyhow::Result<Begun> {
     let Some(registration) = place.state.registration()? else { return Ok(Begun::NotYet(None)) };
     let server = registration.address();

@@ -1,8 +1,9 @@
 //! Every `ssh` stays our child, and ends with its session.
 //!
-//! `ssh -f` leaves who started it, so that its parent would be init, and the recorder could not tell that it is ours. A child subreaper (prctl(2)) gets such
-//! processes as its own children; they are killed and waited for when a session is over. What a shipper that was killed left behind ends by itself: its
-//! client sees the end of its input, and its master has nobody to serve.
+//! `ssh -f` leaves who started it, so that its parent would be init, and the recorder could not tell that it is ours. A child
+//! subreaper (prctl(2)) gets such processes as its own children; they are killed and waited for when a session is over. What a
+//! shipper that was killed left behind ends by itself: its client sees the end of its input, and its master has nobody to
+//! serve.
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};

@@ -1,7 +1,7 @@
 //! Changes of the server: accounts, directories, keys, sshd.
 //!
-//! Every one is a [`Step`] of a [`Plan`], so that what `--dry-run` shows is what is done, what is done already is left alone, and what fails
-//! takes back what was done before it.
+//! Every one is a [`Step`] of a [`Plan`], so that what `--dry-run` shows is what is done, what is done already is left alone,
+//! and what fails takes back what was done before it.
 
 pub(crate) mod account;
 pub(crate) mod client_row;

@@ -50,7 +50,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Does what is not so already, and says each on `out`; returns how many steps that were. Where one fails, it and all before it are taken back, last first.
+    /// Does what is not so already, and says each on `out`; returns how many steps that were. Where one fails, it and all
+    /// before it are taken back, last first.
     pub(crate) fn carry_out(&mut self, out: &mut dyn Write) -> anyhow::Result<usize> {
         let mut acted: Vec<usize> = Vec::new();
         for i in 0..self.steps.len() {

@@ -1,4 +1,5 @@
-//! Running the system's own tools: by absolute path where that is known, with an empty environment, and with their words in the error.
+//! Running the system's own tools: by absolute path where that is known, with an empty environment, and with their words in the
+//! error.
 
 use anyhow::{Context as _, bail};
 use std::{

@@ -1,4 +1,5 @@
-//! SELinux labels, where SELinux is on. Written after the documentation of semanage(8); untried, since no machine with SELinux was at hand.
+//! SELinux labels, where SELinux is on. Written after the documentation of semanage(8); untried, since no machine with SELinux
+//! was at hand.
 
 use super::{plan::Step, run};
 use std::path::{Path, PathBuf};

@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The drop-in's text. The shell of these accounts ignores what it is told, so that ForceCommand is a second lock, not the only one.
+/// The drop-in's text. The shell of these accounts ignores what it is told, so that ForceCommand is a second lock, not the only
+/// one.
 pub(crate) fn drop_in(server: &Server, password: bool) -> String {
     let Server { registration_account, group, keys_dir, shell, .. } = server;
     let (keys_dir, shell) = (keys_dir.display(), shell.display());
@@ -141,8 +142,8 @@ impl Step for Configure {
 /// How long sshd may take to listen again.
 const RETURN: Duration = Duration::from_secs(20);
 
-/// Has the running sshd read its configuration again (SIGHUP, sshd(8)), and waits until it listens: on its way it begins anew, closes
-/// its sockets and refuses connections. One that is started for each connection has no process to be told.
+/// Has the running sshd read its configuration again (SIGHUP, sshd(8)), and waits until it listens: on its way it begins anew,
+/// closes its sockets and refuses connections. One that is started for each connection has no process to be told.
 ///
 /// # Errors
 /// Where it cannot be told, or does not listen again.

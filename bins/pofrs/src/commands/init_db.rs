@@ -92,7 +92,8 @@ pub(crate) fn run(args: &InitDbArgs, global: &Global, out: &mut dyn Write) -> an
     Ok(Exit::Done)
 }
 
-/// Makes databases, users and rights for these clients and those that are known, without a word; does nothing with the embedded database.
+/// Makes databases, users and rights for these clients and those that are known, without a word; does nothing with the embedded
+/// database.
 pub(crate) fn prepare(global: &Global, clients: &[Cid]) -> anyhow::Result<()> {
     let args = InitDbArgs { client: clients.to_vec(), admin: "root".to_owned(), host: None, dry_run: false };
     match Location::parse(&record::url(global)?)? {

@@ -1,7 +1,7 @@
 //! `pofrs shell`: the database's own client, read-only, on a client's database.
 //!
-//! This program becomes the other one (execve(2)), so that the terminal, signals and the exit code are its own. A password reaches it in a file without a
-//! name: command lines and environments are for others to see.
+//! This program becomes the other one (execve(2)), so that the terminal, signals and the exit code are its own. A password
+//! reaches it in a file without a name: command lines and environments are for others to see.
 
 use crate::{
     cli::{Global, WhichClient},

@@ -102,7 +102,8 @@ impl FromStr for PidAt {
 }
 
 impl PidAt {
-    /// Returns the time that is meant: its own, else `at`, else the last at which a process had that id, else the end of the record.
+    /// Returns the time that is meant: its own, else `at`, else the last at which a process had that id, else the end of the
+    /// record.
     pub(crate) fn when(
         &self,
         at: Option<&Moment>,

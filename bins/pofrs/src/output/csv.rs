@@ -1,7 +1,8 @@
 //! CSV (RFC 4180), for spreadsheets and for programs.
 //!
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, and formulas can start programs and send data away. What a client's
-//! programs chose (names, arguments, paths) is therefore defused as OWASP's "CSV Injection" says: a quote in front. Programs that want the bytes take JSON.
+//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, and formulas can start programs and send
+//! data away. What a client's programs chose (names, arguments, paths) is therefore defused as OWASP's "CSV Injection" says: a
+//! quote in front. Programs that want the bytes take JSON.
 
 use pofr_core::raw::RawText;
 use std::io::{self, Write};

@@ -1,6 +1,8 @@
-//! Tables that are printed while they are still being found: nobody waits for the last row to see the first, and memory does not grow with them.
+//! Tables that are printed while they are still being found: nobody waits for the last row to see the first, and memory does
+//! not grow with them.
 //!
-//! The first rows say how wide the columns are; what comes later keeps to that, or, where it is an id or a time, pushes its own line aside.
+//! The first rows say how wide the columns are; what comes later keeps to that, or, where it is an id or a time, pushes its own
+//! line aside.
 
 use super::table::{Fit, Screen, cut};
 use pofr_core::raw::RawText;

@@ -8,10 +8,11 @@
 //! | created, deleted, renamed | a custom fact of the source `file-events` that passed |
 //! | found in a directory that was watched only when it was there | the same, without a process |
 //!
-//! A file fact of an event has no descriptor ([`FileKey::NO_FD`]). A custom fact is named by the path and has the attributes `action`
-//! (`create`, `delete`, `rename`, `found`), `pid`, `start` (ticks since boot), `comm`, `kind` (`file`, `directory`) and, of a renaming, `to`. Where
-//! only one of the two names lies in what is watched, the other may be missing. Who was gone before it could be asked for its start time
-//! is named by its pid alone, in a custom fact whose action is then `read`, `write` or `execute`, too.
+//! A file fact of an event has no descriptor ([`FileKey::NO_FD`]). A custom fact is named by the path and has the attributes
+//! `action` (`create`, `delete`, `rename`, `found`), `pid`, `start` (ticks since boot), `comm`, `kind` (`file`, `directory`)
+//! and, of a renaming, `to`. Where only one of the two names lies in what is watched, the other may be missing. Who was gone
+//! before it could be asked for its start time is named by its pid alone, in a custom fact whose action is then `read`, `write`
+//! or `execute`, too.
 //!
 //! The kernel gives no times: an event is told with the time at which it was received, on the run's clock. Events of one process
 //! about one name that are not read at once may be told as one, and their order is then that of the table above.
@@ -52,8 +53,8 @@ pub const NAME: &str = "file-events";
 
 /// Tells what is done to files.
 ///
-/// By default a recorder watches [`Watch::sensitive`], which costs nobody anything that can be measured; [`Watch::secrets`] and what else someone
-/// names costs those who open such files 2 to 3 µs each time.
+/// By default a recorder watches [`Watch::sensitive`], which costs nobody anything that can be measured; [`Watch::secrets`] and
+/// what else someone names costs those who open such files 2 to 3 µs each time.
 #[derive(Debug)]
 pub struct FileEvents {
     view: HostView,

@@ -1,9 +1,9 @@
 //! What is watched: paths that someone names, and those that matter on every machine.
 //!
-//! A file is watched by a mark on itself, so that nothing else is slowed down, and one on its directory, which tells when the name is made, removed
-//! or given to another file: that one is then marked. A directory is watched with all below it in its filesystem, each directory by a mark of its own;
-//! one that is made later is marked when that is told, and what lies in it by then is told as found. Where a tree is a
-//! filesystem of its own, or has very many directories, the filesystem is marked.
+//! A file is watched by a mark on itself, so that nothing else is slowed down, and one on its directory, which tells when the
+//! name is made, removed or given to another file: that one is then marked. A directory is watched with all below it in its
+//! filesystem, each directory by a mark of its own; one that is made later is marked when that is told, and what lies in it by
+//! then is told as found. Where a tree is a filesystem of its own, or has very many directories, the filesystem is marked.
 
 use super::{
     group::{Group, Mark},
@@ -42,8 +42,8 @@ impl Watch {
         Self { path: path.into(), opens: true }
     }
 
-    /// Returns what matters on every machine: accounts, who may become root, keys for logging in, what is run at times and what is put
-    /// into every program. Only changes are watched, which slows nobody down who reads (`benches/benches/watch.rs`).
+    /// Returns what matters on every machine: accounts, who may become root, keys for logging in, what is run at times and what
+    /// is put into every program. Only changes are watched, which slows nobody down who reads (`benches/benches/watch.rs`).
     #[must_use]
     pub fn sensitive(view: &HostView) -> Vec<Self> {
         let etc = [
@@ -68,8 +68,8 @@ impl Watch {
         etc.chain([PathBuf::from("/var/spool/cron")]).chain(keys).map(Self::changes).collect()
     }
 
-    /// Returns what nobody but the system should read: password hashes and private keys. Their openings are watched, which costs who
-    /// opens one of them some µs.
+    /// Returns what nobody but the system should read: password hashes and private keys. Their openings are watched, which
+    /// costs who opens one of them some µs.
     #[must_use]
     pub fn secrets(view: &HostView) -> Vec<Self> {
         let etc = ["shadow", "gshadow", "sudoers", "ssh"].into_iter().map(|name| view.etc_root.join(name));

@@ -1,16 +1,17 @@
 //! `login`: who came in, from where, and by which key: a custom fact of the moment, with the process to which the session belongs.
 //!
-//! Two sources tell. sshd writes to the authentication log whom it let in ([`accepted`], [`follow`]): user, address, port, method, key.
-//! systemd-logind keeps its sessions in `/run` ([`session`]): also those at the console, with user id and terminal. Both name the same
-//! process, so what sshd said of it goes into the session's fact, too.
+//! Two sources tell. sshd writes to the authentication log whom it let in ([`accepted`], [`follow`]): user, address, port,
+//! method, key. systemd-logind keeps its sessions in `/run` ([`session`]): also those at the console, with user id and
+//! terminal. Both name the same process, so what sshd said of it goes into the session's fact, too.
 //!
 //! ```text
 //! ssh 812      address=192.0.2.7 fingerprint=SHA256:… key=ED25519 method=publickey pid=812 port=51234 sshd=yes user=ann
 //! session 3    address=192.0.2.7 … pid=812 service=sshd tty=pts/0 uid=1000 user=ann
 //! ```
 //!
-//! A log can be written to by anybody: `sshd=yes` where, when the line was read, the process it names was there, ran as root, and was
-//! called so; `no` where it was another; `gone` where it had ended. A machine that keeps its log in the journal alone has no such lines.
+//! A log can be written to by anybody: `sshd=yes` where, when the line was read, the process it names was there, ran as root,
+//! and was called so; `no` where it was another; `gone` where it had ended. A machine that keeps its log in the journal alone
+//! has no such lines.
 
 mod accepted;
 mod follow;

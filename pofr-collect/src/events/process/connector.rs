@@ -114,7 +114,8 @@ mod tests {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     use std::{collections::BTreeSet, process::Command};
 
-    /// All numbers that can be heard, by CPU, with how often the kernel said that some were lost, and the holes as they are counted.
+    /// All numbers that can be heard, by CPU, with how often the kernel said that some were lost, and the holes as they are
+    /// counted.
     fn hear_out(connector: &mut Connector) -> (BTreeSet<(u32, u32)>, u32, u64) {
         let (mut heard, mut overflows, mut missing) = (BTreeSet::new(), 0, 0);
         let mut sequence = Sequence::default();

@@ -1,8 +1,8 @@
 //! Endings: which exit of a thread is the end of its process, with what code, and what the process used.
 //!
-//! A process ends when the last of its threads exits, whichever that is; until then its number stays taken. Newer kernels say which
-//! one was the last (taskstats version 12, Linux 5.19). Otherwise only the exit of the first thread raises the question, and `/proc`
-//! answers it.
+//! A process ends when the last of its threads exits, whichever that is; until then its number stays taken. Newer kernels say
+//! which one was the last (taskstats version 12, Linux 5.19). Otherwise only the exit of the first thread raises the question,
+//! and `/proc` answers it.
 
 use super::{
     exits::{TaskEnd, Who},

@@ -1,8 +1,8 @@
 //! Glances: when to look at which newborn process, and how closely.
 //!
-//! A process is looked at as soon as it runs a program, and again some ms later, when it has opened what it works with. One that
-//! was just made is what its parent is, and is about to run a program as a rule: it is looked at some ms later only. Where there are
-//! too many for whole looks, brief ones are taken, so that at least their arguments are known.
+//! A process is looked at as soon as it runs a program, and again some ms later, when it has opened what it works with. One
+//! that was just made is what its parent is, and is about to run a program as a rule: it is looked at some ms later only. Where
+//! there are too many for whole looks, brief ones are taken, so that at least their arguments are known.
 
 use super::{
     heard::Glance,

@@ -203,8 +203,8 @@ pub(super) fn reckon(boot: BootId, pid: u32, at: Moment, ticks_per_second: u64) 
     Entity::Started { boot, pid: Pid(pid), start }
 }
 
-/// How long the kernel may take between the start time that it gives a process and telling of it, ticks: it is seldom more than some
-/// µs, but whoever makes the process may be interrupted in between.
+/// How long the kernel may take between the start time that it gives a process and telling of it, ticks: it is seldom more than
+/// some µs, but whoever makes the process may be interrupted in between.
 const DELAY_TICKS: u64 = 100;
 
 /// Tells whether a start time that was read may be that of a process heard of at a reckoned one.

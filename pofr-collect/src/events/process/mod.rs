@@ -1,9 +1,9 @@
 //! `process-events`: every process as it forks, runs programs, changes and exits, however short it lives.
 //!
 //! Two kernel interfaces tell of the same things, and so are one source: the proc connector tells that something happened and
-//! when ([`connector`]), taskstats what an exiting task had used ([`exits`]). Neither tells the arguments: a thread of its own listens and
-//! looks at newborn processes while they are there ([`listener`]). What it hands on, the [`nursery`] makes notices of, in
-//! the recorder's thread.
+//! when ([`connector`]), taskstats what an exiting task had used ([`exits`]). Neither tells the arguments: a thread of its own
+//! listens and looks at newborn processes while they are there ([`listener`]). What it hands on, the [`nursery`] makes notices
+//! of, in the recorder's thread.
 //!
 //! Losses are counted: the kernel numbers what it says ([`sequence`]), and what the recorder does not take in time is counted by
 //! who drops it.

@@ -7,14 +7,15 @@
 //! A socket that aborted its connection (`SO_LINGER` with 0) is told without the peer's port, and without its own address if it
 //! had not bound one: the kernel clears them first (tcp_disconnect in net/ipv4/tcp.c).
 //!
-//! The kernel gives no time with it: what is told as the end is when it was received, on the run's clock. Between two ticks that is within
-//! a millisecond after the end, while the samplers read it may be as late as that takes.
+//! The kernel gives no time with it: what is told as the end is when it was received, on the run's clock. Between two ticks
+//! that is within a millisecond after the end, while the samplers read it may be as late as that takes.
 //!
 //! A connection that ends in TIME-WAIT loses its socket when it gets there: that is told. What stays for a minute is an entry in a
 //! table, which the samples show.
 //!
-//! The kernel hands the message to a work queue, so that it may come after a reading that already misses the socket. Then the reading is
-//! held back for it, for a moment; a message that comes later still is dropped, since the sample has said that the socket is gone.
+//! The kernel hands the message to a work queue, so that it may come after a reading that already misses the socket. Then the
+//! reading is held back for it, for a moment; a message that comes later still is dropped, since the sample has said that the
+//! socket is gone.
 
 mod message;
 mod shown;

@@ -1,5 +1,5 @@
-//! What the samples show of the sockets, as far as it decides when an end is told: before a sample that misses the socket, after one that
-//! still shows it.
+//! What the samples show of the sockets, as far as it decides when an end is told: before a sample that misses the socket,
+//! after one that still shows it.
 
 use pofr_core::{
     collector::{Extent, Observation},
@@ -58,8 +58,8 @@ impl Shown {
     }
 }
 
-/// Tells whether there is a socket behind an endpoint. There is none behind one in TIME-WAIT, and maybe none behind one in FIN-WAIT-2
-/// or SYN-RECV: such entries of a table go without being announced.
+/// Tells whether there is a socket behind an endpoint. There is none behind one in TIME-WAIT, and maybe none behind one in
+/// FIN-WAIT-2 or SYN-RECV: such entries of a table go without being announced.
 fn is_socket(fact: &Fact) -> bool {
     use TcpState::{FinWait2, NewSynRecv, SynRecv, TimeWait};
     matches!(fact, Fact::Endpoint(e) if !matches!(e.key.state, TimeWait | FinWait2 | SynRecv | NewSynRecv))

@@ -1,8 +1,8 @@
 //! The pace: at which multiples of the interval ticks are taken, so that they fit into the CPU budget.
 //!
-//! A tick costs what its thread used from when the samplers are asked; what else the process used is the events' and does not shrink
-//! with a longer interval. With c for the mean tick and r for the rest per time, an interval of c / (share - r) fits. Where events alone use more
-//! than three quarters of the share no interval would, and ticks have the last quarter.
+//! A tick costs what its thread used from when the samplers are asked; what else the process used is the events' and does not
+//! shrink with a longer interval. With c for the mean tick and r for the rest per time, an interval of c / (share - r) fits.
+//! Where events alone use more than three quarters of the share no interval would, and ticks have the last quarter.
 
 use super::Budget;
 use std::collections::VecDeque;
@@ -51,8 +51,8 @@ impl Pace {
         self.every
     }
 
-    /// Takes note of a tick that ended at `now` and cost `tick_micros`, after `rest_micros` used since the one before; returns the new
-    /// [`every`](Self::every).
+    /// Takes note of a tick that ended at `now` and cost `tick_micros`, after `rest_micros` used since the one before; returns
+    /// the new [`every`](Self::every).
     pub(super) fn spent(&mut self, now: i64, tick_micros: u64, rest_micros: u64) -> i64 {
         let Some(share) = self.share else { return 1 };
         // Some ticks are needed to know what one costs.

@@ -6,7 +6,8 @@ use pofr_core::{Sink, time::WallMicros};
 use std::collections::BTreeMap;
 
 impl<S: Sink> Run<'_, S> {
-    /// Compares what the tick after `before` cost, which is over, with the budget, does what that asks for, and returns the new pace.
+    /// Compares what the tick after `before` cost, which is over, with the budget, does what that asks for, and returns the new
+    /// pace.
     pub(super) fn keep_to_budget(&mut self, before: Option<WallMicros>) -> Outcome<i64, S> {
         let Some(stamp) = self.last else { return Ok(1) };
         let boot_micros = self.recorder.view.clock.boot_micros();

@@ -1,8 +1,9 @@
 //! The device sampler: what hangs on the USB and PCI buses, block devices, and who is logged in when a device appears.
 //!
-//! A device of a bus is read once: its directory in sysfs(5) has an inode that no other device gets in this boot, so what
-//! was read holds as long as that is there. Block devices are read at each look, since a disc that is put into a drive or a file that
-//! is set up behind a loop device is news of the same directory. What a container does not show of `/sys` is not there to be recorded.
+//! A device of a bus is read once: its directory in sysfs(5) has an inode that no other device gets in this boot, so what was
+//! read holds as long as that is there. Block devices are read at each look, since a disc that is put into a drive or a file
+//! that is set up behind a loop device is news of the same directory. What a container does not show of `/sys` is not there to
+//! be recorded.
 
 mod block;
 mod bus;

@@ -1,10 +1,10 @@
 //! The endpoint sampler: TCP and UDP sockets over IPv4 and IPv6, in all states, with all who hold them.
 //!
-//! Our own network namespace is asked by sock_diag(7) at every tick, for TCP unless nothing can have happened there ([`still`]); the others are read from the `/proc/PID/net` of one of
-//! their processes, which costs ten times as much: when one of their processes ran, and once a second in any case. What is found
-//! then in one that was not read in the tick before may have been there since it was last read, and is reported so.
-//! Who holds a socket is what the process sampler found in the same tick; a socket that a process
-//! opened after its descriptors were read has no holder until the next tick.
+//! Our own network namespace is asked by sock_diag(7) at every tick, for TCP unless nothing can have happened there
+//! ([`still`]); the others are read from the `/proc/PID/net` of one of their processes, which costs ten times as much: when one
+//! of their processes ran, and once a second in any case. What is found then in one that was not read in the tick before may
+//! have been there since it was last read, and is reported so. Who holds a socket is what the process sampler found in the same
+//! tick; a socket that a process opened after its descriptors were read has no holder until the next tick.
 //!
 //! Only sockets that differ from what was last told of them are reported.
 

@@ -1,13 +1,14 @@
 //! Stillness: whether anything can have happened to the TCP sockets of our own network namespace since they were last listed.
 //!
-//! Listing them has the kernel walk its whole table, the dearest single part of a sample of a quiet machine. But it also counts what
-//! could change that list: every segment, every connection opened, failed and ended (`Tcp` in `/proc/net/snmp`, RFC 4022), and how many
-//! sockets listen, are orphaned or wait for their time to be over (`/proc/net/sockstat`, `sockstat6`; net/ipv4/proc.c). While none of those has moved, and no
-//! process has got or lost a socket, the list of before is the list.
+//! Listing them has the kernel walk its whole table, the dearest single part of a sample of a quiet machine. But it also counts
+//! what could change that list: every segment, every connection opened, failed and ended (`Tcp` in `/proc/net/snmp`, RFC 4022),
+//! and how many sockets listen, are orphaned or wait for their time to be over (`/proc/net/sockstat`, `sockstat6`;
+//! net/ipv4/proc.c). While none of those has moved, and no process has got or lost a socket, the list of before is the list.
 //!
-//! What that does not show is a socket that is bound and does nothing more, and one that begins to listen in the very interval in which another that stays open
-//! ceases to. So the list is asked for once a second in any case, and what it then shows is told as what may have been so since the last time. Where something
-//! that counts comes first, such a socket is taken to be of that moment: up to a second late, and not said to be.
+//! What that does not show is a socket that is bound and does nothing more, and one that begins to listen in the very interval
+//! in which another that stays open ceases to. So the list is asked for once a second in any case, and what it then shows is
+//! told as what may have been so since the last time. Where something that counts comes first, such a socket is taken to be of
+//! that moment: up to a second late, and not said to be.
 
 use super::Socket;
 use crate::HostView;
@@ -44,7 +45,8 @@ struct List {
 
 impl Stillness {
     /// Reads the counts; must be called once in each tick, before a list is asked for. Returns the list of before where it
-    /// still stands for one asked for `now`, as it will until the tick after; `changed` says that a process has got or lost a socket.
+    /// still stands for one asked for `now`, as it will until the tick after; `changed` says that a process has got or lost a
+    /// socket.
     pub(super) fn standing(
         &mut self,
         view: &HostView,
@@ -67,7 +69,8 @@ impl Stillness {
         Some(&list.sockets)
     }
 
-    /// Takes a list that was asked for after [`Self::standing`] was. Returns since when what is new in it may have been so, where that is not the tick before.
+    /// Takes a list that was asked for after [`Self::standing`] was. Returns since when what is new in it may have been so,
+    /// where that is not the tick before.
     pub(super) fn take(&mut self, sockets: &[Socket], at: (i64, WallMicros)) -> Option<WallMicros> {
         let since = match &mut self.list {
             Some(list) => {

@@ -78,7 +78,8 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     std::str::from_utf8(digits).ok().and_then(pofr_core::digest::unhex)
 }
 
-/// Returns the machine's own IPv4 addresses: in the trie a leaf is `|-- 192.0.2.2`, and its line `/32 host LOCAL` says that it is one.
+/// Returns the machine's own IPv4 addresses: in the trie a leaf is `|-- 192.0.2.2`, and its line `/32 host LOCAL` says that it
+/// is one.
 fn local(trie: &[u8]) -> Vec<Ipv4Addr> {
     let mut leaf: Option<Ipv4Addr> = None;
     let mut found = Vec::new();

@@ -27,8 +27,8 @@ use std::os::fd::OwnedFd;
 
 /// Within this every process is read, µs.
 const WITHIN: i64 = 30_000_000;
-/// How long after it was last read a process is read at the latest, if ticks are frequent, µs; and how much earlier at the earliest, so
-/// that not all that were read at once are again.
+/// How long after it was last read a process is read at the latest, if ticks are frequent, µs; and how much earlier at the
+/// earliest, so that not all that were read at once are again.
 const AFTER: i64 = 28_000_000;
 const SPREAD: i64 = 4_000_000;
 
@@ -50,8 +50,8 @@ struct Findings {
 }
 
 impl Known {
-    /// Plans when to audit a process that is read now. Those seen for the first time, perhaps all at once, are spread over the whole
-    /// time.
+    /// Plans when to audit a process that is read now. Those seen for the first time, perhaps all at once, are spread over the
+    /// whole time.
     pub(super) fn plan_audit(&mut self, now: i64, new: bool) {
         let spread = if new { AFTER } else { SPREAD };
         // Fibonacci hashing: neighbouring numbers come far apart.

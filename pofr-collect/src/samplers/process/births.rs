@@ -1,12 +1,14 @@
 //! Births: whether a process can have come since `/proc` was last listed.
 //!
-//! Listing it costs the kernel about 1.5 µs for each process, which is a fifth of a sample of a quiet machine. But the kernel gives out numbers
-//! in turn, and tells the last one that it gave in our pid namespace, to threads too (the fifth field of `/proc/loadavg`, proc(5); loadavg_proc_show in
-//! fs/proc/loadavg.c). While that is what it was before the last listing nobody came, and who went is told with the figures.
+//! Listing it costs the kernel about 1.5 µs for each process, which is a fifth of a sample of a quiet machine. But the kernel
+//! gives out numbers in turn, and tells the last one that it gave in our pid namespace, to threads too (the fifth field of
+//! `/proc/loadavg`, proc(5); loadavg_proc_show in fs/proc/loadavg.c). While that is what it was before the last listing nobody
+//! came, and who went is told with the figures.
 //!
-//! Only a process whose maker chose its number comes unannounced (`set_tid` of clone3(2), or `kernel.ns_last_pid` set back; either takes
-//! CAP_CHECKPOINT_RESTORE). So `/proc` is listed once a second in any case, and whoever is then found so is told as one that may have been there since the
-//! last time. Where another came in between, such a process is taken to be of that moment: up to a second late, and not said to be.
+//! Only a process whose maker chose its number comes unannounced (`set_tid` of clone3(2), or `kernel.ns_last_pid` set back;
+//! either takes CAP_CHECKPOINT_RESTORE). So `/proc` is listed once a second in any case, and whoever is then found so is told
+//! as one that may have been there since the last time. Where another came in between, such a process is taken to be of that
+//! moment: up to a second late, and not said to be.
 
 use crate::HostView;
 use pofr_core::time::WallMicros;
@@ -40,7 +42,8 @@ struct Listing {
 }
 
 impl Births {
-    /// Tells whether the last listing stands for one made `now`, as it does until the tick after. Must be asked before each listing.
+    /// Tells whether the last listing stands for one made `now`, as it does until the tick after. Must be asked before each
+    /// listing.
     pub(super) fn none_since(&mut self, view: &HostView, now: i64, last: Option<i64>) -> bool {
         self.given = self.read(view);
         let next = now + last.map_or(0, |last| now - last);

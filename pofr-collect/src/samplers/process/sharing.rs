@@ -1,9 +1,9 @@
 //! Sharing: processes that have a descriptor table, a working directory or memory in common without being threads of one.
 //!
-//! What one of them does changes what the others show, though they never ran. So they are one group: if one ran, all are read again.
-//! A process can only begin to share when it is made (clone(2) with CLONE_FILES, CLONE_FS or CLONE_VM), so it is compared when it is
-//! first seen, by kcmp(2): with its parent, and for the table with others that run the same program, since its maker may have
-//! ended or have made it as a sibling. Who runs another program has a table and memory of its own.
+//! What one of them does changes what the others show, though they never ran. So they are one group: if one ran, all are read
+//! again. A process can only begin to share when it is made (clone(2) with CLONE_FILES, CLONE_FS or CLONE_VM), so it is
+//! compared when it is first seen, by kcmp(2): with its parent, and for the table with others that run the same program, since
+//! its maker may have ended or have made it as a sibling. Who runs another program has a table and memory of its own.
 
 use super::known::Known;
 use crate::sys::{self, Shared};

@@ -15,8 +15,8 @@ use std::os::fd::AsFd as _;
 impl Incremental {
     /// Asks for the figures of all known processes, lists what is there, and decides what is to be read.
     ///
-    /// The figures come first: whoever made a process that the listing lacks has run since. Returns since when those who are new may have been
-    /// there, where that is not the tick before.
+    /// The figures come first: whoever made a process that the listing lacks has run since. Returns since when those who are
+    /// new may have been there, where that is not the tick before.
     pub(super) fn take_stock(&mut self, tick: &mut Tick<'_>) -> Result<Option<WallMicros>, Errno> {
         self.pids.clear();
         self.pids.extend(self.table.iter().map(|known| known.pid));

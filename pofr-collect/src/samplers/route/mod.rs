@@ -1,7 +1,8 @@
 //! The route sampler: the main table of our own network namespace, IPv4 and IPv6.
 //!
-//! The kernel of this machine is asked by rtnetlink(7). Where it does not answer, and for a captured tree, `/proc/net/route` and
-//! `/proc/net/ipv6_route` tell (`table`), less exactly: of a route over several next hops only the first, and IPv6 routes of all tables.
+//! The kernel of this machine is asked by rtnetlink(7). Where it does not answer, and for a captured tree, `/proc/net/route`
+//! and `/proc/net/ipv6_route` tell (`table`), less exactly: of a route over several next hops only the first, and IPv6 routes
+//! of all tables.
 
 mod netlink;
 pub(super) mod table;

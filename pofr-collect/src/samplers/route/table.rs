@@ -20,8 +20,9 @@ pub(super) fn v6(table: &[u8]) -> Vec<Route> {
     table.split(|b| *b == b'\n').filter_map(line6).collect()
 }
 
-/// Reads `eth0 000200C0 00000000 0001 0 0 0 00FFFFFF 0 0 0`, with tabs between: interface, destination, gateway, flags, reference count, use,
-/// metric, mask. Addresses are 32-bit numbers of the machine that wrote them, whose bytes in memory are in network order.
+/// Reads `eth0 000200C0 00000000 0001 0 0 0 00FFFFFF 0 0 0`, with tabs between: interface, destination, gateway, flags,
+/// reference count, use, metric, mask. Addresses are 32-bit numbers of the machine that wrote them, whose bytes in memory are
+/// in network order.
 fn line4(line: &[u8]) -> Option<Route> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b'\t').map(<[u8]>::trim_ascii).collect();
     let [interface, destination, gateway, flags, _, _, metric, mask, ..] = fields[..] else { return None };
@@ -38,8 +39,9 @@ fn line4(line: &[u8]) -> Option<Route> {
     })
 }
 
-/// Reads `fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000002
-/// 00000000 00000001     eth0`: destination and prefix, source and prefix, gateway, metric, reference count, use, flags, interface.
+/// Reads `fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100
+/// 00000002 00000000 00000001     eth0`: destination and prefix, source and prefix, gateway, metric, reference count, use,
+/// flags, interface.
 fn line6(line: &[u8]) -> Option<Route> {
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').filter(|field| !field.is_empty()).collect();
     let [destination, prefix, _, _, gateway, metric, _, _, flags, interface] = fields[..] else {

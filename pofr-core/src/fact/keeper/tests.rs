@@ -5,7 +5,8 @@ use super::*;
 const ID: &str = "3f4b8c0a1d2e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8";
 const POD: &str = "0b6e3f4a-5c1d-4e2f-8a9b-1c2d3e4f5a6b";
 
-/// Writes what was read as `engine:id@pod unit user-unit`, with `-` for what there is not; ids and pods of the corpus as ID and POD.
+/// Writes what was read as `engine:id@pod unit user-unit`, with `-` for what there is not; ids and pods of the corpus as ID and
+/// POD.
 fn read(text: &str) -> String {
     let keeper = Keeper::read(
         text.replace("ID", ID).replace("POD_", &POD.replace('-', "_")).replace("POD", POD).as_bytes(),

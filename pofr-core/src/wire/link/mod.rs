@@ -1,8 +1,9 @@
 //! The link: what client and server say to each other over a session's stdin and stdout (docs/format/link-v1.md).
 //!
-//! Everything is a frame: a length, a kind, a protobuf message. What the client says is an [`Up`], what the server says a [`Down`];
-//! [`Reader`] and [`Writer`] carry them over any byte stream. Pure: nothing here knows of SSH, files or clocks. Both ends take the other's
-//! bytes for hostile: sizes are capped before anything is allocated, texts have a limit, and no byte makes it panic.
+//! Everything is a frame: a length, a kind, a protobuf message. What the client says is an [`Up`], what the server says a
+//! [`Down`]; [`Reader`] and [`Writer`] carry them over any byte stream. Pure: nothing here knows of SSH, files or clocks. Both
+//! ends take the other's bytes for hostile: sizes are capped before anything is allocated, texts have a limit, and no byte
+//! makes it panic.
 
 mod down;
 mod frame;

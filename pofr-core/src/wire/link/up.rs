@@ -60,8 +60,8 @@ pub struct Request {
     pub about: String,
 }
 
-/// What the client says. [`Data`](Self::Data), [`Frames`](Self::Frames) and [`Bye`](Self::Bye) have no answer, everything else exactly one,
-/// in the order asked.
+/// What the client says. [`Data`](Self::Data), [`Frames`](Self::Frames) and [`Bye`](Self::Bye) have no answer, everything else
+/// exactly one, in the order asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Up {
@@ -119,8 +119,8 @@ pub enum Up {
         /// The signature's text.
         signature: String,
     },
-    /// In a session that sends bundles: asks that another key take this one's place. Answer: `Requested`, once the administrator has
-    /// something to decide, or `Refused`.
+    /// In a session that sends bundles: asks that another key take this one's place. Answer: `Requested`, once the
+    /// administrator has something to decide, or `Refused`.
     Rotate {
         /// The new key, one line as in `authorized_keys`.
         public_key: String,

@@ -9,7 +9,8 @@
 //! - a command line is never empty: where there is none the client writes [`NO_COMMAND_LINE`].
 //!
 //! Where several places are left the border is *undecidable*. The choice then is, in this order: the place that leaves no
-//! command line, the first that leaves a name, the first. Either way name, `###` and command line put together are the bytes that came.
+//! command line, the first that leaves a name, the first. Either way name, `###` and command line put together are the bytes
+//! that came.
 //!
 //! ```text
 //! sh###sh\0-c\0echo ### x\0      one place left: a name holds no NUL

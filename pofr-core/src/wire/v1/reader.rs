@@ -1,8 +1,8 @@
 //! Reading one snapshot after the other, quickly: most records of a proc half are, byte for byte, those of the half before.
 //!
-//! Such a record says what it said. So only records that are new are read, and the observation tells of the processes alone whose records
-//! came or went; a [`crate::diff::Differ`] that is fed these comes to what whole readings come to. The net half changes with every timer
-//! and is read whole.
+//! Such a record says what it said. So only records that are new are read, and the observation tells of the processes alone
+//! whose records came or went; a [`crate::diff::Differ`] that is fed these comes to what whole readings come to. The net half
+//! changes with every timer and is read whole.
 
 use super::{
     net::{Holders, NetHalf},

@@ -1,7 +1,8 @@
 //! Bulk: how much a message may make of its bytes in memory, checked before it is read.
 //!
-//! A few bytes of protobuf can become hundreds in memory: an empty `learned` has two, and is a whole fact when it is read. Two hundred megabytes of them
-//! are some kilobytes of zstd. So the parts of a message are counted first, by walking over them once.
+//! A few bytes of protobuf can become hundreds in memory: an empty `learned` has two, and is a whole fact when it is read. Two
+//! hundred megabytes of them are some kilobytes of zstd. So the parts of a message are counted first, by walking over them
+//! once.
 
 /// The header has room for the numbers of a hundred thousand lost bundles.
 const MAX_HEADER: usize = 1 << 20;
@@ -68,8 +69,8 @@ const ADDED: u64 = 8;
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// Returns the next field's number and its bytes; for a number that is no length those of the varint. `None` at the end, or where it
-    /// is not protobuf any more.
+    /// Returns the next field's number and its bytes; for a number that is no length those of the varint. `None` at the end, or
+    /// where it is not protobuf any more.
     fn take(&mut self) -> Option<(u64, &'a [u8])> {
         let key = self.varint()?;
         let length = match key & 7 {

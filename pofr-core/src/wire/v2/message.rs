@@ -1,7 +1,8 @@
 //! The protobuf messages, as docs/format/records-v2.proto publishes them.
 //!
-//! Field numbers are for ever. A reader skips fields it does not know, so a field can be added; a record or a fact
-//! of an unknown kind is an error, since leaving it out would be a silent loss. Bytes are shared with the buffer that they were read from.
+//! Field numbers are for ever. A reader skips fields it does not know, so a field can be added; a record or a fact of an
+//! unknown kind is an error, since leaving it out would be a silent loss. Bytes are shared with the buffer that they were read
+//! from.
 
 use prost::{Message, Oneof, bytes::Bytes};
 

@@ -12,8 +12,8 @@ use std::{
 /// Of each kind of process so many.
 const OF_EACH: u32 = 5;
 
-/// A process and its child have one descriptor table (CLONE_FILES without CLONE_THREAD); the child replaces what is on descriptor 9 now
-/// and then, the parent sleeps. Arguments: number of clone(2), directory.
+/// A process and its child have one descriptor table (CLONE_FILES without CLONE_THREAD); the child replaces what is on
+/// descriptor 9 now and then, the parent sleeps. Arguments: number of clone(2), directory.
 const SIBLINGS: &str = r#"
     use POSIX ();
     my ($clone, $dir) = @ARGV;

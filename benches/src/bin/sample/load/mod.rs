@@ -1,4 +1,5 @@
-//! The load: processes with files and connections, most of which sleep; and, for the audit, some of every kind that is hard to follow.
+//! The load: processes with files and connections, most of which sleep; and, for the audit, some of every kind that is hard to
+//! follow.
 //!
 //! Every part is this program again. A part ends when its standard input does, so none outlives the measurement.
 

@@ -85,7 +85,8 @@ pub(super) fn plan(plan: &mut Plan, site: &Site, client: &Client<'_>) -> anyhow:
     Ok(line)
 }
 
-/// Returns the client's name here and its registration's id: those that it has already where an approval was killed, or the record was kept.
+/// Returns the client's name here and its registration's id: those that it has already where an approval was killed, or the
+/// record was kept.
 fn names(site: &Site, cid: &Cid) -> anyhow::Result<(String, String)> {
     if let Some(account) = Account::of(&site.data_dir, cid)?.into_iter().next() {
         return Ok((account.ciduser, account.registration_id));

@@ -1,4 +1,5 @@
-//! `pofrs case`: what a record has of some time, the questions that were asked of it and a report, in one archive that is signed and can be checked anywhere.
+//! `pofrs case`: what a record has of some time, the questions that were asked of it and a report, in one archive that is
+//! signed and can be checked anywhere.
 
 mod ask;
 

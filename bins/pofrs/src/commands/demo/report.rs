@@ -127,7 +127,8 @@ fn count(reader: &mut dyn ClientReader, kind: FactKind) -> Result<u64, StoreErro
     }
 }
 
-/// Says which of the brief processes are in the record: samples show some and miss others, events tell of all, where they can be heard.
+/// Says which of the brief processes are in the record: samples show some and miss others, events tell of all, where they can
+/// be heard.
 fn brief(known: &Known<'_>, reader: &mut dyn ClientReader, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut seen = HashSet::new();
     let first = known.span().0.0;

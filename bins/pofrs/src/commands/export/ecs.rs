@@ -1,6 +1,7 @@
 //! Elastic Common Schema, version 8.17: one document for each row, with `event.start` and `event.end`.
 //!
-//! What the schema has no field for stands under `pofr`, where ECS wants a producer's own fields: how well begin and end are known, above all.
+//! What the schema has no field for stands under `pofr`, where ECS wants a producer's own fields: how well begin and end are
+//! known, above all.
 
 use super::{
     columns::{self, peer},

@@ -60,8 +60,8 @@ impl<'a> Item<'a> {
         self.extent().ended != Bound::Open
     }
 
-    /// Returns a name that no other row of any client has and that stays the same from export to export, as long as what is learned of the
-    /// row's begin does not change.
+    /// Returns a name that no other row of any client has and that stays the same from export to export, as long as what is
+    /// learned of the row's begin does not change.
     pub(crate) fn id(&self) -> String {
         format!("{}:{}:{}:{}", self.client, self.row.run, self.row.digest, self.row.life.position().0)
     }

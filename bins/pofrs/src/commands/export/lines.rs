@@ -1,4 +1,5 @@
-//! JSON, one object a line: Timesketch, ECS, OCSF. A gap is an object of its own among the others, so that nobody takes silence for an answer.
+//! JSON, one object a line: Timesketch, ECS, OCSF. A gap is an object of its own among the others, so that nobody takes silence
+//! for an answer.
 
 use super::{Exporter, ecs, item::Item, ocsf, timesketch};
 use crate::output::json;

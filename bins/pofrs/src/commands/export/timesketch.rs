@@ -1,8 +1,8 @@
 //! Timesketch: JSONL with `message`, `datetime`, `timestamp` (µs) and `timestamp_desc` in every line
 //! (timesketch.org, "Import from JSON or CSV"); what else is known stands beside them under the names of our columns.
 //!
-//! A row becomes two events, its begin and its end, since a timeline is of moments. What an event told is a "Start Time" or "End Time"; what samples tell
-//! is "First Seen" or "Last Seen".
+//! A row becomes two events, its begin and its end, since a timeline is of moments. What an event told is a "Start Time" or
+//! "End Time"; what samples tell is "First Seen" or "Last Seen".
 
 use super::{
     columns::{self, Value},

@@ -1,9 +1,10 @@
 //! `pofrs find --follow`: what begins and ends, bundle by bundle, from where a file says that it came to.
 //!
-//! The server's ledger says which bundles came since the last look. A fact is told with the bundle in whose time it began, and with the one in whose
-//! time it ended: bundles of one run that follow each other are one stretch of time, from behind the last stamp of the one before them to the last of their
-//! own. So a bundle that arrives late tells what it has, and a fact that goes on through many bundles is not told with each. Merging moves rows and changes
-//! neither begins nor ends, so it is not seen here.
+//! The server's ledger says which bundles came since the last look. A fact is told with the bundle in whose time it began, and
+//! with the one in whose time it ended: bundles of one run that follow each other are one stretch of time, from behind the last
+//! stamp of the one before them to the last of their own. So a bundle that arrives late tells what it has, and a fact that goes
+//! on through many bundles is not told with each. Merging moves rows and changes neither begins nor ends, so it is not seen
+//! here.
 
 use super::{FindArgs, Printer};
 use crate::{
@@ -82,7 +83,8 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     let subject = args.what.subject();
     let mut cursor = args.cursor.as_deref().map(load).transpose()?.flatten();
-    // Without a file that says how far it came, what is there already counts where --since asks for it, and where a file shall be made.
+    // Without a file that says how far it came, what is there already counts where --since asks for it, and where a file shall
+    // be made.
     let from_the_start = cursor.is_some() || args.cursor.is_some() || args.span.since.is_some();
     let mut state = cursor.take().unwrap_or(Cursor { version: 1, clients: BTreeMap::new() });
     let mut printer = Printer::new(subject, &args.output, clients, global.utc, out)?;

@@ -1,5 +1,5 @@
-//! The fence: Landlock (landlock(7)) leaves this process its inbox and what it has open, whatever a client might make it do. Best effort: what the kernel
-//! does not have is said in the log, and file permissions hold all the same.
+//! The fence: Landlock (landlock(7)) leaves this process its inbox and what it has open, whatever a client might make it do.
+//! Best effort: what the kernel does not have is said in the log, and file permissions hold all the same.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,

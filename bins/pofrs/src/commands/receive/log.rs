@@ -1,4 +1,5 @@
-//! The log of sessions: the system's (syslog(3)), where there is one, else a file in the inbox. Never standard error, which sshd hands to the client.
+//! The log of sessions: the system's (syslog(3)), where there is one, else a file in the inbox. Never standard error, which
+//! sshd hands to the client.
 
 use rustix::fs::{Mode, OFlags};
 use std::{

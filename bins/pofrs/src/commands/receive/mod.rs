@@ -1,4 +1,5 @@
-//! `pofrs receive`: what sshd starts when a client logs in. It speaks with that client over stdin and stdout, and can do nothing but add to its inbox.
+//! `pofrs receive`: what sshd starts when a client logs in. It speaks with that client over stdin and stdout, and can do
+//! nothing but add to its inbox.
 
 mod fence;
 mod log;
@@ -66,8 +67,8 @@ fn me() -> anyhow::Result<String> {
     user.map(|user| user.name).with_context(|| format!("user {uid} has no name"))
 }
 
-/// Receives from the client whose account on this server is `name`. What goes wrong on the server is the log's to know: sshd hands standard
-/// error to the client.
+/// Receives from the client whose account on this server is `name`. What goes wrong on the server is the log's to know: sshd
+/// hands standard error to the client.
 fn receive(data_dir: &Path, name: &str, command: &str) -> anyhow::Result<Exit> {
     let result = session(data_dir, name, command);
     match result {

@@ -1,7 +1,7 @@
 //! The login shell of clients' accounts: `pofrs` under the name `pofrs-shell`. Whatever it is told to run, it receives.
 //!
-//! sshd runs whatever a client asks for, and every forced command, as `SHELL -c COMMAND`. The arguments are not looked at but for one thing: whether a
-//! client of the first POFR wants scp's sink, which it then gets in our words, not as a program.
+//! sshd runs whatever a client asks for, and every forced command, as `SHELL -c COMMAND`. The arguments are not looked at but
+//! for one thing: whether a client of the first POFR wants scp's sink, which it then gets in our words, not as a program.
 
 use super::{me, receive};
 use crate::{cli::Global, commands::register_session, config::Config, exit::Exit};
@@ -34,7 +34,8 @@ pub(crate) fn shell() -> anyhow::Result<Exit> {
     receive(&data_dir, &name, &command())
 }
 
-/// Returns what the client asked to run: where a command is forced, sshd tells in the environment (sshd(8), sshd_config(5) ForceCommand).
+/// Returns what the client asked to run: where a command is forced, sshd tells in the environment (sshd(8), sshd_config(5)
+/// ForceCommand).
 fn command() -> String {
     if let Some(original) = std::env::var_os("SSH_ORIGINAL_COMMAND") {
         return original.to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
-//! The process tree of a page: who started whom, as far as the processes shown tell. What a client sent may be anything, loops included: nothing recurses, and
-//! every process stands there once.
+//! The process tree of a page: who started whom, as far as the processes shown tell. What a client sent may be anything, loops
+//! included: nothing recurses, and every process stands there once.
 
 use super::{
     gathered::Gathered,

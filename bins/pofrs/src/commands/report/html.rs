@@ -3,7 +3,8 @@
 use pofr_core::raw::RawText;
 use std::fmt::{self, Display};
 
-/// A text that may stand in an element or in a quoted attribute: control characters and what reorders text escaped as everywhere, then HTML's own five.
+/// A text that may stand in an element or in a quoted attribute: control characters and what reorders text escaped as
+/// everywhere, then HTML's own five.
 pub(super) struct Text<T>(pub(super) T);
 
 impl<T: Display> Display for Text<T> {

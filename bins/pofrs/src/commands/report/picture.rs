@@ -132,8 +132,8 @@ struct Lane<'a> {
     endpoints: Vec<&'a Found>,
 }
 
-/// Returns the processes that get a lane: those with network endpoints first, then those that lived longest; in the order of their begins. Those that
-/// were there all the time tell nothing.
+/// Returns the processes that get a lane: those with network endpoints first, then those that lived longest; in the order of
+/// their begins. Those that were there all the time tell nothing.
 fn lanes(gathered: &Gathered) -> Vec<Lane<'_>> {
     let mut lanes: HashMap<Entity, Lane<'_>> = HashMap::new();
     for found in &gathered.processes {

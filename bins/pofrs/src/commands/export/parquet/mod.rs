@@ -1,14 +1,17 @@
-//! Parquet, for DuckDB, Spark and their like: a directory for each kind of fact, in it one for each client, in that one for each day.
+//! Parquet, for DuckDB, Spark and their like: a directory for each kind of fact, in it one for each client, in that one for
+//! each day.
 //!
 //! ```text
 //! DIR/process/client=web-1/day=2026-11-23/part-0.parquet
 //! DIR/gap/client=web-1/day=2026-11-23/part-0.parquet
 //! ```
 //!
-//! The day is that of the begin, in UTC. Rows come nearly in the order of time, so few days are open at once; a day that was left for long
-//! is closed, and where a row comes for it after all, there is a second part. So memory is bounded whatever the export's size.
+//! The day is that of the begin, in UTC. Rows come nearly in the order of time, so few days are open at once; a day that was
+//! left for long is closed, and where a row comes for it after all, there is a second part. So memory is bounded whatever the
+//! export's size.
 //!
-//! A text is a STRING as it is where it is UTF-8, else escaped; then its bytes stand in the column of that name with `_raw` behind it, which is NULL else.
+//! A text is a STRING as it is where it is UTF-8, else escaped; then its bytes stand in the column of that name with `_raw`
+//! behind it, which is NULL else.
 
 mod sheet;
 #[cfg(test)]
