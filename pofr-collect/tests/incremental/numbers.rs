@@ -43,6 +43,7 @@ fn who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late()
     machine.tick();
     let last = std::fs::read_to_string(LAST).unwrap();
     let mut child = Command::new("/bin/sleep").arg("100").spawn().unwrap();
+    wait_for(child.id(), "S");
     // As if the kernel had never given out a number.
     std::fs::write(LAST, last.trim()).unwrap();
     machine.tick();
