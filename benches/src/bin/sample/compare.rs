@@ -10,6 +10,9 @@ use pofr_collect::HostView;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
+/// How long the rolling audit takes to come round.
+const FIRST_ROUND: Duration = Duration::from_secs(31);
+
 /// CPU time of one way, ms a sample.
 #[derive(Debug, Default)]
 struct Cost(Vec<f64>);
@@ -75,8 +78,7 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
     let (mut writer, mut facts, mut files) = (Writer::new(), 0, 0);
     let [mut plain, mut scan, mut sample, mut record] = <[Cost; 4]>::default();
     let mut first_bytes = Vec::new();
-    // The first reading is a whole one, and done once in a recorder's life.
-    writer.write(incremental.sample()?)?;
+    warm_up(&mut incremental, &mut writer, interval)?;
     let start = Instant::now();
     let mut due = start;
     // The plain way does not fit into short intervals.
@@ -120,6 +122,19 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
         ("incremental", sample),
         ("incremental, differ, wire", both),
     ])
+}
+
+/// Does what is done once in a recorder's life: the first reading, which is a whole one, and the first audit of each process, which
+/// looks behind its descriptors.
+fn warm_up(samplers: &mut Samplers, writer: &mut Writer, interval: Duration) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < FIRST_ROUND {
+        writer.write(samplers.sample()?)?;
+        std::thread::sleep(interval);
+    }
+    writer.flush()?;
+    writer.bytes = 0;
+    Ok(())
 }
 
 fn print(costs: &Costs, interval: Duration) {

@@ -26,8 +26,27 @@ const TCP_OF_BOTH: u16 = 18;
 const BY_FAMILY: u16 = 20;
 /// Bytes of `struct inet_diag_sockid`, which restricts no dump.
 const SOCKET_ID: usize = 48;
-/// Every state, those that we have no name for included.
-const ALL_STATES: [u8; 4] = u32::MAX.to_ne_bytes();
+/// `TCP_LISTEN` (include/net/tcp_states.h).
+const LISTEN: u32 = 10;
+
+/// The states that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum States {
+    /// Every one, those that we have no name for included.
+    All,
+    /// The one of those that listen, which the kernel has in a table of their own.
+    Listening,
+}
+
+impl States {
+    /// Returns the bits of the states.
+    const fn bits(self) -> [u8; 4] {
+        match self {
+            Self::All => u32::MAX.to_ne_bytes(),
+            Self::Listening => (1_u32 << LISTEN).to_ne_bytes(),
+        }
+    }
+}
 
 /// Why there is no list.
 #[derive(Debug)]
@@ -56,25 +75,36 @@ impl Diag {
         Ok(Self { socket, buffer: vec![0; BUFFER_BYTES], request: Vec::new(), sequence: 0, both: true })
     }
 
-    /// Adds all sockets of a family to `out`; those of TCP over IPv6 come with those over IPv4 if the kernel can do that.
-    pub(super) fn dump(&mut self, family: Family, out: &mut Vec<Socket>) -> Result<(), DiagError> {
+    /// Adds the sockets of a family that are in one of `states` to `out`; those of TCP over IPv6 come with those over IPv4 if the kernel can do that.
+    pub(super) fn dump(
+        &mut self,
+        family: Family,
+        states: States,
+        out: &mut Vec<Socket>,
+    ) -> Result<(), DiagError> {
         if family.transport == Transport::Tcp && self.both {
             if family.six {
                 return Ok(());
             }
-            match self.dump_as(TCP_OF_BOTH, family, out) {
+            match self.dump_as(TCP_OF_BOTH, family, states, out) {
                 Err(DiagError::Refused(_)) => self.both = false,
                 result => return result,
             }
         }
-        self.dump_as(BY_FAMILY, family, out)
+        self.dump_as(BY_FAMILY, family, states, out)
     }
 
-    fn dump_as(&mut self, kind: u16, family: Family, out: &mut Vec<Socket>) -> Result<(), DiagError> {
+    fn dump_as(
+        &mut self,
+        kind: u16,
+        family: Family,
+        states: States,
+        out: &mut Vec<Socket>,
+    ) -> Result<(), DiagError> {
         let before = out.len();
         for _ in 0..TRIES {
             out.truncate(before);
-            if self.try_dump(kind, family, out)? {
+            if self.try_dump(kind, family, states, out)? {
                 return Ok(());
             }
         }
@@ -83,8 +113,14 @@ impl Diag {
     }
 
     /// Asks once; false where the kernel says that the list is not consistent.
-    fn try_dump(&mut self, kind: u16, family: Family, out: &mut Vec<Socket>) -> Result<bool, DiagError> {
-        self.ask(kind, family);
+    fn try_dump(
+        &mut self,
+        kind: u16,
+        family: Family,
+        states: States,
+        out: &mut Vec<Socket>,
+    ) -> Result<bool, DiagError> {
+        self.ask(kind, family, states);
         self.socket.send(&self.request).map_err(|cause| unavailable(family, cause.into()))?;
         let mut consistent = true;
         loop {
@@ -105,7 +141,7 @@ impl Diag {
     }
 
     /// Writes the question.
-    fn ask(&mut self, kind: u16, family: Family) {
+    fn ask(&mut self, kind: u16, family: Family, states: States) {
         self.sequence = self.sequence.wrapping_add(1);
         self.request.clear();
         let version = if family.six { AddressFamily::INET6 } else { AddressFamily::INET };
@@ -124,13 +160,13 @@ impl Diag {
                 Transport::Udp => 17,
             };
             self.request.extend([version, protocol, 0, 0]);
-            self.request.extend(ALL_STATES);
+            self.request.extend(states.bits());
             self.request.extend([0; SOCKET_ID]);
         } else {
             // struct inet_diag_req: family, lengths of prefixes, no extensions; the socket; states; nothing.
             self.request.extend([version, 0, 0, 0]);
             self.request.extend([0; SOCKET_ID]);
-            self.request.extend(ALL_STATES);
+            self.request.extend(states.bits());
             self.request.extend([0; 4]);
         }
     }
@@ -196,7 +232,7 @@ mod tests {
             diag.both = both;
             let mut sockets = Vec::new();
             for family in FAMILIES {
-                diag.dump(family, &mut sockets).unwrap();
+                diag.dump(family, States::All, &mut sockets).unwrap();
             }
             assert_eq!(diag.both, both, "this kernel answers the old question");
             sockets.retain(|s| own.contains(&(s.transport, s.local)));
@@ -207,6 +243,18 @@ mod tests {
         // Two listeners, two ends of each of two connections, two of UDP.
         assert_eq!(told[0].len(), 8, "{told:?}");
         assert!(told[0].iter().all(|s| s.inode != 0 || s.remote.port() != 0));
+        // And those that listen alone.
+        for both in [true, false] {
+            let mut diag = Diag::open().unwrap();
+            diag.both = both;
+            let mut sockets = Vec::new();
+            for family in &FAMILIES[..2] {
+                diag.dump(*family, States::Listening, &mut sockets).unwrap();
+            }
+            assert!(sockets.iter().all(|s| s.state == TcpState::Listen), "{sockets:?}");
+            sockets.retain(|s| own.contains(&(s.transport, s.local)));
+            assert_eq!(sockets.len(), 2, "{sockets:?}");
+        }
         drop((listeners, ends, udp));
     }
 

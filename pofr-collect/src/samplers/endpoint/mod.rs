@@ -19,7 +19,7 @@ use super::{
     process::namespace_inode,
 };
 use crate::HostView;
-use diag::{Diag, DiagError};
+use diag::{Diag, DiagError, States};
 use hashbrown::HashSet;
 use namespace::Namespace;
 use pofr_core::{
@@ -33,7 +33,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
 };
-use still::Stillness;
+use still::{Standing, Stillness};
 
 /// The protocols and families, as sock_diag and `/proc/net` both divide them.
 const FAMILIES: [Family; 4] = [
@@ -129,19 +129,18 @@ impl EndpointSampler {
     /// Reads our own namespace. Returns since when what is new in it may have been so, where that is not the tick before.
     fn read_own(&mut self, tick: &Tick<'_>) -> Result<Option<WallMicros>, CollectError> {
         self.sockets.clear();
-        let standing = match self.view.live {
-            true => self.still.standing(&self.view, tick.now, self.last, !tick.changed.is_empty()),
-            false => None,
-        };
-        let is_still = standing.map(|sockets| self.sockets.extend_from_slice(sockets)).is_some();
+        let standing = self.still_standing(tick);
         let mut since = None;
         for (at, family) in FAMILIES.into_iter().enumerate() {
             let is_tcp = family.transport == Transport::Tcp;
-            if is_tcp && is_still {
+            if is_tcp && standing == Standing::All {
+                continue;
+            }
+            if !is_tcp && self.still.has_no_udp(family.six) {
                 continue;
             }
             if !self.refused[at] {
-                self.refused[at] = !self.ask(family)?;
+                self.refused[at] = !self.ask(family, standing)?;
             }
             if self.refused[at] {
                 let path = self.view.proc_root.join("net").join(family.table);
@@ -149,18 +148,33 @@ impl EndpointSampler {
             }
             // The last of TCP.
             if is_tcp && family.six {
-                since = self.still.take(&self.sockets, (tick.now, tick.stamp));
+                self.sockets.sort_unstable();
+                since = self.still.take(&self.sockets, standing, (tick.now, tick.stamp));
             }
         }
         Ok(since)
     }
 
-    /// Asks sock_diag for a family; false where the kernel refuses that.
-    fn ask(&mut self, family: Family) -> Result<bool, CollectError> {
+    /// Begins with what still stands of the TCP sockets that were listed before. `/proc/net` lists all or none.
+    fn still_standing(&mut self, tick: &Tick<'_>) -> Standing {
+        if !self.view.live || self.refused.contains(&true) {
+            self.still.forget();
+            return Standing::Nothing;
+        }
+        let changed = !tick.changed.is_empty();
+        self.still.standing(&self.view, tick.now, self.last, changed, &mut self.sockets)
+    }
+
+    /// Asks sock_diag for what of a family does not stand; false where the kernel refuses that.
+    fn ask(&mut self, family: Family, standing: Standing) -> Result<bool, CollectError> {
         let before = self.sockets.len();
+        let states = match standing {
+            Standing::ButListeners if family.transport == Transport::Tcp => States::Listening,
+            _ => States::All,
+        };
         let answer = match &mut self.diag {
-            Some(diag) => diag.dump(family, &mut self.sockets),
-            none => Diag::open().and_then(|diag| none.insert(diag).dump(family, &mut self.sockets)),
+            Some(diag) => diag.dump(family, states, &mut self.sockets),
+            none => Diag::open().and_then(|diag| none.insert(diag).dump(family, states, &mut self.sockets)),
         };
         match answer {
             Ok(()) => Ok(true),

@@ -29,8 +29,8 @@ use std::os::fd::OwnedFd;
 const WITHIN: i64 = 30_000_000;
 /// How long after it was last read a process is read at the latest, if ticks are frequent, µs; and how much earlier at the
 /// earliest, so that not all that were read at once are again.
-const AFTER: i64 = 28_000_000;
-const SPREAD: i64 = 4_000_000;
+const AFTER: i64 = 29_500_000;
+const SPREAD: i64 = 2_000_000;
 
 /// What an audit found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,19 +6,24 @@
 //! came, and who went is told with the figures.
 //!
 //! Only a process whose maker chose its number comes unannounced (`set_tid` of clone3(2), or `kernel.ns_last_pid` set back;
-//! either takes CAP_CHECKPOINT_RESTORE). So `/proc` is listed once a second in any case, and whoever is then found so is told
-//! as one that may have been there since the last time. Where another came in between, such a process is taken to be of that
-//! moment: up to a second late, and not said to be.
+//! either takes CAP_CHECKPOINT_RESTORE). But the kernel also tells how many processes it has, in all namespaces, as the links to
+//! `/proc` (proc_root_getattr in fs/proc/root.c). So `/proc` is listed once a second in any case where their number is not what
+//! it was, and else every ten seconds, since one may have come as another went. Whoever is then found so is told as one that may
+//! have been there since the last time. Where another came in between, such a process is taken to be of that moment: as much
+//! late, and not said to be.
 
 use crate::HostView;
 use pofr_core::time::WallMicros;
+use rustix::fs::fstat;
 use std::{
     fs::{self, File},
-    os::unix::fs::FileExt as _,
+    os::{fd::BorrowedFd, unix::fs::FileExt as _},
 };
 
 /// How long a listing may stand for the next ones, µs.
 const STANDS: i64 = 1_000_000;
+/// The same while there are as many processes as then.
+const AS_MANY_STAND: i64 = 10_000_000;
 
 /// What is known of who comes.
 #[derive(Debug, Default)]
@@ -27,6 +32,8 @@ pub(super) struct Births {
     counter: Option<Option<File>>,
     /// The number last given out when it was last asked.
     given: Option<u32>,
+    /// How many links `/proc` then had.
+    links: u64,
     listing: Option<Listing>,
 }
 
@@ -35,6 +42,8 @@ pub(super) struct Births {
 struct Listing {
     /// The number last given out before it.
     given: u32,
+    /// How many links `/proc` had before it.
+    links: u64,
     /// When, on `CLOCK_BOOTTIME`, µs, and the stamp.
     at: (i64, WallMicros),
     /// Whether it stood for a later one, too.
@@ -44,13 +53,24 @@ struct Listing {
 impl Births {
     /// Tells whether the last listing stands for one made `now`, as it does until the tick after. Must be asked before each
     /// listing.
-    pub(super) fn none_since(&mut self, view: &HostView, now: i64, last: Option<i64>) -> bool {
+    ///
+    /// `proc` is the open directory.
+    pub(super) fn none_since(
+        &mut self,
+        view: &HostView,
+        proc: BorrowedFd<'_>,
+        now: i64,
+        last: Option<i64>,
+    ) -> bool {
         self.given = self.read(view);
+        self.links = fstat(proc).map(|stat| stat.st_nlink).unwrap_or_default();
         let next = now + last.map_or(0, |last| now - last);
         match &mut self.listing {
-            Some(listing) if Some(listing.given) == self.given && next <= listing.at.0 + STANDS => {
-                listing.stood = true;
-                true
+            Some(listing) if Some(listing.given) == self.given => {
+                let within = if listing.links == self.links { AS_MANY_STAND } else { STANDS };
+                let stands = next <= listing.at.0 + within;
+                listing.stood |= stands;
+                stands
             }
             _ => false,
         }
@@ -59,7 +79,7 @@ impl Births {
     /// Takes note of a listing. Returns since when whoever is new in it may have been there, where that is not the tick before.
     pub(super) fn listed(&mut self, at: (i64, WallMicros)) -> Option<WallMicros> {
         let before = self.listing.take();
-        self.listing = self.given.map(|given| Listing { given, at, stood: false });
+        self.listing = self.given.map(|given| Listing { given, links: self.links, at, stood: false });
         before.filter(|before| before.stood && Some(before.given) == self.given).map(|before| before.at.1)
     }
 
@@ -92,6 +112,7 @@ fn parse(line: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd as _;
 
     #[test]
     fn the_last_field_is_the_number_last_given() {
@@ -101,7 +122,7 @@ mod tests {
     }
 
     fn births(given: u32, at: i64) -> Births {
-        let mut births = Births { counter: Some(None), given: Some(given), listing: None };
+        let mut births = Births { counter: Some(None), given: Some(given), ..Births::default() };
         assert_eq!(births.listed((at, WallMicros(at))), None);
         births
     }
@@ -125,24 +146,29 @@ mod tests {
     }
 
     #[test]
-    fn a_live_listing_stands_until_somebody_comes_or_a_second_is_over() {
+    fn a_live_listing_stands_until_somebody_comes_or_time_is_over() {
         let view = HostView::live().unwrap();
+        let proc = File::open(&view.proc_root).unwrap();
         let mut births = Births::default();
-        assert!(!births.none_since(&view, 0, None), "there is no listing yet");
-        assert!(births.given.is_some(), "the kernel tells");
-        let stands = |births: &mut Births, at| {
+        let ask = |births: &mut Births, now, last| births.none_since(&view, proc.as_fd(), now, last);
+        assert!(!ask(&mut births, 0, None), "there is no listing yet");
+        assert!(births.given.is_some() && births.links > 2, "the kernel tells");
+        let stands = |births: &mut Births, at, one_went| {
             // Others make processes too; in some try nobody does.
             (0..1000).any(|_| {
-                births.none_since(&view, 0, None);
+                ask(births, 0, None);
+                births.links += u64::from(one_went);
                 births.listed((0, WallMicros(0)));
-                births.none_since(&view, at, Some(at - 300_000))
+                ask(births, at, Some(at - 300_000))
             })
         };
-        assert!(stands(&mut births, 300_000));
-        assert!(!stands(&mut births, 800_000), "the next tick comes after a second");
-        births.none_since(&view, 0, None);
+        assert!(stands(&mut births, 300_000, true));
+        assert!(!stands(&mut births, 800_000, true), "the next tick comes after a second");
+        assert!(stands(&mut births, 9_600_000, false));
+        assert!(!stands(&mut births, 9_800_000, false), "the next tick comes after ten seconds");
+        ask(&mut births, 0, None);
         births.listed((0, WallMicros(0)));
         std::process::Command::new("true").status().unwrap();
-        assert!(!births.none_since(&view, 300_000, Some(0)), "one came");
+        assert!(!ask(&mut births, 300_000, Some(0)), "one came");
     }
 }

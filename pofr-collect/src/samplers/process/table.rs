@@ -39,7 +39,7 @@ impl Incremental {
     /// [`take_stock`](Self::take_stock) does.
     fn list(&mut self, tick: &Tick<'_>) -> Result<Option<WallMicros>, Errno> {
         self.listed.clear();
-        if self.births.none_since(tick.view, tick.now, self.last) {
+        if self.births.none_since(tick.view, tick.proc.as_fd(), tick.now, self.last) {
             self.listed.extend(self.table.iter().map(|known| (known.pid, known.inode)));
             return Ok(None);
         }
