@@ -236,6 +236,22 @@ fn what_an_audit_finds_appeared_after_the_last_real_reading() {
 }
 
 #[test]
+fn no_bundle_begins_while_an_event_knows_more_of_a_veiled_process_than_readings_do() {
+    let mut stream = Stream::new();
+    let veiled = facts(BOOT, &[Seen { readable: false, ..seen(1, 0) }]);
+    stream.sample(0, veiled.clone());
+    stream.tell(Notice::Began(file(BOOT, 1, 0), at(3)));
+    for next in [reading(&[], Vec::new()), reading(&[1], veiled.clone()), veiled.into()] {
+        assert!(stream.differ.would_lose(&Source::Process, &next), "a keyframe would say that it is closed");
+    }
+    stream.sample(10, reading(&[], Vec::new()));
+    assert!(!stream.differ.would_lose(&Source::Process, &reading(&[], Vec::new())), "now it can begin");
+    let rows = stream.rows();
+    let told = rows.iter().find(|row| row.fact.same(&file(BOOT, 1, 0))).unwrap();
+    assert_eq!((told.life.began, told.life.gone_by), (Some(at(3)), None));
+}
+
+#[test]
 fn a_keyframe_shows_what_was_not_read_again() {
     let mut stream = Stream::new();
     stream.sample(0, facts(BOOT, &[seen(1, 0), seen(2, 0)]));

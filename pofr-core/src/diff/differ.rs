@@ -63,18 +63,26 @@ impl Differ {
     }
 
     /// Tells whether this reading changes what can be told: a process with files turned unreadable, or readable again, or something
-    /// was found that may have been there for longer. A bundle must not begin with such a reading, since a
-    /// keyframe cannot say "unknown before".
+    /// was found that may have been there for longer; or an event told of a file of a process whose files stay unreadable. A bundle
+    /// must not begin with such a reading, since a keyframe cannot say "unknown before".
     #[must_use]
     pub fn would_lose(&self, source: &Source, seen: &Observation) -> bool {
         let Some(line) = self.lines.get(source) else { return false };
         let told_file = |entry: &Entry| entry.told.is_some() && matches!(entry.fact, Fact::File(_));
-        let is_late = match &seen.extent {
-            Extent::Whole => false,
-            Extent::Subjects(read) => read.iter().any(|reread| reread.since.is_some()),
+        let has_told_files = |e: &Entity| line.of(&Subject::Entity(*e)).iter().any(told_file);
+        let (is_late, stays_veiled) = match &seen.extent {
+            Extent::Whole => (false, false),
+            Extent::Subjects(read) => (
+                read.iter().any(|reread| reread.since.is_some()),
+                // One that is read is judged by what the reading shows of it.
+                line.veiled.iter().any(|e| {
+                    has_told_files(e) && !read.iter().any(|reread| reread.subject == Subject::Entity(*e))
+                }),
+            ),
         };
         is_late
-            || veiled(&seen.facts).iter().any(|e| line.of(&Subject::Entity(*e)).iter().any(told_file))
+            || stays_veiled
+            || veiled(&seen.facts).iter().any(has_told_files)
             || (!line.veiled.is_empty()
                 && seen
                     .facts
