@@ -6,6 +6,7 @@ use pofr_core::raw::{RawText, Reading};
 use rustix::{
     fs::{Mode, OFlags, RawDir},
     io::Errno,
+    path::DecInt,
 };
 use std::{
     ffi::CStr,
@@ -191,11 +192,24 @@ pub(crate) fn filesystem_id(dir: impl AsFd) -> Result<[u8; 8], Errno> {
 
 /// Opens the directory of a process in `proc` as a place to start from.
 pub(crate) fn open_process(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Errno> {
-    use std::io::Write as _;
-    let mut name = [0; 11];
-    write!(&mut name[..], "{pid}").expect("ten digits and a NUL have room");
-    let name = CStr::from_bytes_until_nul(&name).expect("it ends with a NUL");
-    open_place(proc, name)
+    open_place(proc, DecInt::new(pid).as_c_str())
+}
+
+/// Returns the inode number of the socket that a descriptor of this process is; `None` where it is something else.
+///
+/// # Errors
+/// `EBADF` where it is not open.
+pub(crate) fn own_socket(fd: u32) -> Result<Option<u64>, Errno> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    #[expect(unsafe_code, reason = "rustix asks for a descriptor that is known to stay open")]
+    // SAFETY: fstat(2) takes any number, and fills the structure, which is as large as it expects, where it returns 0.
+    let stat = unsafe {
+        match libc::fstat(fd.cast_signed(), stat.as_mut_ptr()) {
+            0 => stat.assume_init(),
+            _ => return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::BADF)),
+        }
+    };
+    Ok((stat.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(stat.st_ino))
 }
 
 /// What two processes may share without being threads of one: `enum kcmp_type` in include/uapi/linux/kcmp.h.
@@ -322,6 +336,19 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(share(own, child.id(), Shared::Files), Err(Errno::SRCH));
+    }
+
+    #[test]
+    fn a_socket_of_ours_has_the_number_that_its_link_tells() {
+        use std::os::unix::net::UnixStream;
+        let (one, _other) = UnixStream::pair().unwrap();
+        let fd = u32::try_from(one.as_raw_fd()).unwrap();
+        let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap();
+        let inode = own_socket(fd).unwrap().unwrap();
+        assert_eq!(link.to_str().unwrap(), format!("socket:[{inode}]"));
+        let file = std::fs::File::open("/").unwrap();
+        assert_eq!(own_socket(u32::try_from(file.as_raw_fd()).unwrap()), Ok(None));
+        assert_eq!(own_socket(u32::MAX / 2), Err(Errno::BADF));
     }
 
     #[test]

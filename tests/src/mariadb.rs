@@ -168,6 +168,13 @@ impl PrivateMariadb {
 
 impl Drop for PrivateMariadb {
     fn drop(&mut self) {
+        // What the server has to say to a test that fails is gone with its directory.
+        if std::thread::panicking() {
+            eprintln!(
+                "mariadbd's log:\n{}",
+                std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+            );
+        }
         // Closing the pipe is the sign to end.
         self.commands = None;
         let _ = self.keeper.wait();

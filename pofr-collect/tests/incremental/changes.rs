@@ -291,3 +291,30 @@ fn a_process_exits_and_is_asked_for() {
     child.wait().unwrap();
     assert_eq!(machine.check(child.id()), Vec::<String>::new());
 }
+
+#[test]
+fn as_many_descriptors_as_before_need_not_be_the_same() {
+    let Some(mut machine) = Machine::new() else { return };
+    // Each word leaves the process with as many as it had.
+    let script = r#"
+        my $fd = POSIX::open("/dev/null", 0);
+        print "$$\n";
+        while (<STDIN>) {
+            if (/number/) { my $at = $fd == 40 ? 20 : 40; POSIX::dup2($fd, $at); POSIX::close($fd); $fd = $at }
+            if (/mode/) { my $new = POSIX::open("/dev/null", ++$j % 2 ? 2 : 0); POSIX::dup2($new, $fd); POSIX::close($new) }
+            if (/path/) { my $new = POSIX::open($k++ % 2 ? "/dev/null" : "/dev/zero", 0); POSIX::dup2($new, $fd); POSIX::close($new) }
+            print "done\n";
+        }"#;
+    let (mut puppet, _) = perl(script, &[]);
+    let pid = puppet.pid();
+    let mut before = machine.check(pid);
+    for word in ["number", "number", "mode", "mode", "path", "number", "path", "mode"] {
+        assert_eq!(puppet.tell(word), "done");
+        let after = machine.check(pid);
+        assert_ne!(before, after, "{word}");
+        before = after;
+        // What has just run is listed once more while it may still be running; what sleeps is not.
+        assert_eq!(machine.check(pid), before);
+    }
+    assert_eq!(machine.processes.audit.misses, 0);
+}

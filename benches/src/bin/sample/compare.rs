@@ -43,7 +43,7 @@ fn cpu_millis() -> f64 {
 }
 
 /// Runs the load and the comparison, and prints it.
-pub(crate) fn run(size: Size, seconds: u64, only: bool) -> anyhow::Result<()> {
+pub(crate) fn run(size: Size, seconds: u64, intervals: &[u64], only: bool) -> anyhow::Result<()> {
     let load = Running::start(&[
         "machine".to_owned(),
         format!("--processes={}", size.processes),
@@ -63,7 +63,8 @@ pub(crate) fn run(size: Size, seconds: u64, only: bool) -> anyhow::Result<()> {
     if let Some(note) = alone.note() {
         println!("not incremental: {note}");
     }
-    for interval in [Duration::from_millis(300), Duration::from_millis(50)] {
+    drop(alone);
+    for interval in intervals.iter().map(|ms| Duration::from_millis(*ms)) {
         print(&measure(&view, interval, seconds, only)?, interval);
     }
     drop(load);

@@ -20,6 +20,9 @@ struct Cli {
     /// How long to measure at each rate.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Time between samples, ms; each is measured after the other.
+    #[arg(long, default_values_t = [300, 50])]
+    intervals: Vec<u64>,
     /// Leave the other ways out, for a profiler.
     #[arg(long)]
     alone: bool,
@@ -66,7 +69,7 @@ enum What {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.what {
-        None => compare::run(cli.size, cli.seconds, cli.alone),
+        None => compare::run(cli.size, cli.seconds, &cli.intervals, cli.alone),
         Some(What::Audit { seconds, interval }) => audit::run(cli.size, seconds, interval),
         Some(What::Load { part }) => part.run(),
     }

@@ -77,7 +77,11 @@ pub struct EndpointSampler {
     diag: Option<Diag>,
     /// Families for which the kernel refused sock_diag; `/proc/net` tells of them from then on.
     refused: [bool; FAMILIES.len()],
+    /// The number of our own namespace, once that was looked for; `None` where it is not known.
+    own: Option<Option<u32>>,
     sockets: Vec<Socket>,
+    /// The UDP sockets of our own namespace as they were last listed.
+    udp: Vec<Socket>,
     still: Stillness,
     /// What was told of each namespace; the key is `None` for our own where its number is not known.
     told: BTreeMap<Option<u32>, Namespace>,
@@ -87,6 +91,14 @@ pub struct EndpointSampler {
     unreadable: HashSet<u32>,
     /// The cookies of sockets that only processes hold that are left out.
     left_out: BTreeSet<u64>,
+}
+
+/// What reading our own namespace came to.
+enum Own {
+    /// Everything is as it was told, holders too.
+    AsItWas,
+    /// All that there is was listed. What is new in it may have been so since the given time, where that is not the tick before.
+    Read { since: Option<WallMicros> },
 }
 
 /// A tick in progress.
@@ -117,7 +129,9 @@ impl EndpointSampler {
             holders: context.holders.clone(),
             diag: None,
             refused: [!context.view.live; FAMILIES.len()],
+            own: None,
             sockets: Vec::new(),
+            udp: Vec::new(),
             still: Stillness::default(),
             told: BTreeMap::new(),
             last: None,
@@ -126,43 +140,53 @@ impl EndpointSampler {
         }
     }
 
-    /// Reads our own namespace. Returns since when what is new in it may have been so, where that is not the tick before.
-    fn read_own(&mut self, tick: &Tick<'_>) -> Result<Option<WallMicros>, CollectError> {
-        self.sockets.clear();
+    /// Reads our own namespace.
+    fn read_own(&mut self, tick: &Tick<'_>) -> Result<Own, CollectError> {
         let standing = self.still_standing(tick);
-        let mut since = None;
+        self.sockets.clear();
         for (at, family) in FAMILIES.into_iter().enumerate() {
-            let is_tcp = family.transport == Transport::Tcp;
-            if is_tcp && standing == Standing::All {
-                continue;
-            }
-            if !is_tcp && self.still.has_no_udp(family.six) {
-                continue;
-            }
-            if !self.refused[at] {
-                self.refused[at] = !self.ask(family, standing)?;
-            }
-            if self.refused[at] {
-                let path = self.view.proc_root.join("net").join(family.table);
-                table::read(&path, family, &mut self.sockets)?;
-            }
-            // The last of TCP.
-            if is_tcp && family.six {
-                self.sockets.sort_unstable();
-                since = self.still.take(&self.sockets, standing, (tick.now, tick.stamp));
+            if family.transport == Transport::Udp && !self.still.has_no_udp(family.six) {
+                self.list(at, standing)?;
             }
         }
-        Ok(since)
+        let is_udp_same = self.udp == self.sockets;
+        std::mem::swap(&mut self.udp, &mut self.sockets);
+        if is_udp_same && standing == Standing::All {
+            return Ok(Own::AsItWas);
+        }
+        self.sockets.clear();
+        self.still.put(standing, &mut self.sockets);
+        for (at, family) in FAMILIES.into_iter().enumerate() {
+            if family.transport == Transport::Tcp && standing != Standing::All {
+                self.list(at, standing)?;
+            }
+        }
+        self.sockets.sort_unstable();
+        let since = self.still.take(&self.sockets, standing, (tick.now, tick.stamp));
+        self.sockets.extend_from_slice(&self.udp);
+        Ok(Own::Read { since })
     }
 
-    /// Begins with what still stands of the TCP sockets that were listed before. `/proc/net` lists all or none.
+    /// Tells what still stands of the TCP sockets that were listed before. `/proc/net` lists all or none.
     fn still_standing(&mut self, tick: &Tick<'_>) -> Standing {
         if !self.view.live || self.refused.contains(&true) {
             self.still.forget();
             return Standing::Nothing;
         }
-        let changed = !tick.changed.is_empty();
-        self.still.standing(&self.view, tick.now, self.last, changed, &mut self.sockets)
+        self.still.standing(&self.view, tick.now, self.last, !tick.changed.is_empty())
+    }
+
+    /// Lists what of a family does not stand.
+    fn list(&mut self, at: usize, standing: Standing) -> Result<(), CollectError> {
+        let family = FAMILIES[at];
+        if !self.refused[at] {
+            self.refused[at] = !self.ask(family, standing)?;
+        }
+        if self.refused[at] {
+            let path = self.view.proc_root.join("net").join(family.table);
+            table::read(&path, family, &mut self.sockets)?;
+        }
+        Ok(())
     }
 
     /// Asks sock_diag for what of a family does not stand; false where the kernel refuses that.
@@ -224,17 +248,22 @@ impl EndpointSampler {
     }
 
     fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), CollectError> {
-        let own = std::fs::read_link(self.view.proc_root.join("self/ns/net"))
-            .ok()
-            .and_then(|link| namespace_inode(link.as_os_str().as_encoded_bytes()));
-        let since = self.read_own(tick)?;
-        let before = tick.read.len();
-        self.told.entry(own).or_default().tell(own, &mut self.sockets, since, tick);
-        if let Some(from) = since.filter(|_| tick.read.len() > before) {
-            tick.thin(
-                "TCP sockets were not listed while the kernel counted nothing that concerned them",
-                from,
-            );
+        let own = *self.own.get_or_insert_with(|| {
+            let link = std::fs::read_link(self.view.proc_root.join("self/ns/net")).ok()?;
+            namespace_inode(link.as_os_str().as_encoded_bytes())
+        });
+        match self.read_own(tick)? {
+            Own::AsItWas => self.told.entry(own).or_default().stay(tick),
+            Own::Read { since } => {
+                let before = tick.read.len();
+                self.told.entry(own).or_default().tell(own, &mut self.sockets, since, tick);
+                if let Some(from) = since.filter(|_| tick.read.len() > before) {
+                    tick.thin(
+                        "TCP sockets were not listed while the kernel counted nothing that concerned them",
+                        from,
+                    );
+                }
+            }
         }
         let mut others: Vec<u32> = tick.holders.namespaces().keys().copied().collect();
         others.retain(|inode| own.is_some_and(|own| own != *inode) && *inode != 0);
@@ -343,6 +372,7 @@ impl Collector for EndpointSampler {
     fn restart(&mut self) {
         self.told.clear();
         self.still.forget();
+        self.udp.clear();
         self.left_out.clear();
         self.last = None;
     }

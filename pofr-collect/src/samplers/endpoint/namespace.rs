@@ -26,6 +26,11 @@ impl Namespace {
         self.read
     }
 
+    /// Takes note that all is as it was told, holders too.
+    pub(super) const fn stay(&mut self, tick: &Tick<'_>) {
+        self.read = Some((tick.now, tick.stamp));
+    }
+
     /// Reports those of `sockets`, which are all that there are now, that are not as they were told, and those that are gone.
     pub(super) fn tell(
         &mut self,

@@ -85,16 +85,14 @@ impl Asked {
 }
 
 impl Stillness {
-    /// Reads the counts; must be called once in each tick, before a list is asked for. Puts what of the list of before still
-    /// stands for one asked for `now`, as it will until the tick after, into `out`; `changed` says that a process has got or
-    /// lost a socket.
+    /// Reads the counts; must be called once in each tick, before a list is asked for. Returns what of the list of before still
+    /// stands for one asked for `now`, as it will until the tick after; `changed` says that a process has got or lost a socket.
     pub(super) fn standing(
         &mut self,
         view: &HostView,
         now: i64,
         last: Option<i64>,
         changed: bool,
-        out: &mut Vec<Socket>,
     ) -> Standing {
         let is_same = self.read(view).unwrap_or(false);
         let next = now + last.map_or(0, |last| now - last);
@@ -107,12 +105,17 @@ impl Stillness {
         if !list.all.stands(next, STANDS) {
             return Standing::Nothing;
         }
-        if list.listeners.stands(next, LISTENERS_STAND) {
-            out.extend_from_slice(&list.sockets);
-            return Standing::All;
+        if list.listeners.stands(next, LISTENERS_STAND) { Standing::All } else { Standing::ButListeners }
+    }
+
+    /// Adds those sockets that still stand to `out`.
+    pub(super) fn put(&self, standing: Standing, out: &mut Vec<Socket>) {
+        let sockets = self.list.iter().flat_map(|list| &list.sockets);
+        match standing {
+            Standing::Nothing => {}
+            Standing::ButListeners => out.extend(sockets.filter(|socket| socket.state != TcpState::Listen)),
+            Standing::All => out.extend(sockets),
         }
-        out.extend(list.sockets.iter().filter(|socket| socket.state != TcpState::Listen));
-        Standing::ButListeners
     }
 
     /// Takes a list of which `standing` stood. Returns since when what is new in it may have been so, where that is not the tick

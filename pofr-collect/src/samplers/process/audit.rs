@@ -29,8 +29,8 @@ use std::os::fd::OwnedFd;
 const WITHIN: i64 = 30_000_000;
 /// How long after it was last read a process is read at the latest, if ticks are frequent, µs; and how much earlier at the
 /// earliest, so that not all that were read at once are again.
-const AFTER: i64 = 29_500_000;
-const SPREAD: i64 = 2_000_000;
+const AFTER: i64 = 29_800_000;
+const SPREAD: i64 = 1_000_000;
 
 /// What an audit found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +95,7 @@ impl Incremental {
 
     fn audit_one(&mut self, at: usize, findings: &mut Findings, tick: &mut Tick<'_>) -> Result<(), Errno> {
         let before = tick.out.facts.len();
-        // Nothing that is kept from earlier readings may stand in for this one.
-        self.look.forget(self.table[at].entity(tick.view.boot));
-        let Some((dir, seen)) = self.read(at, tick)? else {
+        let Some((dir, seen)) = self.read_afresh(at, tick)? else {
             self.lose(at, tick);
             return Ok(());
         };
@@ -119,7 +117,7 @@ impl Incremental {
                 // A race; the figures of this tick stay, so that it is read again in the next.
             } else {
                 tick.out.facts.truncate(before);
-                let Some((_, second)) = self.read(at, tick)? else {
+                let Some((_, second)) = self.read_afresh(at, tick)? else {
                     self.lose(at, tick);
                     return Ok(());
                 };
@@ -135,6 +133,13 @@ impl Incremental {
         self.take(at, seen, before, since, tick);
         self.table[at].behind = behind;
         Ok(())
+    }
+
+    /// Reads a process; nothing that is kept from earlier readings stands in for this one.
+    fn read_afresh(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<Option<(OwnedFd, Seen)>, Errno> {
+        self.look.forget(self.table[at].entity(tick.view.boot));
+        self.table[at].descriptors.clear();
+        self.read(at, tick)
     }
 
     /// Takes a print of what is behind the descriptors.

@@ -21,8 +21,16 @@ impl Incremental {
         self.pids.clear();
         self.pids.extend(self.table.iter().map(|known| known.pid));
         self.ask();
-        let since = self.list(tick)?;
-        self.match_up(tick);
+        let pace = Pace { now: tick.now, last: self.last, grace: self.grace };
+        let since = if self.births.none_since(tick.view, tick.proc.as_fd(), tick.now, self.last) {
+            // Nobody came, and who went is told with the figures.
+            self.table.iter_mut().zip(&self.told).for_each(|(known, told)| known.judge(*told, pace));
+            None
+        } else {
+            self.list(tick)?;
+            self.match_up(pace, tick);
+            self.births.listed((tick.now, tick.stamp))
+        };
         self.pids.clear();
         self.pids.extend(self.table.iter().filter(|known| known.due == Due::New).map(|known| known.pid));
         self.ask();
@@ -35,14 +43,9 @@ impl Incremental {
         Ok(since)
     }
 
-    /// Lists who is there: those who were where nobody can have come. Of them, who went is told with the figures. Returns what
-    /// [`take_stock`](Self::take_stock) does.
-    fn list(&mut self, tick: &Tick<'_>) -> Result<Option<WallMicros>, Errno> {
+    /// Lists who is there, in the order of their numbers.
+    fn list(&mut self, tick: &Tick<'_>) -> Result<(), Errno> {
         self.listed.clear();
-        if self.births.none_since(tick.view, tick.proc.as_fd(), tick.now, self.last) {
-            self.listed.extend(self.table.iter().map(|known| (known.pid, known.inode)));
-            return Ok(None);
-        }
         let listed = &mut self.listed;
         self.listing.inodes(&tick.proc, |_, pid, inode| {
             listed.push((pid, inode));
@@ -52,7 +55,7 @@ impl Incremental {
         if !self.listed.is_sorted() {
             self.listed.sort_unstable();
         }
-        Ok(self.births.listed((tick.now, tick.stamp)))
+        Ok(())
     }
 
     /// Asks for the figures of `pids`. Where the kernel does not answer everything counts as moved, and unless a new
@@ -68,20 +71,19 @@ impl Incremental {
     }
 
     /// Brings the table in line with the listing.
-    fn match_up(&mut self, tick: &mut Tick<'_>) {
-        let table = std::mem::take(&mut self.table);
+    fn match_up(&mut self, pace: Pace, tick: &mut Tick<'_>) {
+        let mut table = std::mem::take(&mut self.table);
         let told = std::mem::take(&mut self.told);
         let listed = std::mem::take(&mut self.listed);
         let mut next = std::mem::take(&mut self.spare);
-        next.clear();
-        let mut known = table.iter().zip(&told).peekable();
+        let mut known = table.drain(..).zip(&told).peekable();
         for (pid, inode) in &listed {
             while let Some((gone, _)) = known.next_if(|(known, _)| known.pid < *pid) {
-                self.bury(gone, tick);
+                self.bury(&gone, tick);
             }
             next.push(match known.next_if(|(known, _)| known.pid == *pid) {
-                Some((known, told)) => {
-                    let mut known = self.judge(known, *told, tick.now);
+                Some((mut known, told)) => {
+                    known.judge(*told, pace);
                     // The kernel forgets directories that it needs the memory of, and gives them other numbers later.
                     if known.inode != *inode && known.due == Due::Not && !self.is_still(&known, tick) {
                         known.due = Due::Moved;
@@ -92,35 +94,43 @@ impl Incremental {
                 None => Known::new(*pid, *inode, Figures::default(), tick.now),
             });
         }
-        known.for_each(|(gone, _)| self.bury(gone, tick));
+        known.for_each(|(gone, _)| self.bury(&gone, tick));
         (self.told, self.listed, self.spare, self.table) = (told, listed, table, next);
-    }
-
-    /// Decides whether a process that is still there is to be read.
-    fn judge(&self, known: &Known, told: Told, now: i64) -> Known {
-        let mut known = known.clone();
-        let mut due = known.again;
-        match told {
-            Told::Figures(figures) if figures == known.figures => {
-                // One of several threads may have been on a CPU when it last was asked for, and then have left it without a
-                // trace, by its exit. One tick of the kernel's later its time on the CPU is counted.
-                let lately =
-                    self.last.is_some_and(|last| known.moved >= last) || now - known.moved < self.grace;
-                due |= known.threads && lately;
-            }
-            Told::Figures(figures) => {
-                (known.figures, known.moved, due) = (figures, now, true);
-            }
-            Told::Gone | Told::Nothing => due = true,
-        }
-        known.due = if due { Due::Moved } else { Due::Not };
-        known
     }
 
     /// Tells whether the process that has a number is the one that had it.
     fn is_still(&mut self, known: &Known, tick: &Tick<'_>) -> bool {
         let dir = sys::open_process(tick.proc.as_fd(), known.pid);
         dir.and_then(|dir| self.look.start(&dir)).is_ok_and(|start| start == Some(known.start))
+    }
+}
+
+/// When a tick and the one before it are, on `CLOCK_BOOTTIME`, µs, and what [`grace`] says.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    now: i64,
+    last: Option<i64>,
+    grace: i64,
+}
+
+impl Known {
+    /// Decides whether a process that is still there is to be read.
+    fn judge(&mut self, told: Told, pace: Pace) {
+        let due = match told {
+            Told::Figures(figures) if figures == self.figures => {
+                // One of several threads may have been on a CPU when it last was asked for, and then have left it without a
+                // trace, by its exit. One tick of the kernel's later its time on the CPU is counted.
+                let lately =
+                    pace.last.is_some_and(|last| self.moved >= last) || pace.now - self.moved < pace.grace;
+                self.threads && lately
+            }
+            Told::Figures(figures) => {
+                (self.figures, self.moved) = (figures, pace.now);
+                true
+            }
+            Told::Gone | Told::Nothing => true,
+        };
+        self.due = if due || self.again { Due::Moved } else { Due::Not };
     }
 }
 
