@@ -51,7 +51,7 @@ impl Machine {
 
     fn process(&self, i: u32) -> impl Iterator<Item = Fact> + use<> {
         let entity = Entity::Started { boot: BOOT, pid: Pid(1000 + i), start: StartTicks(u64::from(i) * 13) };
-        let process = Fact::Process(Process {
+        let process = Fact::from(Process {
             key: ProcessKey {
                 entity,
                 ppid: Pid(1),
@@ -95,7 +95,7 @@ impl Machine {
         let stay = 0..self.endpoints - self.churn.min(self.endpoints);
         let come = (0..self.churn.min(self.endpoints)).map(|i| self.endpoints + n * self.churn + i);
         let fact = |i: u32| {
-            Fact::Endpoint(Endpoint {
+            Fact::from(Endpoint {
                 key: EndpointKey {
                     transport: Transport::Tcp,
                     local: ([10, 0, 0, 1], 443).into(),

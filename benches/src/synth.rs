@@ -163,7 +163,7 @@ fn fact(kind: FactKind, slot: u32, born: u32, processes: u32) -> Fact {
     };
     let ids = Ids { ruid: 1000, euid: 1000, rgid: 1000, egid: 1000 };
     match kind {
-        FactKind::Process => Fact::Process(Process {
+        FactKind::Process => Fact::from(Process {
             key: ProcessKey {
                 entity: entity(slot, born),
                 ppid: Pid(1),
@@ -194,7 +194,7 @@ fn fact(kind: FactKind, slot: u32, born: u32, processes: u32) -> Fact {
         }),
         _ => {
             let octets = slot.to_be_bytes();
-            Fact::Endpoint(Endpoint {
+            Fact::from(Endpoint {
                 key: EndpointKey {
                     transport: Transport::Tcp,
                     local: ([10, 0, 0, 1], 443).into(),

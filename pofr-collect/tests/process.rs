@@ -37,7 +37,7 @@ fn sample(sampler: &mut dyn Collector) -> Vec<Fact> {
 
 fn processes(facts: &[Fact]) -> BTreeMap<u32, &Process> {
     let by_pid = facts.iter().filter_map(|fact| match fact {
-        Fact::Process(p) => Some((p.key.entity.pid().0, p)),
+        Fact::Process(p) => Some((p.key.entity.pid().0, &**p)),
         _ => None,
     });
     by_pid.collect()

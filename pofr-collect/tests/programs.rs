@@ -71,7 +71,7 @@ fn record(without: bool, mut during: impl FnMut(&[Process]) -> bool) -> Vec<Row>
 
 fn process(row: Row) -> Option<Process> {
     match row.fact {
-        Fact::Process(process) => Some(process),
+        Fact::Process(process) => Some(*process),
         _ => None,
     }
 }

@@ -35,7 +35,7 @@ fn process(files: Files) -> Vec<Fact> {
         files,
     };
     let file = FileKey { entity, fd: 3, path: "/f".into(), mode: FileMode::Read, deleted: false };
-    let mut facts = vec![Fact::Process(Process { key, details: ProcessDetails::default() })];
+    let mut facts = vec![Fact::from(Process { key, details: ProcessDetails::default() })];
     if files == Files::Read {
         facts.push(Fact::File(OpenFile { key: file, details: FileDetails::default() }));
     }

@@ -18,10 +18,6 @@ use serde::Serialize;
 pub struct FactId(pub u32);
 
 /// One entry of the stream.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "records pass through one at a time; a box each would cost more"
-)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 pub enum Record {

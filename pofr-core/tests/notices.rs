@@ -28,7 +28,7 @@ fn at(t: i64) -> WallMicros {
 
 fn a_process(pid: u32, program: u8) -> Process {
     match process(BOOT, &seen(pid, program)) {
-        Fact::Process(process) => process,
+        Fact::Process(process) => *process,
         other => panic!("{other:?}"),
     }
 }
@@ -106,7 +106,7 @@ fn a_zombie_outlives_the_exit_that_made_it() {
     let mut stream = Stream::new();
     let mut zombie = a_process(1, 0);
     zombie.key.zombie = true;
-    stream.sample(0, vec![Fact::Process(zombie)]);
+    stream.sample(0, vec![Fact::from(zombie)]);
     let mut gone = a_process(1, 0);
     gone.details.exit_code = Some(9);
     stream.tell(Notice::Gone { process: gone, began: None, at: at(1) });
@@ -173,7 +173,7 @@ fn what_an_event_says_and_the_next_reading_does_not_show_is_put_right() {
     let mut stream = Stream::new();
     stream.sample(0, facts(BOOT, &[seen(1, 0)]));
     stream.tell(Notice::Gone { process: a_process(1, 0), began: None, at: at(1) });
-    stream.tell(Notice::Began(Fact::Process(a_process(2, 0)), at(2)));
+    stream.tell(Notice::Began(Fact::from(a_process(2, 0)), at(2)));
     // The sampler saw no reason to look again.
     stream.sample(10, reading(&[], Vec::new()));
     let rows = stream.rows();
@@ -201,8 +201,8 @@ fn a_closed_socket_ends_for_all_its_holders() {
         let records = differ.notice(Notice::Closed { endpoint, at: at(t) }).unwrap();
         records.into_iter().for_each(|record| tracker.apply(record).unwrap());
     };
-    close(unheld, 3);
-    close(other, 4);
+    close(*unheld, 3);
+    close(*other, 4);
     let rows = tracker.finish().rows;
     assert_eq!(rows.iter().filter(|row| row.life.ended == Some(at(3))).count(), 2);
     let passed: Vec<_> = rows.iter().filter(|row| row.life.ended == Some(at(4))).collect();
@@ -216,7 +216,7 @@ fn a_connection_in_time_wait_outlives_its_socket() {
     left.key.state = TcpState::TimeWait;
     let mut differ = Differ::default();
     differ.observe(&Source::Endpoint, at(0), 1, vec![Fact::Endpoint(left)].into()).unwrap();
-    let records = differ.notice(Notice::Closed { endpoint: closed, at: at(3) }).unwrap();
+    let records = differ.notice(Notice::Closed { endpoint: *closed, at: at(3) }).unwrap();
     assert_eq!(records, [], "neither an end nor another endpoint that passed");
 }
 

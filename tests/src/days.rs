@@ -97,7 +97,7 @@ fn entity(pid: u32, start: u64) -> Entity {
 }
 
 fn process(pid: u32, start: u64) -> Fact {
-    Fact::Process(Process {
+    Fact::from(Process {
         key: ProcessKey {
             entity: entity(pid, start),
             ppid: Pid(1),

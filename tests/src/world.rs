@@ -86,7 +86,7 @@ fn entity(boot: BootId, pid: u32) -> Entity {
 /// Makes a process fact.
 #[must_use]
 pub fn process(boot: BootId, seen: &Seen) -> Fact {
-    Fact::Process(Process {
+    Fact::from(Process {
         key: ProcessKey {
             entity: entity(boot, seen.pid),
             ppid: Pid(1),
@@ -125,7 +125,7 @@ pub fn file(boot: BootId, pid: u32, fd: u32) -> Fact {
 /// Makes an endpoint fact.
 #[must_use]
 pub fn endpoint(port: u16) -> Fact {
-    Fact::Endpoint(Endpoint {
+    Fact::from(Endpoint {
         key: EndpointKey {
             transport: Transport::Tcp,
             local: ([127, 0, 0, 1], port).into(),

@@ -27,7 +27,7 @@ fn connection(cookie: u64, remote: &str) -> Fact {
     let remote: SocketAddr = remote.parse().unwrap();
     let local: SocketAddr =
         if remote.is_ipv4() { "192.0.2.1:40000" } else { "[2001:db8:1::1]:40000" }.parse().unwrap();
-    Fact::Endpoint(Endpoint {
+    Fact::from(Endpoint {
         key: EndpointKey {
             transport: Transport::Tcp,
             local,

@@ -95,7 +95,7 @@ fn endpoint(pid: u32, socket: u64, local: &str, remote: &str, state: TcpState) -
     let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
     let (transport, socket, holder) = (Transport::Tcp, SocketId::Cookie(socket), Some(entity(pid)));
     let key = EndpointKey { transport, local, remote, state, socket, netns: Some(1), holder };
-    Fact::Endpoint(Endpoint { key, details: EndpointDetails::default() })
+    Fact::from(Endpoint { key, details: EndpointDetails::default() })
 }
 
 /// init, sshd, and from tick 3 to 25 somebody with a hostile name, who connects and opens a file.

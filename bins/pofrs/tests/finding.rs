@@ -46,7 +46,7 @@ fn endpoint(pid: u32, socket: u64, local: &str, remote: &str, state: TcpState) -
         netns: Some(1),
         holder: Some(entity(pid)),
     };
-    Fact::Endpoint(Endpoint { key, details: EndpointDetails { uid: Some(0), ..EndpointDetails::default() } })
+    Fact::from(Endpoint { key, details: EndpointDetails { uid: Some(0), ..EndpointDetails::default() } })
 }
 
 fn owned(fact: Fact, uid: u32) -> Fact {

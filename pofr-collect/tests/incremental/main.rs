@@ -117,7 +117,7 @@ impl Machine {
     /// Returns the process.
     fn process(&self, pid: u32) -> Option<Process> {
         self.processes.facts().into_iter().find_map(|fact| match fact {
-            Fact::Process(process) if process.key.entity.pid().0 == pid => Some(process),
+            Fact::Process(process) if process.key.entity.pid().0 == pid => Some(*process),
             _ => None,
         })
     }

@@ -1,7 +1,7 @@
 //! Lists of TCP sockets that stand: as long as the kernel counts nothing, and never for longer than a second.
 
 use super::{Machine, alone::alone};
-use pofr_core::fact::{Endpoint, Fact, TcpState};
+use pofr_core::fact::{Fact, TcpState};
 use rustix::net::{
     AddressFamily, Shutdown, SocketType, bind, getsockname, ipproto, listen, shutdown, socket,
 };
@@ -17,13 +17,12 @@ fn states(machine: &Machine, port: u16) -> Vec<TcpState> {
     let mut states: Vec<TcpState> = facts
         .iter()
         .filter_map(|fact| match fact {
-            Fact::Endpoint(Endpoint { key, .. })
-                if key.netns == Some(netns) && [key.local.port(), key.remote.port()].contains(&port) =>
-            {
-                Some(key.state)
-            }
+            Fact::Endpoint(endpoint) => Some(&endpoint.key),
             _ => None,
         })
+        .filter(|key| key.netns == Some(netns))
+        .filter(|key| [key.local.port(), key.remote.port()].contains(&port))
+        .map(|key| key.state)
         .collect();
     states.sort_unstable();
     states

@@ -29,7 +29,7 @@ fn processes_are_as_ps_has_them() {
     let processes: BTreeMap<u32, &Process> = facts
         .iter()
         .filter_map(|fact| match fact {
-            Fact::Process(p) => Some((p.key.entity.pid().0, p)),
+            Fact::Process(p) => Some((p.key.entity.pid().0, &**p)),
             _ => None,
         })
         .collect();

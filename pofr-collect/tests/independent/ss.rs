@@ -29,7 +29,8 @@ fn endpoints_are_as_ss_has_them() {
     let ours: BTreeSet<String> = facts
         .iter()
         .filter_map(|fact| match fact {
-            Fact::Endpoint(Endpoint { key, details }) if key.holder.is_some_and(|h| h.pid().0 == pid) => {
+            Fact::Endpoint(endpoint) if endpoint.key.holder.is_some_and(|h| h.pid().0 == pid) => {
+                let Endpoint { key, details } = &**endpoint;
                 let SocketId::Cookie(cookie) = key.socket else { panic!("no cookie: {key:?}") };
                 let transport = if key.transport == Transport::Tcp { "tcp" } else { "udp" };
                 Some(format!(
@@ -92,7 +93,8 @@ fn other_network_namespaces_are_read_once_each() {
     let inode = u32::try_from(netns(pid).unwrap()).unwrap();
     let mut ours = Vec::new();
     for fact in &facts {
-        if let Fact::Endpoint(Endpoint { key, .. }) = fact
+        if let Fact::Endpoint(endpoint) = fact
+            && let key = &endpoint.key
             && key.netns == Some(inode)
         {
             assert_eq!(key.holder.map(|h| h.pid().0), Some(pid), "{key:?}");

@@ -65,7 +65,7 @@ impl Was {
 fn of(notices: &[Notice], pid: u32) -> Vec<Was> {
     let was = |notice: &Notice| {
         let (process, began, ended) = match notice {
-            Notice::Passed { fact: Fact::Process(process), began, ended } => (process, began, ended),
+            Notice::Passed { fact: Fact::Process(process), began, ended } => (&**process, began, ended),
             Notice::Gone { process, began, at } => (process, began, at),
             _ => return None,
         };

@@ -62,9 +62,10 @@ fn reader() {
     for notice in notices {
         match notice {
             Notice::Lost(gap) => println!("lost {}", gap.lost.expect("it is counted")),
-            Notice::Passed { fact: Fact::Process(process), .. } | Notice::Gone { process, .. } => {
+            Notice::Passed { fact: Fact::Process(process), .. } => {
                 println!("told {}", process.key.entity.pid());
             }
+            Notice::Gone { process, .. } => println!("told {}", process.key.entity.pid()),
             _ => {}
         }
     }

@@ -178,7 +178,7 @@ impl Differ {
                 if ended.is_empty() { vec![passed(fact, None, at)] } else { ended }
             }
             Notice::Became(process, at) => {
-                let fact = Fact::Process(process);
+                let fact = Fact::from(process);
                 let mut records = self.learn(&fact);
                 if !records.is_empty() || self.is_live(&fact) {
                     return Ok(records);
@@ -188,7 +188,7 @@ impl Differ {
                 records
             }
             Notice::Gone { process, began, at } => {
-                let fact = Fact::Process(process);
+                let fact = Fact::from(process);
                 let line = self.lines.entry(Source::Process).or_default();
                 let live = |entry: &Entry| entry.told.is_some() && is_process(&entry.fact);
                 let was_live = line.of(&fact.subject()).iter().any(live);
@@ -204,7 +204,7 @@ impl Differ {
                 self.learn_program(entity, &Reading::Known(exe), sha256)
             }
             Notice::Closed { endpoint, at } => {
-                let fact = Fact::Endpoint(endpoint);
+                let fact = Fact::from(endpoint);
                 let line = self.lines.entry(Source::Endpoint).or_default();
                 let was_live = line.of(&fact.subject()).iter().any(|entry| entry.told.is_some());
                 if !was_live {
@@ -336,7 +336,8 @@ fn fill_in(facts: &mut [Fact], untold: &mut HashMap<Entity, ProcessKey>, read: O
     }
     let mut same = HashSet::new();
     for fact in facts {
-        if let Fact::Process(Process { key, details }) = fact
+        if let Fact::Process(process) = fact
+            && let Process { key, details } = &mut **process
             && untold.get(&key.entity).is_some_and(|told| told.same_but_arguments(key))
         {
             details.arguments = key.arguments.take().or(details.arguments.take());

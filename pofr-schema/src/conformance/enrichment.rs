@@ -29,13 +29,13 @@ fn endpoint(cookie: u64, remote: &str, name: Option<&str>, at: WallMicros) -> Ro
         holder: None,
     };
     let details = EndpointDetails { remote_name: name.map(RawText::from), ..EndpointDetails::default() };
-    row(Fact::Endpoint(Endpoint { key, details }), life)
+    row(Fact::from(Endpoint { key, details }), life)
 }
 
 fn names(writer: &mut dyn ClientStore, triad: TriadId) -> Vec<(Option<RawText>, Option<RawText>)> {
     let rows = all_rows(writer, table(triad, FactKind::Endpoint)).into_iter();
     rows.map(|(_, row)| match row.fact {
-        Fact::Endpoint(Endpoint { details, .. }) => (details.local_name, details.remote_name),
+        Fact::Endpoint(endpoint) => (endpoint.details.local_name, endpoint.details.remote_name),
         other => panic!("{other:?}"),
     })
     .collect()

@@ -105,7 +105,7 @@ fn process() -> impl Strategy<Value = Fact> {
         let (session, tty, login_uid, cgroup, namespaces) = b;
         // The details hold the vector only where the key lacks it.
         let late = if arguments.is_none() { d.0 } else { None };
-        Fact::Process(Process {
+        Fact::from(Process {
             key: ProcessKey {
                 entity,
                 ppid: Pid(ppid),
@@ -178,7 +178,7 @@ fn endpoint() -> impl Strategy<Value = Fact> {
     let details = (option::of(any::<u32>()), option::of(any::<u64>()), name(), name(), place(), place());
     (key, details).prop_map(|(key, (uid, inode, local_name, remote_name, country, city))| {
         let (transport, local, remote, state, socket, netns, holder) = key;
-        Fact::Endpoint(Endpoint {
+        Fact::from(Endpoint {
             key: EndpointKey { transport, local, remote, state, socket, netns, holder },
             details: EndpointDetails { uid, inode, local_name, remote_name, country, city },
         })

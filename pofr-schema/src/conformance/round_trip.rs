@@ -175,13 +175,13 @@ fn learning(place: &Place) {
                 if a.key.arguments.is_some() {
                     b.details.arguments = None;
                 }
-                Fact::Process(pofr_core::fact::Process { key: a.key.clone(), details: b.details })
+                Fact::from(pofr_core::fact::Process { key: a.key.clone(), details: b.details })
             }
             (Fact::File(a), Fact::File(b)) => {
                 Fact::File(pofr_core::fact::OpenFile { key: a.key.clone(), details: b.details })
             }
             (Fact::Endpoint(a), Fact::Endpoint(b)) => {
-                Fact::Endpoint(pofr_core::fact::Endpoint { key: a.key.clone(), details: b.details })
+                Fact::from(pofr_core::fact::Endpoint { key: a.key.clone(), details: b.details })
             }
             _ => continue,
         };

@@ -67,7 +67,7 @@ pub(super) fn row(fact: Fact, life: Lifetime) -> Row {
 /// A process seen at both stamps, seconds after [`T0`].
 pub(super) fn seen(pid: u32, first: i64, last: i64) -> Row {
     let life = Lifetime { first_seen: Some(at(first)), last_seen: Some(at(last)), ..Lifetime::default() };
-    row(Fact::Process(process(pid, "ls")), life)
+    row(Fact::from(process(pid, "ls")), life)
 }
 
 /// The same, cut where the record begins or ends.

@@ -73,7 +73,7 @@ impl Ancestry {
             if ancestors.iter().any(|known| known.digest == row.digest) {
                 break;
             }
-            child = parent.clone();
+            child = (**parent).clone();
             ancestors.push(row);
         }
         Ok(ancestors)

@@ -297,7 +297,7 @@ impl Finder<'_> {
             }
         };
         let process = process.and_then(|row| match &row.fact {
-            Fact::Process(process) => Some(Arc::new(process.clone())),
+            Fact::Process(process) => Some(Arc::new((**process).clone())),
             _ => None,
         });
         let user = process.as_ref().and_then(|p| name(p.key.ids.ruid)).or(user);

@@ -2,7 +2,7 @@
 
 use super::{Direction, QueryError, Span};
 use pofr_core::{
-    fact::{Endpoint, EndpointKey, Fact, FactKind, TcpState, Transport},
+    fact::{EndpointKey, Fact, FactKind, TcpState, Transport},
     store::{ClientReader, Narrow, Search},
     time::WallMicros,
 };
@@ -33,7 +33,8 @@ impl Listeners {
             .within(span.from, span.until);
         let mut listeners = Self::default();
         reader.search(&search, &mut |row| {
-            if let Fact::Endpoint(Endpoint { key, .. }) = &row.fact
+            if let Fact::Endpoint(endpoint) = &row.fact
+                && let key = &endpoint.key
                 && listens(key)
             {
                 listeners.add(key.transport, key.local.port(), row.life.earliest(), row.life.reach());

@@ -9,7 +9,7 @@ use super::{
     processes::Processes,
 };
 use pofr_core::{
-    fact::{Endpoint, Fact, FactKind},
+    fact::{Fact, FactKind},
     identity::Entity,
     lifetime::{Row, Standing},
     raw::RawText,
@@ -77,7 +77,8 @@ pub fn who_had(reader: &mut dyn ClientReader, had: Had, at: WallMicros) -> Resul
     let maybe = state.maybe.into_iter().map(|row| (Standing::Maybe, row));
     let mut rows = Vec::new();
     for (standing, row) in certain.chain(maybe) {
-        let Fact::Endpoint(Endpoint { key, .. }) = &row.fact else { continue };
+        let Fact::Endpoint(endpoint) = &row.fact else { continue };
+        let key = &endpoint.key;
         let any_address = match had {
             Had::Socket(wanted) => {
                 listens(key) && key.local.ip().is_unspecified() && key.local.port() == wanted.port()

@@ -58,7 +58,8 @@ pub(crate) const SPEC: Spec = Spec {
 };
 
 fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> Option<()> {
-    let Fact::Endpoint(Endpoint { key, details }) = fact else { return None };
+    let Fact::Endpoint(endpoint) = fact else { return None };
+    let Endpoint { key, details } = &**endpoint;
     cells.push(Cell::text(key.transport.text()));
     for address in [key.local, key.remote] {
         cells.extend([Cell::text(address.ip().to_string()), Cell::int(address.port())]);
@@ -130,14 +131,15 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
     let remote_name = values.opt_bytes("destfqdn")?.map(RawText::from);
     let country = values.opt_parsed("country", |text| Some(text.to_owned()))?;
     let city = values.opt_parsed("city", |text| Some(text.to_owned()))?;
-    Ok(Fact::Endpoint(Endpoint {
+    Ok(Fact::from(Endpoint {
         key: EndpointKey { transport, local, remote, state, socket, netns, holder },
         details: EndpointDetails { uid, inode, local_name, remote_name, country, city },
     }))
 }
 
 fn details(fact: &Fact) -> Details<'_> {
-    let Fact::Endpoint(Endpoint { details: d, .. }) = fact else { return Vec::new() };
+    let Fact::Endpoint(endpoint) = fact else { return Vec::new() };
+    let d = &endpoint.details;
     let mut known: Details<'_> = Vec::new();
     known.extend(d.uid.map(|uid| ("uid", Cell::int(uid))));
     known.extend(d.inode.map(|inode| ("inode", Cell::wide(inode))));

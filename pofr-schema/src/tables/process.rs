@@ -96,7 +96,8 @@ const FILES: [(Files, &str); 3] =
     [(Files::Read, "read"), (Files::Denied, "denied"), (Files::Unknown, "unknown")];
 
 fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> Option<()> {
-    let Fact::Process(Process { key, details }) = fact else { return None };
+    let Fact::Process(process) = fact else { return None };
+    let Process { key, details } = &**process;
     cells.push(Cell::Text(details.with_files.map(|d| d.to_string().into())));
     let Ids { ruid, euid, rgid, egid } = key.ids;
     cells.extend([ruid, euid, rgid, egid].map(Cell::int));
@@ -224,7 +225,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
     };
     let exe_sha256 = values.opt_parsed("exesha256", Sha256::parse)?;
     let (in_key, in_details) = if late { (None, vector) } else { (vector, None) };
-    Ok(Fact::Process(Process {
+    Ok(Fact::from(Process {
         key: ProcessKey {
             entity,
             ppid,
@@ -256,7 +257,8 @@ fn as_reading<T>(name: &str, value: Option<T>, unread: &str) -> Reading<T> {
 }
 
 fn details(fact: &Fact) -> Details<'_> {
-    let Fact::Process(Process { details: d, .. }) = fact else { return Vec::new() };
+    let Fact::Process(process) = fact else { return Vec::new() };
+    let d = &process.details;
     let mut known: Details<'_> = Vec::new();
     if d.arguments.is_some() {
         known.extend(["arguments", "argnuls", "arglate"].into_iter().zip(vector(d.arguments.as_ref(), true)));

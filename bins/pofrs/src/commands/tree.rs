@@ -347,7 +347,7 @@ fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones) -> V
 /// Returns what a process was last, before it was a zombie.
 fn process(node: &Node) -> Option<&Process> {
     let facts = node.facts.iter().rev().filter_map(|row| match &row.fact {
-        Fact::Process(process) => Some(process),
+        Fact::Process(process) => Some(&**process),
         _ => None,
     });
     facts.clone().find(|process| !process.key.zombie).or_else(|| facts.clone().next())

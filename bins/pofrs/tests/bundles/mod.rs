@@ -68,7 +68,7 @@ pub(crate) fn entity(pid: u32) -> Entity {
 
 /// A process of that name and argument vector.
 pub(crate) fn process(pid: u32, ppid: u32, comm: &[u8], arguments: &[u8]) -> Fact {
-    Fact::Process(Process {
+    Fact::from(Process {
         key: ProcessKey {
             entity: entity(pid),
             ppid: Pid(ppid),

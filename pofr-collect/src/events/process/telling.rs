@@ -43,7 +43,7 @@ impl Teller<'_> {
 
     fn passed(&mut self, process: Process, from: Option<Moment>, to: Moment) {
         let (began, ended) = (from.map(|from| self.at(from)), self.at(to));
-        self.out.push(Notice::Passed { fact: Fact::Process(process), began, ended });
+        self.out.push(Notice::Passed { fact: Fact::from(process), began, ended });
     }
 
     /// Tells the phases that a sample shows to be over, and begins the one that it shows. Returns those that it does not show yet.
@@ -71,7 +71,7 @@ impl Teller<'_> {
                 }
                 (false, Some(from), None) => {
                     let at = self.at(from);
-                    self.out.push(Notice::Began(Fact::Process(shown.clone()), at));
+                    self.out.push(Notice::Began(Fact::from(shown.clone()), at));
                 }
                 _ => {}
             }

@@ -113,7 +113,7 @@ impl Tick<'_> {
                     netns,
                     holder,
                 };
-                self.out.show(Fact::Endpoint(Endpoint { key, details: details.clone() }));
+                self.out.show(Fact::from(Endpoint { key, details: details.clone() }));
             }
         }
     }

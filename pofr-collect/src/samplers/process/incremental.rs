@@ -303,7 +303,7 @@ impl Incremental {
                 (known.session, known.tty, known.zombie) = (key.session, key.tty, key.zombie);
                 known.prints = prints;
                 if has_changed {
-                    tick.out.facts.push(Fact::Process(process));
+                    tick.out.facts.push(Fact::from(process));
                     reread();
                 } else {
                     tick.out.facts.truncate(before);

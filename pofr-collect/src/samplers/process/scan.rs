@@ -59,7 +59,7 @@ impl Scan {
                     let holder = process.as_ref().map(|p| p.key.entity);
                     holders.set(Pid(pid), holder, sockets, namespaces.map(|n| n.net));
                     there.insert(Pid(pid));
-                    out.facts.extend(process.map(Fact::Process));
+                    out.facts.extend(process.map(Fact::from));
                 }
                 Err(error) => {
                     out.facts.truncate(before);

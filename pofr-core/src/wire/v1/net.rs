@@ -133,7 +133,7 @@ impl NetHalf {
 impl Socket {
     fn fact(&self, holder: Option<Entity>) -> Fact {
         let inode = (self.inode != 0).then_some(self.inode);
-        Fact::Endpoint(Endpoint {
+        Fact::from(Endpoint {
             key: EndpointKey {
                 transport: self.transport,
                 local: self.local,

@@ -80,7 +80,7 @@ impl SeenProcess {
     /// Returns the process, followed by its files.
     pub(super) fn facts(&self) -> impl Iterator<Item = Fact> + '_ {
         let files = self.files.iter().cloned().map(Fact::File);
-        std::iter::once(Fact::Process(self.process.clone())).chain(files)
+        std::iter::once(Fact::from(self.process.clone())).chain(files)
     }
 }
 

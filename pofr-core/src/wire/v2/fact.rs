@@ -101,7 +101,7 @@ pub(super) fn decode_bytes(bytes: Bytes, boot: BootId) -> Result<Fact, Bad> {
 pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
     let kind = message.kind.ok_or("a fact of a kind that this program does not know")?;
     Ok(match kind {
-        FactOneof::Process(m) => Fact::Process(decode_process(*m, boot)?),
+        FactOneof::Process(m) => Fact::from(decode_process(*m, boot)?),
         FactOneof::File(m) => Fact::File(OpenFile {
             key: FileKey {
                 entity: decode_entity(m.entity, boot)?,
@@ -119,7 +119,7 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
             },
             details: FileDetails::default(),
         }),
-        FactOneof::Endpoint(m) => Fact::Endpoint(decode_endpoint(m, boot)?),
+        FactOneof::Endpoint(m) => Fact::from(decode_endpoint(m, boot)?),
         FactOneof::Host(m) => {
             let [hostname, os, os_version, kernel, architecture, vendor, model, timezone] =
                 texts("host", m.texts)?;

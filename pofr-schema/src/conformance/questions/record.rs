@@ -16,16 +16,16 @@ use pofr_core::{
 };
 /// Tells the record: three slices of one run, of which the last is behind a lost bundle.
 pub(super) fn record(writer: &mut dyn ClientStore) {
-    let sshd = || Fact::Process(is(50, 1, 0, "sshd", "sshd -D"));
+    let sshd = || Fact::from(is(50, 1, 0, "sshd", "sshd -D"));
     let listener = || endpoint(50, "0.0.0.0:22", "0.0.0.0:0", TcpState::Listen);
-    let shell = || Fact::Process(is(100, 50, 1000, "sh", "sh -i"));
+    let shell = || Fact::from(is(100, 50, 1000, "sh", "sh -i"));
     let login = || endpoint(100, "192.0.2.1:22", "198.51.100.7:4000", TcpState::Established);
-    let curl = || Fact::Process(is(101, 100, 1000, "curl", "curl -o /tmp/drop/x"));
+    let curl = || Fact::from(is(101, 100, 1000, "curl", "curl -o /tmp/drop/x"));
     let mut hashed = is(101, 100, 1000, "curl", "curl -o /tmp/drop/x");
     hashed.details.exe_sha256 = Some(Sha256::of(b"curl"));
     let fetch = || endpoint(101, "192.0.2.1:50000", "203.0.113.9:443", TcpState::Established);
     let written = || opened(101, "/tmp/drop/x", FileMode::Write);
-    let child = |ppid| Fact::Process(is(102, ppid, 1000, "id", "id"));
+    let child = |ppid| Fact::from(is(102, ppid, 1000, "id", "id"));
     let mut exact = there(child(101), 14, 14);
     (exact.life.appeared_after, exact.life.began) = (None, Some(at(13).plus(500_001)));
     let triads = [
@@ -56,7 +56,7 @@ pub(super) fn record(writer: &mut dyn ClientStore) {
                 vec![
                     right(left(there(sshd(), 11, 20))),
                     right(left(there(shell(), 11, 20))),
-                    left(there(Fact::Process(hashed), 11, 13)),
+                    left(there(Fact::from(hashed), 11, 13)),
                     exact,
                     there(child(1), 15, 16),
                 ],
@@ -132,7 +132,7 @@ fn endpoint(pid: u32, local: &str, remote: &str, state: TcpState) -> Fact {
     let socket = SocketId::Cookie(u64::from(pid));
     let holder = Some(entity(pid));
     let country = (remote == "198.51.100.7:4000".parse().unwrap()).then(|| "NO".to_owned());
-    Fact::Endpoint(Endpoint {
+    Fact::from(Endpoint {
         key: EndpointKey { transport: Transport::Tcp, local, remote, state, socket, netns: None, holder },
         details: EndpointDetails { country, ..EndpointDetails::default() },
     })

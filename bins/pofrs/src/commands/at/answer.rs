@@ -94,7 +94,7 @@ impl Answer {
         // Certain rows come first, so the first one stays.
         for (_, row) in &self.rows {
             if let Fact::Process(process) = &row.fact {
-                by_entity.entry((row.run, process.key.entity)).or_insert(process);
+                by_entity.entry((row.run, process.key.entity)).or_insert(&**process);
             }
         }
         by_entity

@@ -26,7 +26,7 @@ pub(crate) fn print(
     let mut rows: Vec<(&Endpoint, &Shown<'_>)> = shown
         .iter()
         .filter_map(|shown| match &shown.row.fact {
-            Fact::Endpoint(endpoint) => Some((endpoint, shown)),
+            Fact::Endpoint(endpoint) => Some((&**endpoint, shown)),
             _ => None,
         })
         .collect();

@@ -103,7 +103,7 @@ fn open() -> Lifetime {
 fn endpoint(transport: Transport, local: &str, remote: &str, state: TcpState) -> Fact {
     let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
     let socket = SocketId::Cookie(u64::MAX);
-    Fact::Endpoint(Endpoint {
+    Fact::from(Endpoint {
         key: EndpointKey {
             transport,
             local,
@@ -144,15 +144,15 @@ pub(super) fn samples() -> Vec<(Subject, Found)> {
     let mut zombie = process(9, b"\xff\x1b]0;x\x07", Some(hostile));
     zombie.key.exe = Reading::Absent;
     zombie.details = ProcessDetails { exit_code: Some(9), ..ProcessDetails::default() };
-    let mut nobody = found(row(open(), Fact::Process(process(2, b"kthreadd", Some(b"")))), None, None);
+    let mut nobody = found(row(open(), Fact::from(process(2, b"kthreadd", Some(b"")))), None, None);
     nobody.user = None;
     let mut orphan = found(row(sampled(), file(b"pipe:[12]", FileMode::Write, false)), None, None);
     orphan.user = None;
     let net = |life, fact, way| (Subject::Endpoints, found(row(life, fact), Some(&holder), Some(way)));
     use TcpState::{Close, Established, Listen};
     vec![
-        (Subject::Processes, found(row(exact(), Fact::Process((*holder).clone())), None, None)),
-        (Subject::Processes, found(row(sampled(), Fact::Process(zombie)), None, None)),
+        (Subject::Processes, found(row(exact(), Fact::from((*holder).clone())), None, None)),
+        (Subject::Processes, found(row(sampled(), Fact::from(zombie)), None, None)),
         (Subject::Processes, nobody),
         (
             Subject::Files,

@@ -49,7 +49,7 @@ impl Stage {
     /// A sample whose reading began at `millis` and shows these processes; `read` are those that it read again, or all.
     fn sample(&mut self, millis: i64, shown: Vec<Process>, read: Option<Vec<Entity>>) -> Vec<String> {
         let mut out = Vec::new();
-        let mut seen = Observation::from(shown.into_iter().map(Fact::Process).collect::<Vec<_>>());
+        let mut seen = Observation::from(shown.into_iter().map(Fact::from).collect::<Vec<_>>());
         if let Some(read) = read {
             let reread = |entity| Reread::from(Subject::Entity(entity));
             seen.extent = Extent::Subjects(read.into_iter().map(reread).collect());
@@ -333,7 +333,7 @@ proptest! {
                     let facts = look.map(|(start, zombie)| {
                         let mut process = shown(start);
                         process.key.zombie = zombie;
-                        Fact::Process(process)
+                        Fact::from(process)
                     });
                     let mut seen = Observation::from(Vec::from_iter(facts));
                     if late {
