@@ -1,6 +1,9 @@
 //! The reference of all tables and columns: docs/schema.md, and what `describe` cannot tell.
 
-use crate::tables::{Column, Type, spec, urlinfo_columns};
+use crate::{
+    db::Dialect,
+    tables::{Column, Type, is_stored, spec, urlinfo_columns},
+};
 use pofr_core::fact::FactKind;
 use std::fmt::Write as _;
 
@@ -221,7 +224,11 @@ fn table(out: &mut String, columns: &[Column]) {
             Type::Blob => "blob".to_owned(),
             Type::DateTime => "date".to_owned(),
         };
-        let virt = if column.generated.is_some() { ", virtual" } else { "" };
+        let virt = match column.generated {
+            None => "",
+            Some(_) if is_stored(column, Dialect::Mariadb) => ", generated",
+            Some(_) => ", virtual",
+        };
         let null = if column.nullable && column.generated.is_none() { "yes" } else { "" };
         let _ = writeln!(out, "| {} | {ty}{virt} | {null} | {} |", column.name, column.doc);
     }

@@ -146,6 +146,15 @@ fn sqlite_index((ending, columns, _): &super::Index, name: &str, stem: &str) -> 
     if *columns == ["right_edge"] { index.sql(" WHERE right_edge IS NOT NULL") } else { index }
 }
 
+/// Tells whether the database keeps the values of a generated column.
+///
+/// It does on MariaDB where an index has them. Of an index on virtual columns InnoDB must work the old values out again whenever it
+/// purges or takes back a change, in the background, and that has left such indexes damaged more than once (docs/decisions/0010).
+pub(crate) fn is_stored(column: &Column, dialect: Dialect) -> bool {
+    let is_indexed = || INDEXES.iter().any(|(_, columns, _)| columns.contains(&column.name));
+    dialect == Dialect::Mariadb && column.generated.is_some() && is_indexed()
+}
+
 fn definition(column: &Column, dialect: Dialect) -> String {
     let ty = match (dialect, column.ty) {
         (Dialect::Sqlite, Type::Id) => return " INTEGER PRIMARY KEY".into(),
@@ -163,7 +172,10 @@ fn definition(column: &Column, dialect: Dialect) -> String {
     };
     match (column.generated, dialect) {
         (Some((sqlite, _)), Dialect::Sqlite) => format!(" {ty} GENERATED ALWAYS AS ({sqlite}) VIRTUAL"),
-        (Some((_, mariadb)), Dialect::Mariadb) => format!(" {ty} GENERATED ALWAYS AS ({mariadb}) VIRTUAL"),
+        (Some((_, mariadb)), Dialect::Mariadb) => {
+            let kept = if is_stored(column, dialect) { "STORED" } else { "VIRTUAL" };
+            format!(" {ty} GENERATED ALWAYS AS ({mariadb}) {kept}")
+        }
         (None, _) => format!(" {ty} {}", if column.nullable { "NULL" } else { "NOT NULL" }),
     }
 }

@@ -21,7 +21,7 @@ mod route;
 mod row;
 mod url;
 
-pub(crate) use ddl::{add_term, create_bare_table, create_indexes, create_table};
+pub(crate) use ddl::{add_term, create_bare_table, create_indexes, create_table, is_stored};
 pub(crate) use lifetime_columns::{LIVE, TERMS};
 pub(crate) use row::{LIFE, life_cells, read_life, read_row, row_cells};
 pub(crate) use url::{all_columns as urlinfo_columns, create as create_urlinfo};
