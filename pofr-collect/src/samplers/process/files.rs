@@ -24,8 +24,8 @@ const DELETED: &[u8] = b" (deleted)";
 /// All of them or none: where a single link is denied, which is so for root without CAP_SYS_PTRACE, the files are unknown.
 ///
 /// `descriptors` are the numbers that the table had when it was last listed, in order, and become those that it has. Where there
-/// still are as many, and each of those, they are all, and the table is not listed anew, which takes as long as reading it.
-/// The number is the size of `fd` (proc_readfd_count in fs/proc/fd.c, since Linux 6.2; 0 before), and asked for before and after.
+/// still are as many, and each of those, they are all, and the table is not listed anew. How many there are is the size of `fd`
+/// (proc_readfd_count in fs/proc/fd.c, since Linux 6.2; 0 before); it is asked for before and after.
 pub(super) fn read(
     buffers: &mut sys::Buffers,
     listing: &mut sys::ListingBuffer,
@@ -143,8 +143,8 @@ pub(super) fn sockets(
 /// Puts the sockets of this very process, whose directory is `dir`, in the place of `sockets`; what cannot be read is passed over.
 /// `descriptors` is what it is for [`read`].
 ///
-/// Of our own descriptors the kernel tells what they are in a sixth of the time that their links in `/proc` take, and this is
-/// asked for at every tick.
+/// We run in every tick, so this is asked for in every tick; of its own descriptors the kernel tells a process what they are without
+/// the way through `/proc`.
 pub(super) fn own_sockets(
     listing: &mut sys::ListingBuffer,
     dir: BorrowedFd<'_>,

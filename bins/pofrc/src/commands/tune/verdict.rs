@@ -204,10 +204,15 @@ impl Verdict {
         for at in &self.at {
             writeln!(out, "{:<24} {:>12}", span(at.interval_us as f64), units::percent(at.cpu_share))?;
         }
-        let fits = span(self.interval_that_fits_us as f64);
-        writeln!(out, "\n{} of a core fits a sample every {fits}", units::limit(self.max_cpu_share))?;
+        let (fits, limit) = (span(self.interval_that_fits_us as f64), units::limit(self.max_cpu_share));
         if self.between_share > self.max_cpu_share * (1.0 - LEAST_PART) {
-            writeln!(out, "though events alone take {}", units::percent(self.between_share))?;
+            let events = units::percent(self.between_share);
+            writeln!(
+                out,
+                "\nevents alone take {events}, of {limit} allowed; beside them a sample every {fits}"
+            )?;
+        } else {
+            writeln!(out, "\n{limit} of a core fits a sample every {fits}")?;
         }
         self.notes.iter().try_for_each(|note| out.write_str(&wrapped("note:", note)))
     }
