@@ -10,6 +10,8 @@ use pofr_collect::HostView;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
+/// How long a bundle is.
+const BUNDLE: Duration = Duration::from_secs(45);
 /// How long the rolling audit takes to come round.
 const FIRST_ROUND: Duration = Duration::from_secs(31);
 
@@ -79,7 +81,7 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
     let (mut writer, mut facts, mut files) = (Writer::new(), 0, 0);
     let [mut plain, mut scan, mut sample, mut record] = <[Cost; 4]>::default();
     let mut first_bytes = Vec::new();
-    warm_up(&mut incremental, &mut writer, interval)?;
+    let beginning = warm_up(&mut incremental, &mut writer, interval)?;
     let start = Instant::now();
     let mut due = start;
     // The plain way does not fit into short intervals.
@@ -109,10 +111,12 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
         due = due.max(Instant::now() - interval);
     }
     println!("\n{facts} facts, {files} files and sockets by procfs; audit: {:?}", writer.audit);
-    let bytes = writer.bytes / sample.0.len().max(1);
+    // Every bundle begins with all that there is.
+    let a_bundle = usize::try_from(BUNDLE.as_nanos() / interval.as_nanos())?;
+    let bytes = writer.bytes / sample.0.len().max(1) + beginning / a_bundle;
     let first_bytes = first_bytes.iter().sum::<usize>() / first_bytes.len().max(1);
     println!(
-        "{bytes} B a sample by differ and zstd, {} KiB a day; {first_bytes} B by gzip of whole snapshots, {} × as much",
+        "{bytes} B a sample by differ and zstd, {beginning} B at the beginning of each bundle included, {} KiB a day; {first_bytes} B by gzip of whole snapshots, {} × as much",
         (bytes as u128 * Duration::from_secs(86_400).as_nanos() / interval.as_nanos()) >> 10,
         first_bytes / bytes.max(1)
     );
@@ -126,16 +130,19 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
 }
 
 /// Does what is done once in a recorder's life: the first reading, which is a whole one, and the first audit of each process, which
-/// looks behind its descriptors.
-fn warm_up(samplers: &mut Samplers, writer: &mut Writer, interval: Duration) -> anyhow::Result<()> {
+/// looks behind its descriptors. Returns the bytes of the first reading.
+fn warm_up(samplers: &mut Samplers, writer: &mut Writer, interval: Duration) -> anyhow::Result<usize> {
     let start = Instant::now();
+    writer.write(samplers.sample()?)?;
+    writer.flush()?;
+    let beginning = writer.bytes;
     while start.elapsed() < FIRST_ROUND {
         writer.write(samplers.sample()?)?;
         std::thread::sleep(interval);
     }
     writer.flush()?;
     writer.bytes = 0;
-    Ok(())
+    Ok(beginning)
 }
 
 fn print(costs: &Costs, interval: Duration) {
