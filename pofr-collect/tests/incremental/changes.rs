@@ -313,7 +313,6 @@ fn as_many_descriptors_as_before_need_not_be_the_same() {
         let after = machine.check(pid);
         assert_ne!(before, after, "{word}");
         before = after;
-        // What has just run is listed once more while it may still be running; what sleeps is not.
         assert_eq!(machine.check(pid), before);
     }
     assert_eq!(machine.processes.audit.misses, 0);

@@ -95,7 +95,9 @@ impl Incremental {
 
     fn audit_one(&mut self, at: usize, findings: &mut Findings, tick: &mut Tick<'_>) -> Result<(), Errno> {
         let before = tick.out.facts.len();
-        let Some((dir, seen)) = self.read_afresh(at, tick)? else {
+        // Nothing that is kept from earlier readings may stand in for this one.
+        self.look.forget(self.table[at].entity(tick.view.boot));
+        let Some((dir, seen)) = self.read(at, tick)? else {
             self.lose(at, tick);
             return Ok(());
         };
@@ -117,7 +119,7 @@ impl Incremental {
                 // A race; the figures of this tick stay, so that it is read again in the next.
             } else {
                 tick.out.facts.truncate(before);
-                let Some((_, second)) = self.read_afresh(at, tick)? else {
+                let Some((_, second)) = self.read(at, tick)? else {
                     self.lose(at, tick);
                     return Ok(());
                 };
@@ -133,13 +135,6 @@ impl Incremental {
         self.take(at, seen, before, since, tick);
         self.table[at].behind = behind;
         Ok(())
-    }
-
-    /// Reads a process; nothing that is kept from earlier readings stands in for this one.
-    fn read_afresh(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<Option<(OwnedFd, Seen)>, Errno> {
-        self.look.forget(self.table[at].entity(tick.view.boot));
-        self.table[at].descriptors.clear();
-        self.read(at, tick)
     }
 
     /// Takes a print of what is behind the descriptors.

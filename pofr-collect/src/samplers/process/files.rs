@@ -7,9 +7,8 @@ use pofr_core::{
     raw::RawText,
 };
 use rustix::{
-    fs::{AtFlags, CWD, Stat, fstat, statat},
+    fs::{AtFlags, CWD, Stat, statat},
     io::Errno,
-    path::DecInt,
 };
 use std::{
     ffi::{CStr, CString},
@@ -22,107 +21,52 @@ const DELETED: &[u8] = b" (deleted)";
 /// Adds every open file of the process in `dir` to `facts`, and the inodes of those that are sockets to `sockets`.
 ///
 /// All of them or none: where a single link is denied, which is so for root without CAP_SYS_PTRACE, the files are unknown.
-///
-/// `descriptors` are the numbers that the table had when it was last listed, in order, and become those that it has. Where there
-/// still are as many, and each of those, they are all, and the table is not listed anew. How many there are is the size of `fd`
-/// (proc_readfd_count in fs/proc/fd.c, since Linux 6.2; 0 before); it is asked for before and after.
 pub(super) fn read(
     buffers: &mut sys::Buffers,
     listing: &mut sys::ListingBuffer,
     dir: BorrowedFd<'_>,
     entity: Entity,
-    descriptors: &mut Vec<u32>,
     facts: &mut Vec<Fact>,
     sockets: &mut Vec<u64>,
 ) -> Result<Files, Errno> {
     let before = (facts.len(), sockets.len());
-    let links = match sys::open_listing(dir, c"fd") {
-        Ok(links) => links,
+    let table = match sys::open_listing(dir, c"fd") {
+        Ok(table) => table,
         Err(error) if sys::is_denied(error) => return Ok(Files::Denied),
         Err(error) => return Err(error),
     };
-    let mut table = Table { buffers, dir, links: links.as_fd(), entity, facts, sockets };
-    let read = match table.read_again(descriptors) {
-        Ok(false) => {
-            table.facts.truncate(before.0);
-            table.sockets.truncate(before.1);
-            descriptors.clear();
-            listing.numbers(&links, |name, fd| {
-                if table.read(name, fd)? {
-                    descriptors.push(fd);
-                }
-                Ok(())
-            })
-        }
-        Ok(true) => Ok(()),
-        Err(error) => Err(error),
-    };
-    match read {
-        Ok(()) => Ok(Files::Read),
-        Err(error) => {
-            facts.truncate(before.0);
-            sockets.truncate(before.1);
-            descriptors.clear();
-            if sys::is_denied(error) { Ok(Files::Denied) } else { Err(error) }
-        }
-    }
-}
-
-/// A descriptor table that is being read.
-struct Table<'a> {
-    buffers: &'a mut sys::Buffers,
-    dir: BorrowedFd<'a>,
-    /// `/proc/PID/fd`.
-    links: BorrowedFd<'a>,
-    entity: Entity,
-    facts: &'a mut Vec<Fact>,
-    sockets: &'a mut Vec<u64>,
-}
-
-impl Table<'_> {
-    /// Reads these descriptors; tells whether they are all that the table has.
-    fn read_again(&mut self, descriptors: &[u32]) -> Result<bool, Errno> {
-        if descriptors.is_empty() || self.size()? != descriptors.len() {
-            return Ok(false);
-        }
-        for fd in descriptors {
-            if !self.read(DecInt::new(*fd).as_c_str(), *fd)? {
-                return Ok(false);
-            }
-        }
-        Ok(self.size()? == descriptors.len())
-    }
-
-    /// Returns how many descriptors are open.
-    fn size(&self) -> Result<usize, Errno> {
-        Ok(usize::try_from(fstat(self.links)?.st_size).unwrap_or_default())
-    }
-
-    /// Reads one descriptor; tells whether it is open.
-    fn read(&mut self, name: &CStr, fd: u32) -> Result<bool, Errno> {
-        let text = match self.buffers.read_link(self.links, name) {
+    let listed = listing.numbers(&table, |name, fd| {
+        let text = match buffers.read_link(table.as_fd(), name) {
             Ok(text) => text,
             // Closed since it was listed.
-            Err(Errno::NOENT) => return Ok(false),
+            Err(Errno::NOENT) => return Ok(()),
             // A path of a page and more is not told (do_proc_readlink in fs/proc/base.c): open, and who knows what.
             Err(Errno::NAMETOOLONG) => &[],
             Err(error) => return Err(error),
         };
-        let mode = match statat(self.links, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let mode = match statat(&table, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => mode(&stat),
-            Err(Errno::NOENT) => return Ok(false),
+            Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error),
         };
-        self.sockets.extend(socket_inode(text));
+        sockets.extend(socket_inode(text));
         let (path, deleted) = match text.strip_suffix(DELETED) {
-            Some(path) if text.starts_with(b"/") && !is_really_named(text, self.dir, self.links, name) => {
+            Some(path) if text.starts_with(b"/") && !is_really_named(text, dir, table.as_fd(), name) => {
                 (path, true)
             }
             _ => (text, false),
         };
-        let key = FileKey { entity: self.entity, fd, path: RawText::from(path), mode, deleted };
-        self.facts.push(Fact::File(OpenFile { key, details: FileDetails::default() }));
-        Ok(true)
+        let key = FileKey { entity, fd, path: RawText::from(path), mode, deleted };
+        facts.push(Fact::File(OpenFile { key, details: FileDetails::default() }));
+        Ok(())
+    });
+    match listed {
+        Ok(()) => Ok(Files::Read),
+        Err(error) => {
+            facts.truncate(before.0);
+            sockets.truncate(before.1);
+            if sys::is_denied(error) { Ok(Files::Denied) } else { Err(error) }
+        }
     }
 }
 
@@ -140,36 +84,16 @@ pub(super) fn sockets(
     });
 }
 
-/// Puts the sockets of this very process, whose directory is `dir`, in the place of `sockets`; what cannot be read is passed over.
-/// `descriptors` is what it is for [`read`].
+/// Adds the sockets of this very process, whose directory is `dir`; what cannot be read is passed over.
 ///
 /// We run in every tick, so this is asked for in every tick; of its own descriptors the kernel tells a process what they are without
 /// the way through `/proc`.
-pub(super) fn own_sockets(
-    listing: &mut sys::ListingBuffer,
-    dir: BorrowedFd<'_>,
-    descriptors: &mut Vec<u32>,
-    sockets: &mut Vec<u64>,
-) {
-    let size = statat(dir, c"fd", AtFlags::empty()).map(|stat| stat.st_size);
-    let as_many = size.is_ok_and(|size| usize::try_from(size) == Ok(descriptors.len()));
-    let mut ask = |descriptors: &mut Vec<u32>| {
-        let count = descriptors.len();
-        sockets.clear();
-        descriptors.retain(|fd| sys::own_socket(*fd).map(|socket| sockets.extend(socket)).is_ok());
-        descriptors.len() == count
-    };
-    if !descriptors.is_empty() && as_many && ask(descriptors) {
-        return;
-    }
-    descriptors.clear();
-    if let Ok(links) = sys::open_listing(dir, c"fd") {
-        let _ = listing.numbers(&links, |_, fd| {
-            descriptors.push(fd);
-            Ok(())
-        });
-    }
-    ask(descriptors);
+pub(super) fn own_sockets(listing: &mut sys::ListingBuffer, dir: BorrowedFd<'_>, sockets: &mut Vec<u64>) {
+    let Ok(table) = sys::open_listing(dir, c"fd") else { return };
+    let _ = listing.numbers(&table, |_, fd| {
+        sockets.extend(sys::own_socket(fd).ok().flatten());
+        Ok(())
+    });
 }
 
 /// Calls `each` with what stays the same of an open file whatever others do to its name: descriptor, mount and inode number

@@ -234,14 +234,12 @@ impl Incremental {
     /// Reads a process; `None` where it is gone or cannot be read. Its files are then the last of the facts.
     pub(super) fn read(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<Option<(OwnedFd, Seen)>, Errno> {
         let (pid, before) = (self.table[at].pid, tick.out.facts.len());
-        let mut descriptors = std::mem::take(&mut self.table[at].descriptors);
         self.sockets.clear();
         let read = sys::open_process(tick.proc.as_fd(), pid).and_then(|dir| {
             let (facts, sockets) = (&mut tick.out.facts, &mut self.sockets);
-            let seen = self.look.at(tick.view, &dir, Pid(pid), &mut descriptors, facts, sockets)?;
+            let seen = self.look.at(tick.view, &dir, Pid(pid), facts, sockets)?;
             Ok((dir, seen))
         });
-        self.table[at].descriptors = descriptors;
         match read {
             Ok(read) => Ok(Some(read)),
             Err(error) => {

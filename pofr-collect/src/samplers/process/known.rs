@@ -31,8 +31,6 @@ pub(super) struct Known {
     pub(super) group: u32,
     /// What its facts were when last read.
     pub(super) prints: Prints,
-    /// The numbers of its descriptors when they were last listed, in order.
-    pub(super) descriptors: Vec<u32>,
     /// What was behind its descriptors when an audit last read it, if nothing has read it since.
     pub(super) behind: Option<u64>,
     /// The stamp of the tick in which it was last read.
@@ -85,7 +83,6 @@ impl Known {
             tty: 0,
             group: 0,
             prints: Prints::default(),
-            descriptors: Vec::new(),
             behind: None,
             looked: WallMicros(0),
             looked_boot: now,

@@ -71,9 +71,6 @@ impl Look {
 
     /// Reads the process whose directory is `dir`; adds its files to `facts` and its sockets' inodes to `sockets`.
     ///
-    /// `descriptors` are the numbers that its table had when it was last listed, which may spare another listing; with none it is
-    /// listed. They become those that it has.
-    ///
     /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could
     /// be the name of one program with the arguments of another.
     pub(super) fn at(
@@ -81,7 +78,6 @@ impl Look {
         view: &HostView,
         dir: &OwnedFd,
         pid: Pid,
-        descriptors: &mut Vec<u32>,
         facts: &mut Vec<Fact>,
         sockets: &mut Vec<u64>,
     ) -> Result<Seen, Errno> {
@@ -91,28 +87,25 @@ impl Look {
             let stat = stat::parse(self.buffers.read(dir, c"stat")?).ok_or(stat::Malformed)?;
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
             if view.leaves_out(pid, stat.start, stat.ppid) {
-                let (buffers, listing) = (&mut self.buffers, &mut self.listing);
                 if view.live && pid.0 == std::process::id() {
-                    files::own_sockets(listing, dir, descriptors, sockets);
+                    files::own_sockets(&mut self.listing, dir, sockets);
                 } else {
-                    files::sockets(buffers, listing, dir, sockets);
+                    files::sockets(&mut self.buffers, &mut self.listing, dir, sockets);
                 }
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
                 let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);
                 return Ok(Seen { start: stat.start, process: None, ppid, kernel_thread, threads, moving });
             }
             let zombie = stat.is_zombie();
-            if stat::is_running(stat.state) {
-                descriptors.clear();
-            }
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
             let (mut arguments, mut exe, files) = if stat.kernel_thread {
                 (Some(RawText::default()), Reading::Absent, Files::Read)
             } else {
-                let arguments = self.arguments(dir, zombie)?;
-                let exe = self.buffers.link(dir, c"exe");
-                let (buffers, listing) = (&mut self.buffers, &mut self.listing);
-                (arguments, exe, files::read(buffers, listing, dir, entity, descriptors, facts, sockets)?)
+                (
+                    self.arguments(dir, zombie)?,
+                    self.buffers.link(dir, c"exe"),
+                    files::read(&mut self.buffers, &mut self.listing, dir, entity, facts, sockets)?,
+                )
             };
             let (mut cwd, mut namespaces) =
                 if stat.kernel_thread { self.kept(dir, entity) } else { self.surroundings(dir) };

@@ -70,8 +70,7 @@ impl Watcher {
         let mut facts = Vec::new();
         // Every look is a sample of its own, of one process.
         self.look.begin();
-        let (listed, sockets) = (&mut Vec::new(), &mut Vec::new());
-        let seen = self.look.at(&self.view, &dir, Pid(pid), listed, &mut facts, sockets).ok()?;
+        let seen = self.look.at(&self.view, &dir, Pid(pid), &mut facts, &mut Vec::new()).ok()?;
         let Some(process) = seen.process else { return Some(Sight::Excluded) };
         let files = facts.into_iter().filter_map(|fact| match fact {
             Fact::File(file) => Some(file),

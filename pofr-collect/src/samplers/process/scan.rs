@@ -51,8 +51,7 @@ impl Scan {
             let before = out.facts.len();
             sockets.clear();
             let dir = sys::open_process(proc.as_fd(), pid);
-            match dir.and_then(|dir| look.at(view, &dir, Pid(pid), &mut Vec::new(), &mut out.facts, sockets))
-            {
+            match dir.and_then(|dir| look.at(view, &dir, Pid(pid), &mut out.facts, sockets)) {
                 Ok(seen) => {
                     let process = seen.process;
                     let namespaces = process.as_ref().and_then(|p| p.key.namespaces.known());
