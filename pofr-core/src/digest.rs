@@ -6,7 +6,7 @@
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256 as Hasher};
-use std::fmt;
+use std::{fmt, hash::Hash};
 
 /// Returns lower-case hex digits of `bytes`.
 #[must_use]
@@ -106,8 +106,16 @@ impl Hashing {
 }
 
 /// The first 20 bytes of SHA-256 over a fact's encoded key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyDigest(pub [u8; 20]);
+
+impl Hash for KeyDigest {
+    /// Hashes its first 8 bytes, which are as good as random already: nobody finds many digests that begin alike.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
 
 impl KeyDigest {
     /// Reads 40 hex digits.
@@ -173,12 +181,38 @@ impl KeyEncoder {
         }
     }
 
+    /// Ends the beginning that many keys share. What follows it in all of them is a whole number.
+    #[must_use]
+    pub fn shared(mut self) -> KeyPrefix {
+        self.0.push(b'i');
+        KeyPrefix(Hasher::new_with_prefix(&self.0))
+    }
+
     /// Returns the digest.
     #[must_use]
     pub fn finish(self) -> KeyDigest {
-        let full: [u8; 32] = Hasher::digest(&self.0).into();
-        let mut short = [0; 20];
-        short.copy_from_slice(&full[..20]);
-        KeyDigest(short)
+        shortened(Hasher::new_with_prefix(&self.0))
     }
+}
+
+/// The beginning of many keys, up to the mark of a whole number, hashed once for all of them.
+#[derive(Clone, Debug)]
+pub struct KeyPrefix(Hasher);
+
+impl KeyPrefix {
+    /// Returns the digest of a key that goes on with this number, and with what `rest` adds.
+    #[must_use]
+    pub fn digest(&self, number: u32, rest: impl FnOnce(KeyEncoder) -> KeyEncoder) -> KeyDigest {
+        let mut key = Vec::with_capacity(256);
+        key.extend(u64::from(number).to_be_bytes());
+        let KeyEncoder(key) = rest(KeyEncoder(key));
+        shortened(self.0.clone().chain_update(key))
+    }
+}
+
+fn shortened(hasher: Hasher) -> KeyDigest {
+    let full: [u8; 32] = hasher.finalize().into();
+    let mut short = [0; 20];
+    short.copy_from_slice(&full[..20]);
+    KeyDigest(short)
 }

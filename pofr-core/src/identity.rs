@@ -2,7 +2,10 @@
 
 use crate::digest::{KeyDigest, KeyEncoder, Sha256, hex_newtype};
 use serde::Serialize;
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 hex_newtype! {
     /// A boot of a machine: `/proc/sys/kernel/random/boot_id` without its dashes; zero where unknown (v1).
@@ -93,7 +96,7 @@ impl fmt::Display for Pid {
 pub struct StartTicks(pub u64);
 
 /// A process across all its facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum Entity {
     /// Told apart by boot, pid and start time: no two processes share all three.
@@ -112,6 +115,21 @@ pub enum Entity {
         /// What else tells it apart.
         tag: KeyDigest,
     },
+}
+
+impl Hash for Entity {
+    /// Hashes what tells processes apart within a boot: nearly all that are ever compared are of one.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Started { pid, start, .. } => {
+                state.write_u128(u128::from(start.0) << 32 | u128::from(pid.0));
+            }
+            Self::Described { pid, tag } => {
+                state.write_u32(pid.0);
+                tag.hash(state);
+            }
+        }
+    }
 }
 
 impl Entity {

@@ -44,7 +44,9 @@ pub fn track_v2(
 ) -> Result<TrackedBundle, Rejected> {
     let header = &bundle.header;
     let (run, streamed) = (run_of(bundle), bundle.is_streamed());
-    let mut tracker = Tracker::new(run, header.zone);
+    // A fact takes ten bytes of a bundle, or more: this is room for as many as most have.
+    let room = (bundle.frames().len() / 10).min(100_000);
+    let mut tracker = Tracker::new(run, header.zone).with_room(room);
     for record in bundle.records()? {
         tracker.apply(record?)?;
     }

@@ -1,7 +1,7 @@
 //! Open files.
 
 use crate::{
-    digest::{KeyDigest, KeyEncoder},
+    digest::{KeyDigest, KeyEncoder, KeyPrefix},
     fact::{Ids, details},
     identity::{Entity, Pid},
     raw::RawText,
@@ -87,13 +87,29 @@ impl FileKey {
     /// Returns `shasum`.
     #[must_use]
     pub fn digest(&self) -> KeyDigest {
-        self.entity
-            .encode(KeyEncoder::new("pofr/file/2"))
-            .int(self.fd)
-            .bytes(self.path.as_bytes())
-            .int(self.mode as u8)
-            .int(u8::from(self.deleted))
-            .finish()
+        FileDigests::of(self.entity).digest(self)
+    }
+}
+
+/// The digests of one process's files. Tag, process and the mark of the descriptor's number are 64 bytes, which is one block of
+/// SHA-256 of the three that most files' keys are.
+#[derive(Debug)]
+pub(crate) struct FileDigests {
+    /// Whose files these are.
+    pub(crate) entity: Entity,
+    prefix: KeyPrefix,
+}
+
+impl FileDigests {
+    pub(crate) fn of(entity: Entity) -> Self {
+        Self { entity, prefix: entity.encode(KeyEncoder::new("pofr/file/2")).shared() }
+    }
+
+    /// Returns the digest of a file of this process.
+    pub(crate) fn digest(&self, file: &FileKey) -> KeyDigest {
+        self.prefix.digest(file.fd, |key| {
+            key.bytes(file.path.as_bytes()).int(file.mode as u8).int(u8::from(file.deleted))
+        })
     }
 }
 

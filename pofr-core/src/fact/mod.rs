@@ -21,6 +21,7 @@ pub use account::{Group, User};
 pub use custom::Custom;
 pub use device::{Device, DeviceKey};
 pub use endpoint::{Endpoint, EndpointDetails, EndpointKey, SocketId, TcpState, Transport};
+pub(crate) use file::FileDigests;
 pub use file::{FileDetails, FileKey, FileMode, OpenFile};
 pub use host::Host;
 pub use interface::Interface;

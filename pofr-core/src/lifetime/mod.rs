@@ -115,6 +115,13 @@ impl Lifetime {
         end.into_iter().flatten().max().or(self.began).unwrap_or_else(|| self.earliest())
     }
 
+    /// Notes that the sample at `last` was the last to show it, if any did.
+    fn seen_until(&mut self, last: Option<WallMicros>) {
+        if self.first_seen.is_some() {
+            self.last_seen = last;
+        }
+    }
+
     /// Tells whether the fact went on behind this row's end, which is the record's, or an edge in it.
     #[must_use]
     pub fn goes_on(&self) -> bool {

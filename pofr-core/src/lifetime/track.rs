@@ -6,7 +6,7 @@
 use crate::{
     coverage::Span,
     digest::{KeyDigest, KeyEncoder},
-    fact::{Fact, FileDetails},
+    fact::{Fact, FileDetails, FileDigests},
     gap::{Gap, Severity},
     identity::{Entity, RunId},
     lifetime::{Lifetime, Row, StreamError, holders::Holders},
@@ -56,6 +56,8 @@ pub struct Tracker {
     /// The live facts' digests: no fact is live twice.
     digests: HashSet<KeyDigest>,
     holders: Holders,
+    /// Of the process whose file began last.
+    files: Option<FileDigests>,
     lines: HashMap<Source, Line>,
     out: Tracked,
 }
@@ -82,9 +84,18 @@ impl Tracker {
             live: Vec::new(),
             digests: HashSet::new(),
             holders: Holders::default(),
+            files: None,
             lines: HashMap::new(),
             out: Tracked::default(),
         }
+    }
+
+    /// Makes room for so many rows, which otherwise move whenever there are twice as many as before.
+    #[must_use]
+    pub fn with_room(mut self, rows: usize) -> Self {
+        self.out.rows.reserve(rows);
+        self.live.reserve(rows);
+        self
     }
 
     /// Takes the next record.
@@ -261,7 +272,15 @@ impl Tracker {
         if id.0.max(place.0) == u32::MAX {
             return Err(StreamError::TooManyFacts);
         }
-        let digest = fact.digest();
+        let digest = match &fact {
+            // A process's files stand one after the other, as a rule.
+            Fact::File(file) => {
+                let entity = file.key.entity;
+                self.files.take_if(|digests| digests.entity != entity);
+                self.files.get_or_insert_with(|| FileDigests::of(entity)).digest(&file.key)
+            }
+            other => other.digest(),
+        };
         if !self.digests.insert(digest) {
             return Err(StreamError::Twice { source_name: source.clone() });
         }
@@ -330,9 +349,7 @@ impl Tracker {
     ) -> Result<(), StreamError> {
         let row = self.row_mut(id).filter(|row| row.fact.source() == *source);
         let Some(row) = row else { return Err(StreamError::NotLive { what, id }) };
-        if row.life.first_seen.is_some() {
-            row.life.last_seen = last;
-        }
+        row.life.seen_until(last);
         how(&mut row.life);
         let digest = row.digest;
         let holder = match &row.fact {
@@ -361,10 +378,16 @@ impl Tracker {
             let joins_left = line.joins_left;
             self.out.spans.push(Span { source: source.clone(), first, last, joins_left, joins_right });
         }
+        let last = span.map(|(_, last)| last);
         for id in begun {
-            // Those that have ended are no longer live, and refused.
-            let last = span.map(|(_, last)| last);
-            let _ = self.close(source, last, id, "cut", |life| life.cut_right = true);
+            if !at_end {
+                // Those that have ended are no longer live, and refused.
+                let _ = self.close(source, last, id, "cut", |life| life.cut_right = true);
+            } else if let Some(row) = self.row_mut(id) {
+                // Nothing follows that would ask what is live.
+                row.life.seen_until(last);
+                row.life.cut_right = true;
+            }
         }
         self.line(source).span = None;
     }

@@ -32,7 +32,7 @@ pub(super) fn encode(fact: &Fact) -> FactMessage {
             mode: file.key.mode as u32,
             deleted: file.key.deleted,
         }),
-        Fact::Endpoint(endpoint) => FactOneof::Endpoint(encode_endpoint(endpoint)),
+        Fact::Endpoint(endpoint) => FactOneof::Endpoint(Box::new(encode_endpoint(endpoint))),
         Fact::Host(h) => FactOneof::Host(TextsMessage {
             texts: [
                 &h.hostname,
@@ -119,7 +119,7 @@ pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
             },
             details: FileDetails::default(),
         }),
-        FactOneof::Endpoint(m) => Fact::from(decode_endpoint(m, boot)?),
+        FactOneof::Endpoint(m) => Fact::from(decode_endpoint(*m, boot)?),
         FactOneof::Host(m) => {
             let [hostname, os, os_version, kernel, architecture, vendor, model, timezone] =
                 texts("host", m.texts)?;

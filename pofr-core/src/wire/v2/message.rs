@@ -161,7 +161,7 @@ pub(super) enum FactOneof {
     #[prost(message, tag = "2")]
     File(FileMessage),
     #[prost(message, tag = "3")]
-    Endpoint(EndpointMessage),
+    Endpoint(Box<EndpointMessage>),
     #[prost(message, tag = "4")]
     Host(TextsMessage),
     #[prost(message, tag = "5")]
