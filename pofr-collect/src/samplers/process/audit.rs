@@ -95,8 +95,6 @@ impl Incremental {
 
     fn audit_one(&mut self, at: usize, findings: &mut Findings, tick: &mut Tick<'_>) -> Result<(), Errno> {
         let before = tick.out.facts.len();
-        // Nothing that is kept from earlier readings may stand in for this one.
-        self.look.forget(self.table[at].entity(tick.view.boot));
         let Some((dir, seen)) = self.read(at, tick)? else {
             self.lose(at, tick);
             return Ok(());

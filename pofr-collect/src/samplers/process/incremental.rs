@@ -9,6 +9,8 @@
 //! - its parent ended, which gives it another, or the leader of its session did, which takes its terminal;
 //! - it was not read for a while: the [`audit`](super::audit), for what others do to it.
 //!
+//! Of a kernel thread that ran `stat` is read first, and the rest only where that is not as before.
+//!
 //! Nothing is kept open for a process: a descriptor would spare a microsecond of the sixty that reading one takes, and make our
 //! own table longer, which is read at every tick.
 
@@ -19,7 +21,7 @@ use super::{
     prints::Printer,
     scan::{open_proc, pass_over},
     sharing::{self, Groups},
-    table,
+    stat, table,
 };
 use crate::{
     HostView,
@@ -129,7 +131,6 @@ impl Incremental {
     pub(super) fn restart(&mut self) {
         self.table.clear();
         self.last = None;
-        self.look = Look::default();
         self.births.forget();
     }
 
@@ -220,8 +221,8 @@ impl Incremental {
     /// Reads a process that may have changed, and reports it if it has.
     fn visit(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<(), Errno> {
         let known = &self.table[at];
-        if known.again && known.kernel_thread {
-            self.look.forget(known.entity(tick.view.boot));
+        if known.kernel_thread && known.due == Due::Moved && !known.again && self.glance(at, tick) {
+            return Ok(());
         }
         let before = tick.out.facts.len();
         match self.read(at, tick)? {
@@ -229,6 +230,23 @@ impl Incremental {
             None => self.lose(at, tick),
         }
         Ok(())
+    }
+
+    /// Tells whether a kernel thread that ran is what it was, by its `stat` alone: name, parent, session, terminal and end. The
+    /// rest no thread of the kernel changes of itself once it is at work; others' doing is for the audit to find, and that such
+    /// a thread has become a program's process its `stat` tells.
+    fn glance(&mut self, at: usize, tick: &Tick<'_>) -> bool {
+        let known = &mut self.table[at];
+        let Ok(stat) = self.look.stat_of(tick.proc.as_fd(), known.pid) else { return false };
+        let is_same = known.start == stat.start
+            && stat.kernel_thread
+            && !stat.exiting
+            && self.printer.brief(&stat.comm, stat.ppid, stat.session, stat.tty) == known.prints.brief;
+        if is_same {
+            known.again = stat::is_running(stat.state) || known.figures.is_zero();
+            known.due = Due::Done;
+        }
+        is_same
     }
 
     /// Reads a process; `None` where it is gone or cannot be read. Its files are then the last of the facts.
@@ -346,7 +364,6 @@ impl Incremental {
         if known.group != 0 {
             self.stirred.groups.insert(known.group);
         }
-        self.look.forget(entity);
         tick.holders.remove(Pid(known.pid));
         if !known.left_out {
             tick.read.push(Subject::Entity(entity).into());

@@ -1,6 +1,9 @@
 //! A look at one process: its files in `/proc/PID`, put together to one fact.
 
-use super::{stat, status};
+use super::{
+    stat::{self, Stat},
+    status,
+};
 use crate::{HostView, samplers::process::files, sys};
 use hashbrown::HashMap;
 use pofr_core::{
@@ -10,7 +13,7 @@ use pofr_core::{
 };
 use rustix::io::Errno;
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -22,9 +25,10 @@ const TRIES: usize = 3;
 pub(super) struct Look {
     buffers: sys::Buffers,
     listing: sys::ListingBuffer,
-    /// Directory and namespaces of kernel threads, as of the last sample and of this one. A kernel thread takes them from its
-    /// creator, or changes them when it starts (kdevtmpfs does), and never again.
-    kernel_threads: [HashMap<Entity, Surroundings>; 2],
+    /// Directory and namespaces of kernel threads, as of the last sample and of this one; `None` where they are read whenever they
+    /// are asked for. A kernel thread takes them from its creator, or changes them when it starts (kdevtmpfs does), and never
+    /// again.
+    kernel_threads: Option<[HashMap<Entity, Surroundings>; 2]>,
 }
 
 /// Where a process lives.
@@ -48,20 +52,28 @@ pub(super) struct Seen {
 }
 
 impl Look {
-    /// Begins a sample of all processes: forgets the kernel threads that the last one did not see.
-    pub(super) fn begin(&mut self) {
-        self.kernel_threads.swap(0, 1);
-        self.kernel_threads[1].clear();
+    /// Keeps where kernel threads live from one sample of all processes to the next.
+    pub(super) fn keeping() -> Self {
+        Self { kernel_threads: Some(Default::default()), ..Self::default() }
     }
 
-    /// Forgets a kernel thread: it is gone, or to be read as if for the first time.
-    pub(super) fn forget(&mut self, entity: Entity) {
-        self.kernel_threads[1].remove(&entity);
+    /// Begins a sample of all processes: forgets the kernel threads that the last one did not see.
+    pub(super) fn begin(&mut self) {
+        if let Some(kept) = &mut self.kernel_threads {
+            kept.swap(0, 1);
+            kept[1].clear();
+        }
     }
 
     /// Tells what is behind the descriptors of the process in `dir`, as [`files::behind`] does.
     pub(super) fn behind(&mut self, dir: &OwnedFd, each: impl FnMut(u32, u64, u64)) -> bool {
         files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), each)
+    }
+
+    /// Reads only what a process's `stat` tells; `proc` is the directory of all.
+    pub(super) fn stat_of(&mut self, proc: BorrowedFd<'_>, pid: u32) -> Result<Stat, Errno> {
+        let path = CString::new(format!("{pid}/stat")).map_err(|_| Errno::INVAL)?;
+        Ok(stat::parse(self.buffers.read(proc, &path)?).ok_or(stat::Malformed)?)
     }
 
     /// Returns when the process in `dir` started; `None` where its line cannot be understood.
@@ -98,17 +110,23 @@ impl Look {
             }
             let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
-            let (mut arguments, mut exe, files) = if stat.kernel_thread {
-                (Some(RawText::default()), Reading::Absent, Files::Read)
+            let (mut arguments, mut exe) = if stat.kernel_thread {
+                (Some(RawText::default()), Reading::Absent)
             } else {
-                (
-                    self.arguments(dir, zombie)?,
-                    self.buffers.link(dir, c"exe"),
-                    files::read(&mut self.buffers, &mut self.listing, dir, entity, facts, sockets)?,
-                )
+                (self.arguments(dir, zombie)?, self.buffers.link(dir, c"exe"))
             };
-            let (mut cwd, mut namespaces) =
-                if stat.kernel_thread { self.kept(dir, entity) } else { self.surroundings(dir) };
+            // The kernel asks for the same right before it tells where any of these links leads (ptrace_may_access, ptrace(2)).
+            let denied = exe == Reading::Denied;
+            let files = match () {
+                () if stat.kernel_thread => Files::Read,
+                () if denied => Files::Denied,
+                () => files::read(&mut self.buffers, &mut self.listing, dir, entity, facts, sockets)?,
+            };
+            let (mut cwd, mut namespaces) = match () {
+                () if stat.kernel_thread => self.kept(dir, entity),
+                () if denied => (Reading::Denied, Reading::Denied),
+                () => self.surroundings(dir),
+            };
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
@@ -183,14 +201,13 @@ impl Look {
         sys::parse(trimmed(text)).filter(|uid| *uid != u32::MAX)
     }
 
-    /// Returns the directory and the namespaces of a kernel thread, read once.
+    /// Returns the directory and the namespaces of a kernel thread, which are read once if they are kept.
     fn kept(&mut self, dir: BorrowedFd<'_>, entity: Entity) -> Surroundings {
-        if let Some(known) = self.kernel_threads[1].get(&entity) {
-            return known.clone();
-        }
-        let known = self.kernel_threads[0].remove(&entity);
+        let known = self.kernel_threads.as_mut().and_then(|[before, _]| before.remove(&entity));
         let known = known.unwrap_or_else(|| self.surroundings(dir));
-        self.kernel_threads[1].insert(entity, known.clone());
+        if let Some([_, now]) = &mut self.kernel_threads {
+            now.insert(entity, known.clone());
+        }
         known
     }
 

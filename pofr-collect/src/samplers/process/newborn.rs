@@ -68,8 +68,6 @@ impl Watcher {
     pub(crate) fn whole(&mut self, pid: u32) -> Option<Sight> {
         let dir = self.open(pid).ok()?;
         let mut facts = Vec::new();
-        // Every look is a sample of its own, of one process.
-        self.look.begin();
         let seen = self.look.at(&self.view, &dir, Pid(pid), &mut facts, &mut Vec::new()).ok()?;
         let Some(process) = seen.process else { return Some(Sight::Excluded) };
         let files = facts.into_iter().filter_map(|fact| match fact {

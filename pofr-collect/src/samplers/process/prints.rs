@@ -4,6 +4,7 @@
 
 use pofr_core::{
     fact::{Fact, Process},
+    identity::Pid,
     raw::RawText,
 };
 use std::hash::{BuildHasher as _, Hash, Hasher as _, RandomState};
@@ -18,6 +19,8 @@ pub(super) struct Prints {
     pub(super) own: u64,
     /// Of the program's name.
     pub(super) program: u64,
+    /// Of what `stat` tells of it, as [`Printer::brief`] takes it.
+    pub(super) brief: u64,
 }
 
 /// Takes prints.
@@ -41,7 +44,17 @@ impl Printer {
                 key.path.hash(&mut own);
             }
         }
-        Prints { whole: whole.finish(), own: own.finish(), program: self.0.hash_one(&key.exe) }
+        Prints {
+            whole: whole.finish(),
+            own: own.finish(),
+            program: self.0.hash_one(&key.exe),
+            brief: self.brief(&key.comm, key.ppid, key.session, key.tty),
+        }
+    }
+
+    /// Takes a print of what the first look at a process tells of it.
+    pub(super) fn brief(&self, comm: &RawText, ppid: Pid, session: u32, tty: u32) -> u64 {
+        self.0.hash_one((comm, ppid, session, tty))
     }
 
     /// Takes one print of any values, in the order in which `each` is called with them.

@@ -27,7 +27,7 @@ impl Default for Scan {
     fn default() -> Self {
         Self {
             listing: sys::ListingBuffer::of_bytes(LISTING_BYTES),
-            look: Look::default(),
+            look: Look::keeping(),
             sockets: Vec::new(),
             there: HashSet::new(),
         }
