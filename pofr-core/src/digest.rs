@@ -110,7 +110,8 @@ impl Hashing {
 pub struct KeyDigest(pub [u8; 20]);
 
 impl Hash for KeyDigest {
-    /// Hashes its first 8 bytes, which are as good as random already: nobody finds many digests that begin alike.
+    /// Hashes its first 8 bytes, which are as good as random already: nobody finds many digests that begin alike. (Where a client
+    /// says what the digest is, as of a process's tag, all of it is hashed: see [`crate::identity::Entity`].)
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));

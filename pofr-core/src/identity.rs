@@ -118,15 +118,16 @@ pub enum Entity {
 }
 
 impl Hash for Entity {
-    /// Hashes what tells processes apart within a boot: nearly all that are ever compared are of one.
+    /// Hashes all of it, since all of it is a client's word, in few and large pieces.
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Self::Started { pid, start, .. } => {
+            Self::Started { boot, pid, start } => {
+                state.write_u128(u128::from_ne_bytes(boot.0));
                 state.write_u128(u128::from(start.0) << 32 | u128::from(pid.0));
             }
             Self::Described { pid, tag } => {
                 state.write_u32(pid.0);
-                tag.hash(state);
+                state.write(&tag.0);
             }
         }
     }
