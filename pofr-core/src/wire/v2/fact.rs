@@ -1,8 +1,11 @@
 //! Facts to messages and back. Details that the server works out itself do not travel.
 
-use super::message::{
-    AccountMessage, CustomMessage, EndpointMessage, EntityMessage, FactMessage, FactOneof, FileMessage,
-    InterfaceMessage, ModuleMessage, ProcessMessage, ReadingMessage, RouteMessage, TextsMessage,
+use super::{
+    fields::{self, Fields},
+    message::{
+        AccountMessage, CustomMessage, EndpointMessage, EntityMessage, FactMessage, FactOneof, FileMessage,
+        InterfaceMessage, ModuleMessage, ProcessMessage, ReadingMessage, RouteMessage, TextsMessage,
+    },
 };
 use crate::{
     digest::{KeyDigest, Sha256},
@@ -22,7 +25,8 @@ use std::net::{IpAddr, SocketAddr};
 /// Why a message is no fact.
 type Bad = String;
 
-pub(super) fn encode(fact: &Fact) -> FactMessage {
+/// Makes a fact's message.
+pub(super) fn encode(fact: &Fact) -> Vec<u8> {
     let kind = match fact {
         Fact::Process(process) => FactOneof::Process(Box::new(encode_process(process))),
         Fact::File(file) => FactOneof::File(FileMessage {
@@ -90,85 +94,110 @@ pub(super) fn encode(fact: &Fact) -> FactMessage {
             values: c.attributes.values().map(bytes).collect(),
         }),
     };
-    FactMessage { kind: Some(kind) }
+    FactMessage { kind: Some(kind) }.encode_to_vec()
 }
 
-/// Reads a fact from the bytes of its message.
-pub(super) fn decode_bytes(bytes: Bytes, boot: BootId) -> Result<Fact, Bad> {
-    decode(FactMessage::decode(bytes).map_err(|e| e.to_string())?, boot)
-}
-
-pub(super) fn decode(message: FactMessage, boot: BootId) -> Result<Fact, Bad> {
-    let kind = message.kind.ok_or("a fact of a kind that this program does not know")?;
-    Ok(match kind {
-        FactOneof::Process(m) => Fact::from(decode_process(*m, boot)?),
-        FactOneof::File(m) => Fact::File(OpenFile {
-            key: FileKey {
-                entity: decode_entity(m.entity, boot)?,
-                fd: m.fd,
-                path: text(m.path),
-                mode: match m.mode {
-                    0 => FileMode::Read,
-                    1 => FileMode::Write,
-                    2 => FileMode::ReadWrite,
-                    3 => FileMode::Neither,
-                    4 => FileMode::Unknown,
-                    other => return Err(format!("file mode {other}")),
-                },
-                deleted: m.deleted,
-            },
-            details: FileDetails::default(),
-        }),
-        FactOneof::Endpoint(m) => Fact::from(decode_endpoint(*m, boot)?),
-        FactOneof::Host(m) => {
+/// Reads a fact's message.
+pub(super) fn read(message: &[u8], boot: BootId) -> Result<Fact, Bad> {
+    let (tag, bytes) = fields::kind(message, 1..=11, "fact")?;
+    Ok(match tag {
+        1 => Fact::from(decode_process(parse(bytes)?, boot)?),
+        2 => Fact::File(read_file(bytes, boot)?),
+        3 => Fact::from(decode_endpoint(parse(bytes)?, boot)?),
+        4 => {
+            let m: TextsMessage = parse(bytes)?;
             let [hostname, os, os_version, kernel, architecture, vendor, model, timezone] =
                 texts("host", m.texts)?;
             Fact::Host(Host { hostname, os, os_version, kernel, architecture, vendor, model, timezone })
         }
-        FactOneof::User(m) => {
+        5 => {
+            let m: AccountMessage = parse(bytes)?;
             let [gecos, home, shell] = texts("user", m.texts)?;
             Fact::User(User { name: text(m.name), uid: m.uid, gid: m.gid, gecos, home, shell })
         }
-        FactOneof::Group(m) => {
+        6 => {
+            let m: AccountMessage = parse(bytes)?;
             let [members] = texts("group", m.texts)?;
             Fact::Group(Group { name: text(m.name), gid: m.gid, members })
         }
-        FactOneof::Interface(m) => Fact::Interface(Interface {
-            name: text(m.name),
-            mac: text(m.mac),
-            address: optional_ip(&m.address)?,
-            prefix: prefix(m.prefix)?,
-            up: m.up,
-        }),
-        FactOneof::Route(m) => Fact::Route(Route {
-            destination: ip(&m.destination)?,
-            prefix: prefix(m.prefix)?,
-            gateway: optional_ip(&m.gateway)?,
-            interface: text(m.interface),
-            metric: m.metric,
-        }),
-        FactOneof::Device(mut m) => {
+        7 => {
+            let m: InterfaceMessage = parse(bytes)?;
+            Fact::Interface(Interface {
+                name: text(m.name),
+                mac: text(m.mac),
+                address: optional_ip(&m.address)?,
+                prefix: prefix(m.prefix)?,
+                up: m.up,
+            })
+        }
+        8 => {
+            let m: RouteMessage = parse(bytes)?;
+            Fact::Route(Route {
+                destination: ip(&m.destination)?,
+                prefix: prefix(m.prefix)?,
+                gateway: optional_ip(&m.gateway)?,
+                interface: text(m.interface),
+                metric: m.metric,
+            })
+        }
+        9 => {
+            let mut m: TextsMessage = parse(bytes)?;
             let users = if m.texts.len() == 7 { m.texts.pop().map(text) } else { None };
             let [bus, address, id, vendor, product, serial] = texts("device", m.texts)?;
             Fact::Device(Device { key: DeviceKey { bus, address, id, vendor, product, serial }, users })
         }
-        FactOneof::Module(m) => {
+        10 => {
+            let m: ModuleMessage = parse(bytes)?;
             Fact::Module(Module { name: text(m.name), size: m.size, taint: text(m.taint) })
         }
-        FactOneof::Custom(m) => {
-            if m.names.len() != m.values.len() {
-                return Err(format!(
-                    "custom fact with {} names for {} values",
-                    m.names.len(),
-                    m.values.len()
-                ));
-            }
-            let source = Source::parse(&m.source)
-                .filter(|s| matches!(s, Source::Custom(_)))
-                .ok_or_else(|| format!("{:?} is no name for a custom source", m.source))?;
-            let attributes = m.names.into_iter().zip(m.values.into_iter().map(text)).collect();
-            Fact::Custom(Custom { source, name: text(m.name), attributes })
+        _ => Fact::Custom(decode_custom(parse(bytes)?)?),
+    })
+}
+
+fn parse<M: prost::Message + Default>(message: &[u8]) -> Result<M, Bad> {
+    M::decode(message).map_err(|e| e.to_string())
+}
+
+fn decode_custom(m: CustomMessage) -> Result<Custom, Bad> {
+    if m.names.len() != m.values.len() {
+        return Err(format!("custom fact with {} names for {} values", m.names.len(), m.values.len()));
+    }
+    let source = Source::parse(&m.source)
+        .filter(|s| matches!(s, Source::Custom(_)))
+        .ok_or_else(|| format!("{:?} is no name for a custom source", m.source))?;
+    let attributes = m.names.into_iter().zip(m.values.into_iter().map(text)).collect();
+    Ok(Custom { source, name: text(m.name), attributes })
+}
+
+fn read_file(message: &[u8], boot: BootId) -> Result<OpenFile, Bad> {
+    let (mut entity, mut fd, mut path, mut mode, mut deleted) = (None, 0, &[][..], 0, false);
+    for field in Fields::of(message) {
+        let (tag, value) = field?;
+        match tag {
+            1 => entity = Some(read_entity(value.bytes()?, boot)?),
+            2 => fd = value.u32()?,
+            3 => path = value.bytes()?,
+            4 => mode = value.u32()?,
+            5 => deleted = value.flag()?,
+            _ => {}
         }
+    }
+    Ok(OpenFile {
+        key: FileKey {
+            entity: entity.ok_or(NOBODY)?,
+            fd,
+            path: RawText::from(path),
+            mode: match mode {
+                0 => FileMode::Read,
+                1 => FileMode::Write,
+                2 => FileMode::ReadWrite,
+                3 => FileMode::Neither,
+                4 => FileMode::Unknown,
+                other => return Err(format!("file mode {other}")),
+            },
+            deleted,
+        },
+        details: FileDetails::default(),
     })
 }
 
@@ -317,13 +346,32 @@ fn encode_entity(entity: &Entity) -> EntityMessage {
     }
 }
 
+const NOBODY: &str = "no process is named";
+
 fn decode_entity(message: Option<EntityMessage>, boot: BootId) -> Result<Entity, Bad> {
-    let m = message.ok_or("no process is named")?;
-    if m.tag.is_empty() {
-        return Ok(Entity::Started { boot, pid: Pid(m.pid), start: StartTicks(m.start) });
+    let m = message.ok_or(NOBODY)?;
+    entity(m.pid, m.start, &m.tag, boot)
+}
+
+fn read_entity(message: &[u8], boot: BootId) -> Result<Entity, Bad> {
+    let (mut pid, mut start, mut tag) = (0, 0, &[][..]);
+    for field in Fields::of(message) {
+        match field? {
+            (1, value) => pid = value.u32()?,
+            (2, value) => start = value.number()?,
+            (3, value) => tag = value.bytes()?,
+            _ => {}
+        }
     }
-    let tag = (&*m.tag).try_into().map_err(|_| "a process's tag that is not 20 bytes")?;
-    Ok(Entity::Described { pid: Pid(m.pid), tag: KeyDigest(tag) })
+    entity(pid, start, tag, boot)
+}
+
+fn entity(pid: u32, start: u64, tag: &[u8], boot: BootId) -> Result<Entity, Bad> {
+    if tag.is_empty() {
+        return Ok(Entity::Started { boot, pid: Pid(pid), start: StartTicks(start) });
+    }
+    let tag = tag.try_into().map_err(|_| "a process's tag that is not 20 bytes")?;
+    Ok(Entity::Described { pid: Pid(pid), tag: KeyDigest(tag) })
 }
 
 fn encode_reading(reading: &Reading<RawText>) -> ReadingMessage {

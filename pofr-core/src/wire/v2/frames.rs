@@ -2,13 +2,9 @@
 //!
 //! Whoever is killed between two frames has lost nothing before the gap: [`salvage`] finds the last whole one.
 
-use super::{
-    Header, WireError, bulk,
-    message::{HeaderMessage, RecordMessage},
-    record,
-};
+use super::{Header, WireError, bulk, message::HeaderMessage, record};
 use crate::{identity::BootId, record::Record, time::WallMicros};
-use prost::{Message, bytes::Bytes};
+use prost::Message as _;
 use std::io::Read;
 
 /// One message may be so large: a keyframe of 100,000 files with long paths has 30 MB.
@@ -122,11 +118,8 @@ impl<'a> Decoder<'a> {
     fn read(&mut self) -> Result<Option<Record>, WireError> {
         let part = format!("record {}", self.count + 1);
         let Some(message) = self.stream.message(&part)? else { return Ok(None) };
-        bulk::record(&message).map_err(|detail| WireError::malformed(&part, detail))?;
-        let message =
-            RecordMessage::decode(Bytes::from(message)).map_err(|e| WireError::malformed(&part, e))?;
         self.count += 1;
-        record::decode(message, self.boot).map(Some).map_err(|detail| WireError::malformed(part, detail))
+        record::read(&message, self.boot).map(Some).map_err(|detail| WireError::malformed(part, detail))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The protobuf messages, as docs/format/records-v2.proto publishes them.
 //!
 //! Field numbers are for ever. A reader skips fields it does not know, so a field can be added; a record or a fact of an
-//! unknown kind is an error, since leaving it out would be a silent loss. Bytes are shared with the buffer that they were read
-//! from.
+//! unknown kind is an error, since leaving it out would be a silent loss. Samples and open files are written with these
+//! messages and read without ([`super::fields`]).
 
 use prost::{Message, Oneof, bytes::Bytes};
 
@@ -37,6 +37,20 @@ pub(super) struct HeaderMessage {
     pub(super) sources: Vec<String>,
     #[prost(uint64, repeated, tag = "13")]
     pub(super) missing: Vec<u64>,
+}
+
+/// Of what is read without its message: the fields' numbers.
+pub(super) mod sample {
+    pub(crate) const SOURCE: u64 = 1;
+    pub(crate) const STAMP: u64 = 2;
+    pub(crate) const SPAN: u64 = 3;
+    pub(crate) const KEYFRAME: u64 = 4;
+    pub(crate) const REMOVED: u64 = 5;
+    pub(crate) const LOST: u64 = 6;
+    pub(crate) const LEARNED: u64 = 7;
+    pub(crate) const ADDED: u64 = 8;
+    pub(crate) const UNSURE: u64 = 9;
+    pub(crate) const SINCE: u64 = 10;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -77,9 +91,9 @@ pub(super) struct SampleMessage {
     pub(super) lost: Vec<u32>,
     #[prost(message, repeated, tag = "7")]
     pub(super) learned: Vec<LearnedMessage>,
-    /// A [`FactMessage`] each, which is read when it is due: a keyframe has many.
-    #[prost(bytes = "bytes", repeated, tag = "8")]
-    pub(super) added: Vec<Bytes>,
+    /// A [`FactMessage`] each, as wherever a fact stands in a record.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub(super) added: Vec<Vec<u8>>,
     /// Positions in `added` of the facts that are `unsure`.
     #[prost(uint32, repeated, tag = "9")]
     pub(super) unsure: Vec<u32>,
@@ -99,8 +113,8 @@ pub(super) struct SinceMessage {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct BeganMessage {
-    #[prost(message, optional, tag = "1")]
-    pub(super) fact: Option<FactMessage>,
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) fact: Vec<u8>,
     #[prost(int64, tag = "2")]
     pub(super) at: i64,
 }
@@ -115,8 +129,8 @@ pub(super) struct EndedMessage {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct PassedMessage {
-    #[prost(message, optional, tag = "1")]
-    pub(super) fact: Option<FactMessage>,
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) fact: Vec<u8>,
     #[prost(int64, optional, tag = "2")]
     pub(super) began: Option<i64>,
     #[prost(int64, tag = "3")]
@@ -127,8 +141,8 @@ pub(super) struct PassedMessage {
 pub(super) struct LearnedMessage {
     #[prost(uint32, tag = "1")]
     pub(super) id: u32,
-    #[prost(message, optional, tag = "2")]
-    pub(super) fact: Option<FactMessage>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) fact: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

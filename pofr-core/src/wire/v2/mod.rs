@@ -7,6 +7,7 @@
 mod bulk;
 mod bundle;
 mod fact;
+mod fields;
 mod frames;
 mod layout;
 mod manifest;
