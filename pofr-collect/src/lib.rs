@@ -31,7 +31,9 @@ mod client_id;
 mod host_view;
 mod netlink;
 mod priority;
+mod ran;
 mod sys;
+mod tasks;
 
 pub use client_id::{ClientIdError, machine_id};
 pub use host_view::{HostView, HostViewError};

@@ -50,17 +50,19 @@ impl Registry {
     /// Returns a registry of all that this crate can tell of the host. What the kernel refuses is left out, and the record says so.
     ///
     /// Event sources hear from now on, not only when the recorder runs; the one that looks at new processes has a thread
-    /// that takes real-time priority here: before the program gives up its privileges.
+    /// that takes real-time priority here: before the program gives up its privileges. A program that gives them up in between
+    /// makes the samplers before ([`Self::samplers_only`]), since one has the kernel take a program of its own (CAP_BPF and
+    /// CAP_PERFMON), and the event sources after ([`Self::hearing`]).
     #[must_use]
     pub fn built_in(view: &HostView) -> Self {
-        let mut registry = Self::samplers_only(view);
-        if view.live {
-            for make in events::BUILT_IN {
-                let (name, made) = make(view);
-                registry = registry.offer(name, made);
-            }
-        }
-        registry
+        Self::samplers_only(view).hearing(view)
+    }
+
+    /// Adds this crate's event sources.
+    #[must_use]
+    pub fn hearing(self, view: &HostView) -> Self {
+        let made = events::BUILT_IN.iter().filter(|_| view.live).map(|make| make(view));
+        made.fold(self, |registry, (name, made)| registry.offer(name, made))
     }
 
     /// Adds an event source that the kernel may have refused: then the record says so instead.

@@ -1,6 +1,8 @@
 //! System calls: thin safe calls relative to open directories, into buffers that are used again and again.
 //!
-//! This is the one file of the workspace that may hold `unsafe`; rustix makes it possible that it holds very little.
+//! This is the one module of the workspace that may hold `unsafe`; rustix makes it possible that it holds very little.
+
+pub(crate) mod bpf;
 
 use pofr_core::raw::{RawText, Reading};
 use rustix::{

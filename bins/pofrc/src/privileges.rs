@@ -2,7 +2,7 @@
 //!
 //! It is done in two steps, since capabilities belong to threads. First, before any other thread is started and anything is
 //! opened, goes all that neither recording nor the opening of its sources needs. Then, once they are open, goes what only that
-//! needed: CAP_SYS_ADMIN for fanotify_init(2), and CAP_SYS_NICE for real-time priority where RLIMIT_RTPRIO does not allow it.
+//! needed: CAP_SYS_ADMIN for fanotify_init(2), CAP_BPF and CAP_PERFMON for the iterator of tasks, and CAP_SYS_NICE for real-time priority where RLIMIT_RTPRIO does not allow it.
 //! The threads that sources start come after both.
 //!
 //! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest,
@@ -35,7 +35,8 @@ const NEEDED: [(CapabilitySet, &str, &str); 3] = [
     (
         CapabilitySet::NET_ADMIN,
         "CAP_NET_ADMIN",
-        "the kernel does not tell what ran since the last sample: everything is read at every one",
+        "the kernel tells of no start and end and, unless it has an iterator of tasks, not what ran since the last sample: \
+         everything is read at every one",
     ),
 ];
 
@@ -63,7 +64,7 @@ pub(crate) struct Opening {
 /// way back.
 pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
     let wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
-    let mut opening = wanted | CapabilitySet::SYS_ADMIN;
+    let mut opening = wanted | CapabilitySet::SYS_ADMIN | CapabilitySet::BPF | CapabilitySet::PERFMON;
     if !raise_limits() {
         opening |= CapabilitySet::SYS_NICE;
     }

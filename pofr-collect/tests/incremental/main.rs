@@ -1,6 +1,7 @@
 //! Incremental sampling: whatever happens to a process, what was read of it again comes to what a fresh full scan shows.
 //!
-//! Each test has processes do one thing that is hard to notice, and then nothing; then it compares.
+//! Each test has processes do one thing that is hard to notice, and then nothing; then it compares. Both interfaces of the kernel
+//! that tell who ran are asked.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 #[path = "../alone/mod.rs"]
@@ -56,6 +57,7 @@ struct Machine {
     endpoint: EndpointSampler,
     processes: State,
     endpoints: State,
+    by_taskstats: (ProcessSampler, State),
     _shared: Option<RwLockReadGuard<'static, ()>>,
 }
 
@@ -72,9 +74,11 @@ impl Machine {
         let context = Context::new(view.clone());
         let (process, endpoint) = (ProcessSampler::new(&context), EndpointSampler::new(&context));
         let (processes, endpoints) = Default::default();
-        let mut machine = Self { view, clock, process, endpoint, processes, endpoints, _shared: shared };
+        let by_taskstats = (ProcessSampler::by_taskstats(&Context::new(view.clone())), State::default());
+        let mut machine =
+            Self { view, clock, process, endpoint, processes, endpoints, by_taskstats, _shared: shared };
         assert_eq!(machine.tick(), None, "the first reading is a whole one");
-        if let Some(note) = machine.process.note() {
+        if let Some(note) = machine.process.note().or(machine.by_taskstats.0.note()) {
             assert!(!rustix::process::geteuid().is_root(), "root may sample incrementally: {note}");
             eprintln!("not run: {note}");
             return None;
@@ -85,6 +89,7 @@ impl Machine {
     /// Samples; returns how many processes were reported, `None` for all.
     fn tick(&mut self) -> Option<usize> {
         let reported = self.processes.take(&mut self.process);
+        self.by_taskstats.1.take(&mut self.by_taskstats.0);
         self.endpoints.take(&mut self.endpoint);
         reported
     }
@@ -111,6 +116,7 @@ impl Machine {
         self.tick();
         let (belief, truth) = (self.belief(pid), self.truth(pid));
         assert_eq!(belief, truth, "of process {pid}");
+        assert_eq!(texts(&self.by_taskstats.1.facts(), pid), truth, "of process {pid}, by taskstats");
         truth
     }
 

@@ -9,7 +9,7 @@ use pofr_collect::HostView;
 use std::time::{Duration, Instant};
 
 /// Samples for so long and prints what the audit found.
-pub(crate) fn run(size: Size, seconds: u64, interval: u64) -> anyhow::Result<()> {
+pub(crate) fn run(size: Size, seconds: u64, interval: u64, taskstats: bool) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let machine = Running::start(&[
         "machine".to_owned(),
@@ -21,7 +21,7 @@ pub(crate) fn run(size: Size, seconds: u64, interval: u64) -> anyhow::Result<()>
     let mixed = Running::start(&["mixed".to_owned(), dir.path().display().to_string()])?;
     let view = HostView::live()?;
     view.exclude_self();
-    let (mut samplers, mut writer) = (Samplers::incremental(&view), Writer::new());
+    let (mut samplers, mut writer) = (Samplers::incremental(&view, taskstats), Writer::new());
     let start = Instant::now();
     let mut told = 0;
     for turn in 1_u64.. {

@@ -1,7 +1,7 @@
 //! The comparison: at 3.3 and at 20 Hz, every way takes a sample in every tick, one after the other.
 
 use crate::{
-    Size, first,
+    Cli, first,
     load::Running,
     ways::{self, Samplers, Writer},
 };
@@ -45,7 +45,8 @@ fn cpu_millis() -> f64 {
 }
 
 /// Runs the load and the comparison, and prints it.
-pub(crate) fn run(size: Size, seconds: u64, intervals: &[u64], only: bool) -> anyhow::Result<()> {
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
+    let size = cli.size;
     let load = Running::start(&[
         "machine".to_owned(),
         format!("--processes={}", size.processes),
@@ -57,7 +58,7 @@ pub(crate) fn run(size: Size, seconds: u64, intervals: &[u64], only: bool) -> an
     view.exclude_self();
     println!("{size:?}");
     // Alone first, since the plain way needs more memory than this one may.
-    let mut alone = Samplers::incremental(&view);
+    let mut alone = Samplers::incremental(&view, cli.taskstats);
     for _ in 0..20 {
         alone.sample()?;
     }
@@ -66,8 +67,8 @@ pub(crate) fn run(size: Size, seconds: u64, intervals: &[u64], only: bool) -> an
         println!("not incremental: {note}");
     }
     drop(alone);
-    for interval in intervals.iter().map(|ms| Duration::from_millis(*ms)) {
-        print(&measure(&view, interval, seconds, only)?, interval);
+    for interval in cli.intervals.iter().map(|ms| Duration::from_millis(*ms)) {
+        print(&measure(&view, interval, cli)?, interval);
     }
     drop(load);
     Ok(())
@@ -76,8 +77,8 @@ pub(crate) fn run(size: Size, seconds: u64, intervals: &[u64], only: bool) -> an
 /// Names, and what each costs.
 type Costs = [(&'static str, Cost); 4];
 
-fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> anyhow::Result<Costs> {
-    let (mut incremental, mut full) = (Samplers::incremental(view), Samplers::full_scan(view));
+fn measure(view: &HostView, interval: Duration, cli: &Cli) -> anyhow::Result<Costs> {
+    let (mut incremental, mut full) = (Samplers::incremental(view, cli.taskstats), Samplers::full_scan(view));
     let (mut writer, mut facts, mut files) = (Writer::new(), 0, 0);
     let [mut plain, mut scan, mut sample, mut record] = <[Cost; 4]>::default();
     let mut first_bytes = Vec::new();
@@ -89,7 +90,7 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
     for turn in 1_u64.. {
         due += interval;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        if start.elapsed().as_secs() >= seconds {
+        if start.elapsed().as_secs() >= cli.seconds {
             break;
         }
         let reading = sample.of(|| incremental.sample())?;
@@ -98,7 +99,7 @@ fn measure(view: &HostView, interval: Duration, seconds: u64, only: bool) -> any
             writer.write(reading)?;
             if u128::from(turn).is_multiple_of(flush) { writer.flush() } else { Ok(()) }
         })?;
-        if !only && turn.is_multiple_of(every) {
+        if !cli.alone && turn.is_multiple_of(every) {
             let all = scan.of(|| full.sample_all())?;
             facts = all.process.facts.len() + all.endpoint.facts.len();
             files = plain.of(ways::plain)?;

@@ -26,6 +26,9 @@ struct Cli {
     /// Leave the other ways out, for a profiler.
     #[arg(long)]
     alone: bool,
+    /// Ask taskstats which processes ran, though the kernel may have its iterator of tasks.
+    #[arg(long, global = true)]
+    taskstats: bool,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -69,8 +72,8 @@ enum What {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.what {
-        None => compare::run(cli.size, cli.seconds, &cli.intervals, cli.alone),
-        Some(What::Audit { seconds, interval }) => audit::run(cli.size, seconds, interval),
+        None => compare::run(&cli),
+        Some(What::Audit { seconds, interval }) => audit::run(cli.size, seconds, interval, cli.taskstats),
         Some(What::Load { part }) => part.run(),
     }
 }

@@ -29,10 +29,12 @@ pub(crate) struct Reading {
 }
 
 impl Samplers {
-    /// Makes those that read only what may have changed.
-    pub(crate) fn incremental(view: &HostView) -> Self {
+    /// Makes those that read only what may have changed, by what the kernel tells best or, if wanted so, by taskstats.
+    pub(crate) fn incremental(view: &HostView, taskstats: bool) -> Self {
         let context = Context::new(view.clone());
-        Self { process: ProcessSampler::new(&context), endpoint: EndpointSampler::new(&context) }
+        let process =
+            if taskstats { ProcessSampler::by_taskstats(&context) } else { ProcessSampler::new(&context) };
+        Self { process, endpoint: EndpointSampler::new(&context) }
     }
 
     /// Makes those that read everything.

@@ -149,11 +149,12 @@ fn record(
 ) -> anyhow::Result<Outcome> {
     let view = HostView::live()?;
     let (name, files) = watch_files(&plan, &view);
+    let samplers = Registry::samplers_only(&view);
     // The thread that must be quick inherits its priority; made after the last right is given up, it has none to give up.
     let priority = RealTime::take();
     let mut kept = opening.drop_rest()?;
     shipper::leave_out(&view, &plan.run_dir)?;
-    let registry = Registry::built_in(&view).offer(name, files).without(&plan.without)?;
+    let registry = samplers.hearing(&view).offer(name, files).without(&plan.without)?;
     drop(priority);
     kept.missing.extend(facilities::missing());
     let stop = Stop::new().context("cannot make a stop")?;

@@ -8,9 +8,10 @@ use super::{
     generic::{Family, push_request},
     messages,
 };
+use crate::ran::{Figures, Told};
 use rustix::io::Errno;
 use stats::Stats;
-pub(crate) use stats::{About, Figures, stats_of};
+pub(crate) use stats::{About, stats_of};
 
 /// The name of the family.
 pub(crate) const NAME: &str = "TASKSTATS";
@@ -25,17 +26,6 @@ const LISTEN: u16 = 3;
 const BATCH: usize = 32;
 /// Bytes of the queue that is asked for, so that not even larger structures to come would overflow it.
 const QUEUE: usize = 1 << 20;
-
-/// What the kernel told of one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Its figures.
-    Figures(Figures),
-    /// There is no such process.
-    Gone,
-    /// Nothing that could be understood.
-    Nothing,
-}
 
 /// An answer: statistics if they are of a form that can be read, or what the kernel says instead.
 type Answer<'a> = Result<Option<Stats<'a>>, Errno>;
@@ -62,7 +52,7 @@ impl Taskstats {
         let before = this.own()?;
         std::thread::sleep(std::time::Duration::from_millis(1));
         let after = this.own()?;
-        if after.runs.0 > before.runs.0 && after.runs.1 > before.runs.1 {
+        if after.has_run_since(&before) {
             return Ok(this);
         }
         Err(NetlinkError::malformed("taskstats", "runs are not counted (CONFIG_TASK_DELAY_ACCT?)"))

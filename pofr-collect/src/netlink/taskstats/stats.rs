@@ -3,7 +3,10 @@
 //! It grows at its end from version to version, so a field stands where it always stood. Version 15 (Linux 6.14) broke that rule
 //! and 16 mended it: 15 is refused.
 
-use crate::netlink::{Message, attribute, attributes, generic, u16_at, u32_at, u64_at};
+use crate::{
+    netlink::{Message, attribute, attributes, generic, u16_at, u32_at, u64_at},
+    ran::Figures,
+};
 
 /// `TASKSTATS_TYPE_PID` and `TASKSTATS_TYPE_TGID`, whose numbers those of the two wholes follow.
 const ID: [u16; 2] = [1, 2];
@@ -17,28 +20,6 @@ const OF_PROCESS: u16 = 5;
 const MISLAID: u16 = 15;
 /// Bytes up to and with the last field that is read here from every version.
 const LEAST: usize = 288;
-
-/// What tells whether a process has run: all that the kernel counts when one of its tasks gets or leaves a CPU.
-///
-/// Equal numbers at two moments mean that no task of the process *began* to run in between; one that was on a CPU at the first
-/// moment may have gone on for less than a tick of the kernel's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Figures {
-    /// How often a task got a CPU, and for how long, ns (`cpu_count`, `cpu_run_virtual_total`).
-    pub(super) runs: (u64, u64),
-    /// CPU time as the tick counts it, ns (`cpu_run_real_total`).
-    real: u64,
-    /// Switches to other tasks, of its own will and not.
-    switches: (u64, u64),
-}
-
-impl Figures {
-    /// Tells whether nothing is counted: so it is for a process that has not run yet, and for one whose tasks have all exited if
-    /// it never had more than one.
-    pub(crate) fn is_zero(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// Statistics, and whose they are.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +69,10 @@ impl<'a> Stats<'a> {
     /// Returns what tells whether a process has run.
     pub(super) fn figures(&self) -> Figures {
         Figures {
-            runs: (self.u64(16), self.u64(72)),
-            real: self.u64(64),
+            // `cpu_count`, `cpu_run_virtual_total` and `cpu_run_real_total`.
+            runs: self.u64(16),
+            nanos: self.u64(72),
+            ticked: self.u64(64),
             switches: (self.u64(272), self.u64(280)),
         }
     }

@@ -16,7 +16,7 @@ use super::{
     look::Seen,
     prints::Prints,
 };
-use crate::netlink::taskstats::Told;
+use crate::ran::Told;
 use pofr_core::{
     Source,
     gap::{Gap, Severity},
@@ -194,7 +194,7 @@ impl Incremental {
     /// Tells whether one of these has run since it was asked for in this tick, or ended.
     fn have_moved(&mut self, pids: &[u32]) -> bool {
         let mut told = Vec::new();
-        if self.taskstats.of_processes(pids, &mut told).is_err() {
+        if self.ran.of_processes(pids, &mut told).is_err() {
             return false;
         }
         pids.iter().zip(told).any(|(pid, told)| {

@@ -1,7 +1,7 @@
 //! Incremental sampling: what cannot have changed is not read again, what may have is.
 //!
 //! A process changes what is recorded of it only by running, and the kernel counts when one of its tasks gets or leaves a CPU
-//! ([`taskstats`](crate::netlink::taskstats)). So a process is read again where
+//! ([`ran`](crate::ran)). So a process is read again where
 //!
 //! - its figures changed, or another process has its number;
 //! - it ran when it was last read, or may have: it was in state R, on its way out, or has several threads and ran lately;
@@ -25,9 +25,10 @@ use super::{
 };
 use crate::{
     HostView,
-    netlink::taskstats::{Taskstats, Told},
+    ran::{Ran, Told},
     samplers::holders::Holders,
     sys,
+    tasks::TaskIterator,
 };
 use hashbrown::HashSet;
 use pofr_core::{
@@ -44,7 +45,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 /// Samples incrementally.
 #[derive(Debug)]
 pub(super) struct Incremental {
-    pub(super) taskstats: Taskstats,
+    pub(super) ran: Ran,
     pub(super) look: Look,
     pub(super) printer: Printer,
     pub(super) listing: sys::ListingBuffer,
@@ -95,14 +96,14 @@ pub(super) struct Tick<'a> {
 }
 
 impl Incremental {
-    /// Finds out whether the kernel tells what is needed.
+    /// Finds out whether the kernel tells what is needed; `tasks` is its iterator, where that was to be had.
     ///
     /// # Errors
     /// The reason why not, in words.
-    pub(super) fn open() -> Result<Self, String> {
+    pub(super) fn open(tasks: Option<TaskIterator>) -> Result<Self, String> {
         sharing::probe().map_err(|error| format!("kcmp: {}", std::io::Error::from(error)))?;
         Ok(Self {
-            taskstats: Taskstats::open().map_err(|error| error.to_string())?,
+            ran: Ran::open(tasks)?,
             look: Look::default(),
             printer: Printer::default(),
             listing: sys::ListingBuffer::default(),

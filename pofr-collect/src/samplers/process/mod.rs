@@ -22,7 +22,7 @@ mod status;
 mod table;
 
 use super::{Context, SharedHolders, unavailable};
-use crate::HostView;
+use crate::{HostView, tasks::TaskIterator};
 use incremental::Incremental;
 pub(super) use look::namespace_inode;
 pub(crate) use newborn::{Brief, Sight, Watcher};
@@ -49,8 +49,9 @@ pub struct ProcessSampler {
 /// How processes are read.
 #[derive(Debug)]
 enum Way {
-    /// It is not known yet what the kernel lets us do: that is found out when privileges are what they will be.
-    Unknown,
+    /// It is not known yet what the kernel lets us do: that is found out when privileges are what they will be. The iterator of tasks
+    /// alone must be had before.
+    Unknown(Option<TaskIterator>),
     /// Only those are read that may have changed.
     Incremental(Box<Incremental>),
     /// All are read at every tick, for the reason given.
@@ -83,8 +84,19 @@ impl ProcessSampler {
     /// Makes a sampler that reads only what may have changed, where the kernel and our privileges allow.
     #[must_use]
     pub fn new(context: &Context) -> Self {
-        let way = if context.view.live { Way::Unknown } else { Way::scan("this is a captured tree") };
+        let way = if context.view.live {
+            let tasks = TaskIterator::open(&context.view.sys_root);
+            Way::Unknown(tasks.inspect_err(|why| tracing::debug!("taskstats must tell who ran: {why}")).ok())
+        } else {
+            Way::scan("this is a captured tree")
+        };
         Self::of(context, way)
+    }
+
+    /// Makes the same, which asks taskstats who ran although the kernel may have its iterator of tasks.
+    #[must_use]
+    pub fn by_taskstats(context: &Context) -> Self {
+        Self::of(context, Way::Unknown(None))
     }
 
     /// Makes a sampler that reads everything at every tick.
@@ -121,8 +133,8 @@ impl Way {
     }
 
     /// Finds out which way there is.
-    fn find() -> Self {
-        Incremental::open().map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
+    fn find(tasks: Option<TaskIterator>) -> Self {
+        Incremental::open(tasks).map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
     }
 }
 
@@ -132,13 +144,13 @@ impl Collector for ProcessSampler {
     }
 
     fn sample(&mut self, out: &mut Observation) -> Result<(), CollectError> {
-        if let Way::Unknown = self.way {
-            self.way = Way::find();
+        if let Way::Unknown(tasks) = &mut self.way {
+            self.way = Way::find(tasks.take());
         }
         let (view, way, mut unread) = (&self.view, &mut self.way, 0);
         let read = self.holders.update(|holders| {
             unread = match way {
-                Way::Unknown => unreachable!("it has been found"),
+                Way::Unknown(_) => unreachable!("it has been found"),
                 Way::Incremental(way) => way.sample(view, out, holders)?,
                 Way::Scan(way, _) => way.sample(view, out, holders)?,
             };
@@ -163,7 +175,7 @@ impl Collector for ProcessSampler {
     fn note(&self) -> Option<String> {
         match &self.way {
             Way::Scan(_, why) => Some(format!("full scan at every tick: {why}")),
-            Way::Unknown | Way::Incremental(_) => None,
+            Way::Unknown(_) | Way::Incremental(_) => None,
         }
     }
 }

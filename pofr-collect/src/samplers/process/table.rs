@@ -5,7 +5,7 @@ use super::{
     known::{Due, Known},
 };
 use crate::{
-    netlink::taskstats::{Figures, Taskstats, Told},
+    ran::{Figures, Ran, Told},
     sys,
 };
 use pofr_core::time::WallMicros;
@@ -61,11 +61,13 @@ impl Incremental {
     /// Asks for the figures of `pids`. Where the kernel does not answer everything counts as moved, and unless a new
     /// connection can be made this way of sampling is at its end.
     fn ask(&mut self) {
-        if let Err(error) = self.taskstats.of_processes(&self.pids, &mut self.told) {
-            self.told.iter_mut().for_each(|told| *told = Told::Nothing);
-            match Taskstats::open() {
-                Ok(taskstats) => self.taskstats = taskstats,
-                Err(_) => self.broken = Some(error.to_string()),
+        if let Err(error) = self.ran.of_processes(&self.pids, &mut self.told) {
+            tracing::warn!("who ran is not told: {error}");
+            self.told.clear();
+            self.told.resize(self.pids.len(), Told::Nothing);
+            match Ran::open(None) {
+                Ok(ran) => self.ran = ran,
+                Err(_) => self.broken = Some(error),
             }
         }
     }

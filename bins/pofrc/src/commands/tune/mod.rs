@@ -29,9 +29,10 @@ pub(super) fn run(args: &Tune) -> anyhow::Result<Exit> {
     let opening = privileges::drop_most(None)?;
     let view = HostView::live()?;
     let tally = Arc::new(Mutex::new(Tally::default()));
+    let samplers = Registry::samplers_only(&view);
     let priority = RealTime::take();
     let mut missing = opening.drop_rest()?.missing;
-    let registry = Registry::built_in(&view).wrapped(
+    let registry = samplers.hearing(&view).wrapped(
         |sampler| Box::new(Measured::new(sampler, tally.clone())),
         |source| Box::new(Measured::new(source, tally.clone())),
     );

@@ -1,0 +1,254 @@
+//! The kernel's iterator of tasks: what every task ran, in one read (Documentation/bpf/bpf_iterators.rst).
+//!
+//! The counters are those that [taskstats](crate::netlink::taskstats) tell, asked for in a tenth of the time: there is no question,
+//! no answer and no lock for each process. It takes Linux 5.8 with BTF and, when it is opened, CAP_BPF and CAP_PERFMON.
+
+mod btf;
+mod program;
+
+use crate::{
+    ran::{Figures, Told},
+    sys,
+};
+use btf::Btf;
+use program::{Fields, RECORD, program};
+use rustix::io::Errno;
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
+
+/// The program's license: some functions of the kernel are only for programs that GPL permits.
+const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
+const NAME: &std::ffi::CStr = c"pofr_ran";
+/// The iterator, as the kernel's BTF names it.
+const ITERATOR: &str = "bpf_iter_task";
+/// What is read at once: the kernel fills eight pages at most.
+const CHUNK: usize = 32 << 10;
+
+/// Asks for the figures of all processes.
+#[derive(Debug)]
+pub(crate) struct TaskIterator {
+    link: OwnedFd,
+    level: u32,
+    buffer: Vec<u8>,
+}
+
+impl TaskIterator {
+    /// Has the kernel take the program, and makes sure that what is counted shows that a process ran: that of this very process
+    /// does.
+    ///
+    /// # Errors
+    /// Why it cannot be had, in words.
+    pub(crate) fn open(sys_root: &Path) -> Result<Self, String> {
+        let btf = Btf::of_kernel(sys_root)?;
+        let (target, fields) = (btf.function(ITERATOR)?, Fields::of(&btf)?);
+        drop(btf);
+        let mut this = Self::load(&fields, 0, target)?;
+        let level = this.level().map_err(refused)?.ok_or("no task is shown")?;
+        if level > 0 {
+            this = Self::load(&fields, level, target)?;
+        }
+        let before = this.own().map_err(refused)?;
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let after = this.own().map_err(refused)?;
+        match (before, after) {
+            (Told::Figures(before), Told::Figures(after)) if after.has_run_since(&before) => Ok(this),
+            _ => Err("runs are not counted (CONFIG_SCHED_INFO?)".to_owned()),
+        }
+    }
+
+    fn load(fields: &Fields, level: u32, target: u32) -> Result<Self, String> {
+        let program = u16::try_from(level).ok().and_then(|level| program(fields, level));
+        let program = program.ok_or("a pid namespace that is too deep")?;
+        let program = sys::bpf::load_iterator(&program, LICENSE, NAME, target).map_err(refused)?;
+        let link = sys::bpf::link_iterator(program.as_fd()).map_err(refused)?;
+        Ok(Self { link, level, buffer: vec![0; CHUNK] })
+    }
+
+    /// Returns how deep our pid namespace is.
+    fn level(&mut self) -> Result<Option<u32>, Errno> {
+        let mut found = None;
+        self.read(|record| found = Some(record.level))?;
+        Ok(found)
+    }
+
+    fn own(&mut self) -> Result<Told, Errno> {
+        let mut told = Vec::new();
+        self.of_processes(&[std::process::id()], &mut told)?;
+        Ok(told[0])
+    }
+
+    /// Asks for processes, whose numbers are in order, and puts what is told of each at its place in `told`: nothing, where we have
+    /// no descriptor or the kernel no memory to spare now.
+    ///
+    /// # Errors
+    /// Where the kernel does not begin or end the iteration, or another namespace than ours is read.
+    pub(crate) fn of_processes(&mut self, pids: &[u32], told: &mut Vec<Told>) -> Result<(), Errno> {
+        debug_assert!(pids.is_sorted());
+        told.clear();
+        told.resize(pids.len(), Told::Gone);
+        let (level, mut next, mut is_ours) = (self.level, 0, true);
+        let read = self.read(|record| {
+            is_ours &= record.level == level;
+            // First tasks come in the order of their numbers.
+            let place = match pids.get(next) {
+                Some(pid) if *pid == record.process => Ok(next),
+                _ => pids.binary_search(&record.process),
+            };
+            let Ok(place) = place else { return };
+            next = place + 1;
+            let before = if let Told::Figures(before) = told[place] { before } else { Figures::default() };
+            let runs = before.runs.wrapping_add(record.runs);
+            told[place] =
+                Told::Figures(Figures { runs, nanos: before.nanos.wrapping_add(record.nanos), ..before });
+        });
+        match read {
+            Ok(()) if is_ours => Ok(()),
+            Ok(()) => Err(Errno::XDEV),
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+                told.fill(Told::Nothing);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads what the kernel tells of each task.
+    fn read(&mut self, mut each: impl FnMut(Record)) -> Result<(), Errno> {
+        let iteration = sys::bpf::begin_iteration(self.link.as_fd())?;
+        let mut kept = 0;
+        loop {
+            let length = match rustix::io::read(&iteration, &mut self.buffer[kept..]) {
+                Ok(0) => return if kept == 0 { Ok(()) } else { Err(Errno::BADMSG) },
+                Ok(length) => kept + length,
+                Err(Errno::INTR | Errno::AGAIN) => continue,
+                Err(error) => return Err(error),
+            };
+            let whole = length - length % RECORD;
+            self.buffer[..whole].chunks_exact(RECORD).filter_map(Record::parse).for_each(&mut each);
+            self.buffer.copy_within(whole..length, 0);
+            kept = length - whole;
+        }
+    }
+}
+
+/// What is told of a task.
+struct Record {
+    process: u32,
+    /// How deep the namespace is in which the process's number is that.
+    level: u32,
+    runs: u64,
+    nanos: u64,
+}
+
+impl Record {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RECORD] = bytes.try_into().ok()?;
+        let word = |at: usize| bytes[at..].first_chunk().map(|word| u32::from_ne_bytes(*word));
+        let long = |at: usize| bytes[at..].first_chunk().map(|word| u64::from_ne_bytes(*word));
+        Some(Self { process: word(0)?, level: word(4)?, runs: long(8)?, nanos: long(16)? })
+    }
+}
+
+fn refused(error: Errno) -> String {
+    format!("bpf: {}", std::io::Error::from(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::taskstats::Taskstats;
+    use std::process::{Child, Command, Stdio};
+
+    /// Opens the iterator, where the kernel and our rights allow; where not, taskstats tell, and that is tested.
+    fn open() -> Option<TaskIterator> {
+        TaskIterator::open(Path::new("/sys")).inspect_err(|why| eprintln!("not run: {why}")).ok()
+    }
+
+    fn told(tasks: &mut TaskIterator, pids: &[u32]) -> Vec<Told> {
+        let mut told = Vec::new();
+        tasks.of_processes(pids, &mut told).unwrap();
+        told
+    }
+
+    /// Starts a process that sleeps, and waits until it does.
+    fn sleeping() -> Child {
+        let child = Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        while !std::fs::read_to_string(&stat).unwrap().contains("(sleep) S") {
+            std::thread::yield_now();
+        }
+        child
+    }
+
+    #[test]
+    fn who_sleeps_has_the_figures_that_taskstats_tell_and_who_runs_has_others() {
+        let Some(mut tasks) = open() else { return };
+        let mut children = [sleeping(), sleeping()];
+        let mut gone = Command::new("/bin/true").stdin(Stdio::null()).spawn().unwrap();
+        gone.wait().unwrap();
+        let mut pids = vec![children[0].id(), children[1].id(), std::process::id(), gone.id()];
+        pids.sort_unstable();
+        let place = |pid: u32| pids.binary_search(&pid).unwrap();
+        let before = told(&mut tasks, &pids);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        let after = told(&mut tasks, &pids);
+        let mut by_taskstats = Vec::new();
+        let asked = Taskstats::open().map(|mut other| other.of_processes(&pids, &mut by_taskstats).unwrap());
+        for child in &children {
+            let at = place(child.id());
+            let Told::Figures(figures) = before[at] else { panic!("{:?}", before[at]) };
+            assert_eq!(before[at], after[at]);
+            assert!(figures.runs > 0 && figures.nanos > 0);
+            if asked.is_ok() {
+                let Told::Figures(other) = by_taskstats[at] else { panic!("{:?}", by_taskstats[at]) };
+                assert_eq!((figures.runs, figures.nanos), (other.runs, other.nanos));
+            }
+        }
+        let own = place(std::process::id());
+        let (Told::Figures(earlier), Told::Figures(later)) = (before[own], after[own]) else { panic!() };
+        assert!(later.has_run_since(&earlier));
+        assert_eq!(after[place(gone.id())], Told::Gone);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_thread_that_ran_and_exited_shows() {
+        let Some(mut tasks) = open() else { return };
+        let pids = [std::process::id()];
+        let nanos = |told: Vec<Told>| if let Told::Figures(figures) = told[0] { figures.nanos } else { 0 };
+        let before = nanos(told(&mut tasks, &pids));
+        let spun = std::thread::spawn(|| {
+            let begin = std::time::Instant::now();
+            while begin.elapsed().as_millis() < 20 {}
+        });
+        spun.join().unwrap();
+        let after = nanos(told(&mut tasks, &pids));
+        assert!(after - before >= 15_000_000, "what an exited task ran is in it: {}", after - before);
+    }
+
+    #[test]
+    fn another_depth_than_ours_is_refused() {
+        let Some(mut tasks) = open() else { return };
+        tasks.level += 1;
+        assert_eq!(tasks.of_processes(&[std::process::id()], &mut Vec::new()), Err(Errno::XDEV));
+    }
+
+    #[test]
+    fn without_types_it_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = TaskIterator::open(dir.path()).unwrap_err();
+        assert!(error.contains("kernel/btf/vmlinux"), "{error}");
+        let path = dir.path().join("kernel/btf/vmlinux");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for bad in [&b""[..], &[0x9f, 0xeb], &[0xff; 64], &[&[0x9f, 0xeb, 1, 0][..], &[0xff; 60]].concat()] {
+            std::fs::write(&path, bad).unwrap();
+            let error = TaskIterator::open(dir.path()).unwrap_err();
+            assert!(error.contains("not understood"), "{error}");
+        }
+    }
+}
