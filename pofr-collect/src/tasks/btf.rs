@@ -1,5 +1,6 @@
 //! BTF: where the running kernel has its structures' fields (`/sys/kernel/btf/vmlinux`, Documentation/bpf/btf.rst).
 
+use crate::netlink::u32_at;
 use std::path::Path;
 
 /// Where the kernel tells it, in sysfs.
@@ -162,8 +163,4 @@ impl Btf {
         }
         None
     }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
 }

@@ -7,6 +7,7 @@ mod btf;
 mod program;
 
 use crate::{
+    netlink::{u32_at, u64_at},
     ran::{Figures, Told},
     sys,
 };
@@ -144,10 +145,12 @@ struct Record {
 
 impl Record {
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; RECORD] = bytes.try_into().ok()?;
-        let word = |at: usize| bytes[at..].first_chunk().map(|word| u32::from_ne_bytes(*word));
-        let long = |at: usize| bytes[at..].first_chunk().map(|word| u64::from_ne_bytes(*word));
-        Some(Self { process: word(0)?, level: word(4)?, runs: long(8)?, nanos: long(16)? })
+        Some(Self {
+            process: u32_at(bytes, 0)?,
+            level: u32_at(bytes, 4)?,
+            runs: u64_at(bytes, 8)?,
+            nanos: u64_at(bytes, 16)?,
+        })
     }
 }
 
