@@ -3,10 +3,10 @@
 use crate::netlink::u32_at;
 use std::path::Path;
 
-/// Where the kernel tells it, in sysfs.
+/// Where the kernel tells it, below `/sys`.
 const VMLINUX: &str = "kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
-/// A kernel's takes 5 MB.
+/// Bytes at most; the kernel's own, without modules, takes 5 MB.
 const MOST: u64 = 64 << 20;
 
 /// `BTF_KIND_*` of include/uapi/linux/btf.h, as far as they are told apart here.
@@ -38,7 +38,7 @@ pub(super) struct Btf {
     types: Vec<u32>,
 }
 
-/// A type: what kind it is, what kind its own number is about, and its members or other appendix.
+/// A type (`struct btf_type`), and what follows it: members, parameters or other, as its kind has them.
 struct Type<'a> {
     name: u32,
     kind: u32,
@@ -162,5 +162,31 @@ impl Btf {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_stand_where_the_kernel_says() {
+        let Ok(btf) = Btf::of_kernel(Path::new("/sys")).inspect_err(|why| eprintln!("not run: {why}")) else {
+            return;
+        };
+        assert_eq!(btf.offset("list_head", &["next"]), Ok(0));
+        assert_eq!(btf.offset("list_head", &["prev"]), Ok(8));
+        let within = btf.offset("sched_entity", &["sum_exec_runtime"]).unwrap();
+        let outer = btf.offset("task_struct", &["se"]).unwrap();
+        assert_eq!(btf.offset("task_struct", &["se", "sum_exec_runtime"]), Ok(outer + within));
+        // In a union without a name, which is in a structure without one (include/linux/mm_types.h).
+        assert!(btf.offset("page", &["mapping"]).unwrap() >= 8);
+        let error = btf.offset("task_struct", &["se", "nonsense"]).unwrap_err();
+        assert_eq!(error, "the kernel's task_struct has no se.nonsense");
+        assert!(
+            btf.offset("nonsense", &["a"]).is_err()
+                && btf.offset("list_head", &["next", "next", "a"]).is_err()
+        );
+        assert_eq!(btf.function("nonsense").unwrap_err(), "the kernel has no nonsense");
     }
 }

@@ -57,8 +57,8 @@ struct R(u8);
 /// The stack's end.
 const STACK: R = R(10);
 
-/// Puts the program together for a pid namespace `level` deep: a process's number there is what is written. Its two halves of
-/// [`RECORD`] stand on the stack until they are.
+/// Puts the program together for a pid namespace `level` deep: a process's number there is what is written. `None` where there is no
+/// such depth. Each record is made at the end of the stack.
 pub(super) fn program(fields: &Fields, level: u16) -> Option<Vec<u64>> {
     // `struct upid` has the number first, and 16 bytes.
     let number = i16::try_from(level).ok()?.checked_mul(16)?.checked_add(fields.numbers)?;
