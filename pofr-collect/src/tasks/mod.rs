@@ -1,7 +1,7 @@
 //! The kernel's iterator of tasks: what every task ran, in one read (Documentation/bpf/bpf_iterators.rst).
 //!
 //! The counters are those that [taskstats](crate::netlink::taskstats) tell, asked for in a tenth of the time: there is no question,
-//! no answer and no lock for each process. It takes Linux 5.8 with BTF and, when it is opened, CAP_BPF and CAP_PERFMON.
+//! no answer and no lock for each process. It takes Linux 5.11 with BTF and, when it is opened, CAP_BPF and CAP_PERFMON.
 
 mod btf;
 mod program;
