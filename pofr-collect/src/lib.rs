@@ -28,6 +28,7 @@ pub mod ship;
 pub mod spool;
 
 mod client_id;
+mod figures;
 mod host_view;
 mod netlink;
 mod priority;

@@ -7,8 +7,8 @@ mod btf;
 mod program;
 
 use crate::{
+    figures::{Figures, Told},
     netlink::{u32_at, u64_at},
-    ran::{Figures, Told},
     sys,
 };
 use btf::Btf;

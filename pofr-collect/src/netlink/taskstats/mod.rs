@@ -8,7 +8,7 @@ use super::{
     generic::{Family, push_request},
     messages,
 };
-use crate::ran::{Figures, Told};
+use crate::figures::{Figures, Told};
 use rustix::io::Errno;
 use stats::Stats;
 pub(crate) use stats::{About, stats_of};

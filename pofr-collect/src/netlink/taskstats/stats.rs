@@ -4,8 +4,8 @@
 //! and 16 mended it: 15 is refused.
 
 use crate::{
+    figures::Figures,
     netlink::{Message, attribute, attributes, generic, u16_at, u32_at, u64_at},
-    ran::Figures,
 };
 
 /// `TASKSTATS_TYPE_PID` and `TASKSTATS_TYPE_TGID`, whose numbers those of the two wholes follow.

@@ -16,7 +16,7 @@ use super::{
     look::Seen,
     prints::Prints,
 };
-use crate::ran::Told;
+use crate::figures::Told;
 use pofr_core::{
     Source,
     gap::{Gap, Severity},

@@ -23,13 +23,7 @@ use super::{
     sharing::{self, Groups},
     stat, table,
 };
-use crate::{
-    HostView,
-    ran::{Ran, Told},
-    samplers::holders::Holders,
-    sys,
-    tasks::TaskIterator,
-};
+use crate::{HostView, figures::Told, ran::Ran, samplers::holders::Holders, sys, tasks::TaskIterator};
 use hashbrown::HashSet;
 use pofr_core::{
     collector::{Extent, Observation, Reread},

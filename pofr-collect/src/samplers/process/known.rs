@@ -1,7 +1,7 @@
 //! Known: what is kept of each process from tick to tick, so that one in which nothing happened need not be read.
 
 use super::prints::Prints;
-use crate::ran::Figures;
+use crate::figures::Figures;
 use pofr_core::{
     identity::{BootId, Entity, Pid, StartTicks},
     time::WallMicros,

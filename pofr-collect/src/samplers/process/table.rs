@@ -5,7 +5,8 @@ use super::{
     known::{Due, Known},
 };
 use crate::{
-    ran::{Figures, Ran, Told},
+    figures::{Figures, Told},
+    ran::Ran,
     sys,
 };
 use pofr_core::time::WallMicros;
