@@ -22,10 +22,10 @@ impl Figures {
         *self == Self::default()
     }
 
-    /// Tells whether the process is seen to have run: runs are counted, and its time on a CPU has grown. (How often its tasks got one
-    /// may have become less, where one has exited.)
+    /// Tells whether both of what grows when a task runs have grown. By the iterator of tasks the first may become less, where a task
+    /// has exited.
     pub(crate) const fn has_run_since(&self, before: &Self) -> bool {
-        self.runs > 0 && self.nanos > before.nanos
+        self.runs > before.runs && self.nanos > before.nanos
     }
 }
 
