@@ -30,11 +30,12 @@ pub mod spool;
 mod client_id;
 mod figures;
 mod host_view;
+mod iterators;
+mod namespaces;
 mod netlink;
 mod priority;
 mod ran;
 mod sys;
-mod tasks;
 
 pub use client_id::{ClientIdError, machine_id};
 pub use host_view::{HostView, HostViewError};

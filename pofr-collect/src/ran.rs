@@ -3,7 +3,7 @@
 //! Two of its interfaces tell, with the same counters behind them: the iterator of tasks, which is read at once, and taskstats,
 //! which are asked for process by process.
 
-use crate::{figures::Told, netlink::taskstats::Taskstats, tasks::TaskIterator};
+use crate::{figures::Told, iterators::TaskIterator, netlink::taskstats::Taskstats};
 
 /// Whoever tells.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-/// `BPF_PROG_LOAD`, `BPF_LINK_CREATE` and `BPF_ITER_CREATE` of `enum bpf_cmd` in include/uapi/linux/bpf.h.
+/// `BPF_MAP_CREATE`, `BPF_PROG_LOAD`, `BPF_LINK_CREATE` and `BPF_ITER_CREATE` of `enum bpf_cmd` in include/uapi/linux/bpf.h.
+const MAP_CREATE: libc::c_long = 0;
 const PROG_LOAD: libc::c_long = 5;
 const LINK_CREATE: libc::c_long = 28;
 const ITER_CREATE: libc::c_long = 33;
@@ -15,7 +16,20 @@ const TRACING: u32 = 26;
 /// `BPF_TRACE_ITER`.
 const ITERATOR: u32 = 28;
 
-/// As much of `union bpf_attr` as loading a program takes; the kernel takes what is not given as zeros.
+/// `BPF_MAP_TYPE_ARRAY`.
+const ARRAY: u32 = 2;
+
+/// As much of `union bpf_attr` as making a map takes; the kernel takes what is not given as zeros.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct Map {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+}
+
+/// As much of `union bpf_attr` as loading a program takes.
 #[repr(C, align(8))]
 #[derive(Default)]
 struct Load {
@@ -62,6 +76,26 @@ struct Begin {
     flags: u32,
 }
 
+/// Whose files an iteration goes through: `task` of `union bpf_iter_link_info`, as long as that.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct Whose {
+    tid: u32,
+    pid: u32,
+    pid_fd: u32,
+    pad: u32,
+}
+
+/// Makes a map of one value, of so many bytes, for a program to put something together in.
+pub(crate) fn one_value(bytes: u32) -> Result<OwnedFd, Errno> {
+    let attr = Map { map_type: ARRAY, key_size: 4, value_size: bytes, max_entries: 1 };
+    #[expect(unsafe_code, reason = "the kernel would follow an address in the structure")]
+    // SAFETY: there is no address in it.
+    unsafe {
+        descriptor(MAP_CREATE, &attr)
+    }
+}
+
 /// Has the kernel check a program and keep it, to be run for each thing that the iterator with the BTF number `target` shows. It takes
 /// CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN).
 ///
@@ -92,11 +126,18 @@ pub(crate) fn load_iterator(
     }
 }
 
-/// Binds a program that is loaded to its iterator.
-pub(crate) fn link_iterator(program: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let attr = Link { prog_fd: number(program), attach_type: ITERATOR, ..Link::default() };
-    #[expect(unsafe_code, reason = "the kernel would follow an address in the structure")]
-    // SAFETY: there is no address in it.
+/// Binds a program that is loaded to its iterator: for all, or, since Linux 6.1, for what the process alone has whose number in our pid
+/// namespace is `pid`.
+pub(crate) fn link_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> Result<OwnedFd, Errno> {
+    let whose = pid.map(|tid| Whose { tid, ..Whose::default() });
+    let (iter_info, iter_info_len) = match &whose {
+        Some(whose) => (std::ptr::from_ref(whose).expose_provenance() as u64, size_of::<Whose>() as u32),
+        None => (0, 0),
+    };
+    let attr =
+        Link { prog_fd: number(program), attach_type: ITERATOR, iter_info, iter_info_len, ..Link::default() };
+    #[expect(unsafe_code, reason = "the kernel follows the address in the structure")]
+    // SAFETY: `iter_info` is the address of `whose`, which is as long as said and outlives the call, which only reads it, or nothing.
     unsafe {
         descriptor(LINK_CREATE, &attr)
     }

@@ -1,7 +1,7 @@
 //! Incremental sampling: whatever happens to a process, what was read of it again comes to what a fresh full scan shows.
 //!
 //! Each test has processes do one thing that is hard to notice, and then nothing; then it compares. Both interfaces of the kernel
-//! that tell who ran are asked.
+//! that tell who ran are asked, and both that tell what is open.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 #[path = "../alone/mod.rs"]
@@ -11,6 +11,7 @@ mod changes;
 mod endpoints;
 mod limits;
 mod numbers;
+mod open;
 mod puppet;
 #[path = "../state/mod.rs"]
 mod state;

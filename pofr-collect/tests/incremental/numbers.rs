@@ -40,20 +40,30 @@ fn who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late()
         return;
     }
     let mut machine = Machine::new().unwrap();
-    machine.tick();
-    let last = std::fs::read_to_string(LAST).unwrap();
-    let mut child = Command::new("/bin/sleep").arg("100").spawn().unwrap();
-    wait_for(child.id(), "S");
-    // As if the kernel had never given out a number.
-    std::fs::write(LAST, last.trim()).unwrap();
-    machine.tick();
-    assert!(machine.process(child.id()).is_none(), "this test shows nothing if the listing does not stand");
+    // Where the machine is so slow that the listing does not stand that long, it is done again.
+    let (mut child, _) = (0..10)
+        .map(|_| {
+            machine.tick();
+            let last = std::fs::read_to_string(LAST).unwrap();
+            let child = Command::new("/bin/sleep").arg("100").spawn().unwrap();
+            wait_for(child.id(), "S");
+            // As if the kernel had never given out a number.
+            std::fs::write(LAST, last.trim()).unwrap();
+            machine.tick();
+            let is_unseen = machine.process(child.id()).is_none();
+            (child, is_unseen)
+        })
+        .find(|(_, is_unseen)| *is_unseen)
+        .expect("this test shows nothing if the listing does not stand");
+    let said_late = |machine: &Machine| {
+        let gaps = machine.processes.gaps.iter();
+        gaps.filter(|gap| gap.reason.starts_with("processes came under numbers")).count()
+    };
+    let before = said_late(&machine);
     machine.skip(2);
     machine.check(child.id());
     assert!(machine.process(child.id()).is_some());
-    let late =
-        machine.processes.gaps.iter().filter(|gap| gap.reason.starts_with("processes came under numbers"));
-    assert_eq!(late.count(), 1);
+    assert_eq!(said_late(&machine), before + 1);
     child.kill().unwrap();
     child.wait().unwrap();
     machine.tick();

@@ -16,9 +16,8 @@ mod table;
 use super::{
     Context, SharedHolders,
     holders::{Holder, Holders},
-    process::namespace_inode,
 };
-use crate::HostView;
+use crate::{HostView, namespaces};
 use diag::{Diag, DiagError, States};
 use hashbrown::HashSet;
 use namespace::Namespace;
@@ -155,16 +154,19 @@ impl EndpointSampler {
             return Ok(Own::AsItWas);
         }
         self.sockets.clear();
-        self.still.put(standing, &mut self.sockets);
         for (at, family) in FAMILIES.into_iter().enumerate() {
             if family.transport == Transport::Tcp && standing != Standing::All {
                 self.list(at, standing)?;
             }
         }
-        self.sockets.sort_unstable();
-        let since = self.still.take(&self.sockets, standing, (tick.now, tick.stamp));
+        // The kernel lists those first that listen: so the order is what it was where all is as it was.
+        self.still.put(standing, &mut self.sockets);
+        let listed = self.still.take(&self.sockets, standing, (tick.now, tick.stamp));
+        if is_udp_same && listed.is_same && tick.changed.is_empty() {
+            return Ok(Own::AsItWas);
+        }
         self.sockets.extend_from_slice(&self.udp);
-        Ok(Own::Read { since })
+        Ok(Own::Read { since: listed.since })
     }
 
     /// Tells what still stands of the TCP sockets that were listed before. `/proc/net` lists all or none.
@@ -250,7 +252,7 @@ impl EndpointSampler {
     fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), CollectError> {
         let own = *self.own.get_or_insert_with(|| {
             let link = std::fs::read_link(self.view.proc_root.join("self/ns/net")).ok()?;
-            namespace_inode(link.as_os_str().as_encoded_bytes())
+            namespaces::inode(link.as_os_str().as_encoded_bytes())
         });
         match self.read_own(tick)? {
             Own::AsItWas => self.told.entry(own).or_default().stay(tick),

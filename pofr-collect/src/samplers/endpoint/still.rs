@@ -46,6 +46,15 @@ struct List {
     listeners: Asked,
 }
 
+/// What a new list comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Whether it is that of before.
+    pub(super) is_same: bool,
+    /// Since when what is new in it may have been so, where that is not the tick before.
+    pub(super) since: Option<WallMicros>,
+}
+
 /// When something was asked for.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -118,29 +127,26 @@ impl Stillness {
         }
     }
 
-    /// Takes a list of which `standing` stood. Returns since when what is new in it may have been so, where that is not the tick
-    /// before.
-    pub(super) fn take(
-        &mut self,
-        sockets: &[Socket],
-        standing: Standing,
-        at: (i64, WallMicros),
-    ) -> Option<WallMicros> {
+    /// Takes a list of which `standing` stood.
+    pub(super) fn take(&mut self, sockets: &[Socket], standing: Standing, at: (i64, WallMicros)) -> Listed {
         let Some(list) = &mut self.list else {
             let (all, listeners) = (Asked::at(at), Asked::at(at));
             self.list = Some(List { sockets: sockets.to_vec(), all, listeners });
-            return None;
+            return Listed { is_same: false, since: None };
         };
         let asked = match standing {
-            Standing::All => return None,
+            Standing::All => return Listed { is_same: true, since: None },
             Standing::ButListeners => list.listeners,
             Standing::Nothing => std::mem::replace(&mut list.all, Asked::at(at)),
         };
         list.listeners = Asked::at(at);
         let is_same = list.sockets == sockets;
+        if is_same {
+            return Listed { is_same, since: None };
+        }
         list.sockets.clear();
         list.sockets.extend_from_slice(sockets);
-        asked.since().filter(|_| !is_same)
+        Listed { is_same, since: asked.since() }
     }
 
     /// Tells whether the kernel counted no UDP sockets over a version of IP when the counts were last read: bound ones, which are

@@ -11,6 +11,7 @@
 //! The last two may have been so since the process was last read, and are reported with that stamp and a thin gap from it.
 
 use super::{
+    files::Behind,
     incremental::{Incremental, Tick},
     known::{Due, Known},
     look::Seen,
@@ -23,7 +24,6 @@ use pofr_core::{
     time::WallMicros,
 };
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
 
 /// Within this every process is read, µs.
 const WITHIN: i64 = 30_000_000;
@@ -110,7 +110,7 @@ impl Incremental {
         // What is behind names that have not changed is what was.
         let behind = match self.table[at].behind {
             Some(behind) if is_same => Some(behind),
-            _ => self.behind(&dir),
+            _ => seen.behind.or_else(|| self.look.behind(&dir)),
         };
         if !is_same {
             if self.has_moved(at) {
@@ -135,12 +135,6 @@ impl Incremental {
         Ok(())
     }
 
-    /// Takes a print of what is behind the descriptors.
-    fn behind(&mut self, dir: &OwnedFd) -> Option<u64> {
-        let look = &mut self.look;
-        self.printer.of_files(|each| look.behind(dir, each))
-    }
-
     fn prints(&self, seen: &Seen, before: usize, tick: &Tick<'_>) -> Prints {
         let files = &tick.out.facts[before..];
         seen.process.as_ref().map(|process| self.printer.take(process, files)).unwrap_or_default()
@@ -152,7 +146,7 @@ impl Incremental {
         at: usize,
         seen: &Seen,
         before: usize,
-        behind: Option<u64>,
+        behind: Option<Behind>,
         tick: &Tick<'_>,
     ) -> Verdict {
         if self.has_moved(at) {
@@ -174,7 +168,7 @@ impl Incremental {
         if other_terminal && (session == pid || !self.have_moved(&[session])) {
             return Verdict::Miss;
         }
-        let is_replaced = || was_behind.zip(behind).is_some_and(|(was, is)| was != is);
+        let is_replaced = || was_behind.zip(behind).is_some_and(|(was, is)| was.is_not(is));
         match () {
             () if prints.own != own || is_replaced() => Verdict::Miss,
             () if other_parent || other_terminal => Verdict::Race,

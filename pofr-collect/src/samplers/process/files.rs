@@ -1,8 +1,8 @@
 //! A process's descriptor table: `/proc/PID/fd` (proc_pid_fd(5)).
 
-use crate::sys;
+use crate::{iterators::FileIterator, sys};
 use pofr_core::{
-    fact::{Fact, FileDetails, FileKey, FileMode, Files, OpenFile},
+    fact::{Fact, FileDetails, FileKey, FileMode, Files, Namespaces, OpenFile},
     identity::Entity,
     raw::RawText,
 };
@@ -11,12 +11,31 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd},
+    ffi::CString,
+    hash::{Hash as _, Hasher},
+    os::fd::{AsFd as _, BorrowedFd},
 };
 
 /// The mark that d_path() in fs/d_path.c puts behind the name of a file that has been unlinked.
 const DELETED: &[u8] = b" (deleted)";
+
+/// What is behind a process's descriptors, whatever others do to the names: a print of inode numbers with that of the device, as the
+/// kernel's iterator tells, or of the mount, as `/proc` does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Behind {
+    Device(u64),
+    Mount(u64),
+}
+
+impl Behind {
+    /// Tells whether it is certainly something else.
+    pub(super) fn is_not(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Device(one), Self::Device(other)) | (Self::Mount(one), Self::Mount(other)) => one != other,
+            (Self::Device(_), Self::Mount(_)) | (Self::Mount(_), Self::Device(_)) => false,
+        }
+    }
+}
 
 /// Adds every open file of the process in `dir` to `facts`, and the inodes of those that are sockets to `sockets`.
 ///
@@ -44,20 +63,14 @@ pub(super) fn read(
             Err(Errno::NAMETOOLONG) => &[],
             Err(error) => return Err(error),
         };
-        let mode = match statat(&table, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => mode(&stat),
+        // The owner's r stands for reading, w for writing.
+        let (reads, writes) = match statat(&table, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => (stat.st_mode & 0o400 != 0, stat.st_mode & 0o200 != 0),
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error),
         };
         sockets.extend(socket_inode(text));
-        let (path, deleted) = match text.strip_suffix(DELETED) {
-            Some(path) if text.starts_with(b"/") && !is_really_named(text, dir, table.as_fd(), name) => {
-                (path, true)
-            }
-            _ => (text, false),
-        };
-        let key = FileKey { entity, fd, path: RawText::from(path), mode, deleted };
-        facts.push(Fact::File(OpenFile { key, details: FileDetails::default() }));
+        facts.push(fact(dir, entity, fd, text, mode(reads, writes)));
         Ok(())
     });
     match listed {
@@ -68,6 +81,45 @@ pub(super) fn read(
             if sys::is_denied(error) { Ok(Files::Denied) } else { Err(error) }
         }
     }
+}
+
+/// What the kernel's iterator tells besides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) behind: Behind,
+    /// The process's namespaces, where it told them.
+    pub(super) namespaces: Option<Namespaces>,
+}
+
+/// Does the same by the kernel's iterator; `hasher` takes the print of what is behind the names.
+///
+/// The caller has made sure that we may see them. That they are those of the process in `dir`, and not of one that has its number since,
+/// is so if that directory can be read afterwards.
+pub(super) fn iterate(
+    iterator: &mut FileIterator,
+    dir: BorrowedFd<'_>,
+    entity: Entity,
+    facts: &mut Vec<Fact>,
+    sockets: &mut Vec<u64>,
+    mut hasher: impl Hasher,
+) -> Result<Told, Errno> {
+    let namespaces = iterator.of_process(entity.pid().0, |open| {
+        (open.fd, open.device, open.inode).hash(&mut hasher);
+        let text = open.text.unwrap_or_default();
+        sockets.extend(socket_inode(text));
+        facts.push(fact(dir, entity, open.fd, text, mode(open.reads, open.writes)));
+    })?;
+    Ok(Told { behind: Behind::Device(hasher.finish()), namespaces })
+}
+
+/// Makes the fact of an open file of which the kernel says `text`.
+fn fact(dir: BorrowedFd<'_>, entity: Entity, fd: u32, text: &[u8], mode: FileMode) -> Fact {
+    let (path, deleted) = match text.strip_suffix(DELETED) {
+        Some(path) if text.starts_with(b"/") && !is_really_named(text, dir, fd) => (path, true),
+        _ => (text, false),
+    };
+    let key = FileKey { entity, fd, path: RawText::from(path), mode, deleted };
+    Fact::File(OpenFile { key, details: FileDetails::default() })
 }
 
 /// Adds the sockets of a process that is left out; what cannot be read is passed over.
@@ -96,17 +148,17 @@ pub(super) fn own_sockets(listing: &mut sys::ListingBuffer, dir: BorrowedFd<'_>,
     });
 }
 
-/// Calls `each` with what stays the same of an open file whatever others do to its name: descriptor, mount and inode number
-/// (`/proc/PID/fdinfo`, proc_pid_fdinfo(5)). False where the kernel does not tell: before Linux 5.14, or not to us.
+/// Takes a print of what is behind the descriptors of the process in `dir`: mount and inode number of each (`/proc/PID/fdinfo`,
+/// proc_pid_fdinfo(5)). `None` where the kernel does not tell: before Linux 5.14, or not to us.
 ///
 /// The file itself is not asked, since it may be on a server that does not answer.
 pub(super) fn behind(
     buffers: &mut sys::Buffers,
     listing: &mut sys::ListingBuffer,
     dir: BorrowedFd<'_>,
-    mut each: impl FnMut(u32, u64, u64),
-) -> bool {
-    let Ok(table) = sys::open_listing(dir, c"fdinfo") else { return false };
+    mut hasher: impl Hasher,
+) -> Option<Behind> {
+    let table = sys::open_listing(dir, c"fdinfo").ok()?;
     let listed = listing.numbers(&table, |name, fd| {
         let text = match buffers.read(table.as_fd(), name) {
             Ok(text) => text,
@@ -115,13 +167,12 @@ pub(super) fn behind(
         };
         let field = |name: &[u8]| {
             let line = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(name));
-            line.and_then(|value| sys::parse(value.trim_ascii()))
+            line.and_then(|value| sys::parse::<u64>(value.trim_ascii())).ok_or(Errno::OPNOTSUPP)
         };
-        let (mount, inode) = (field(b"mnt_id:"), field(b"ino:"));
-        each(fd, mount.ok_or(Errno::OPNOTSUPP)?, inode.ok_or(Errno::OPNOTSUPP)?);
+        (fd, field(b"mnt_id:")?, field(b"ino:")?).hash(&mut hasher);
         Ok(())
     });
-    listed.is_ok()
+    listed.is_ok().then(|| Behind::Mount(hasher.finish()))
 }
 
 /// Reads the number in `socket:[30215]`.
@@ -129,9 +180,9 @@ fn socket_inode(text: &[u8]) -> Option<u64> {
     sys::parse(text.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
 }
 
-/// Reads how a file is open from its link's permissions: the owner's r for reading, w for writing.
-fn mode(link: &Stat) -> FileMode {
-    match (link.st_mode & 0o400 != 0, link.st_mode & 0o200 != 0) {
+/// Says how a file is open.
+const fn mode(reads: bool, writes: bool) -> FileMode {
+    match (reads, writes) {
         (true, true) => FileMode::ReadWrite,
         (true, false) => FileMode::Read,
         (false, true) => FileMode::Write,
@@ -142,8 +193,8 @@ fn mode(link: &Stat) -> FileMode {
 /// Tells whether a file whose link ends like a deleted one's has a name that ends so: then that very name leads to it, seen
 /// from here or from the process's own root. (A file with two links, of which one was removed and the other is called
 /// like the removed one with the mark, is taken for undeleted.)
-fn is_really_named(text: &[u8], dir: BorrowedFd<'_>, table: BorrowedFd<'_>, fd: &CStr) -> bool {
-    let Ok(open) = statat(table, fd, AtFlags::empty()) else { return false };
+fn is_really_named(text: &[u8], dir: BorrowedFd<'_>, fd: u32) -> bool {
+    let Ok(open) = statat(dir, format!("fd/{fd}"), AtFlags::empty()) else { return false };
     let same = |found: Result<Stat, Errno>| {
         found.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino))
     };

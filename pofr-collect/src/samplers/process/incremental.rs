@@ -23,7 +23,7 @@ use super::{
     sharing::{self, Groups},
     stat, table,
 };
-use crate::{HostView, figures::Told, ran::Ran, samplers::holders::Holders, sys, tasks::TaskIterator};
+use crate::{HostView, figures::Told, iterators::Iterators, ran::Ran, samplers::holders::Holders, sys};
 use hashbrown::HashSet;
 use pofr_core::{
     collector::{Extent, Observation, Reread},
@@ -90,15 +90,15 @@ pub(super) struct Tick<'a> {
 }
 
 impl Incremental {
-    /// Finds out whether the kernel tells what is needed; `tasks` is its iterator, where that was to be had.
+    /// Finds out whether the kernel tells what is needed; `iterators` are those that could be had.
     ///
     /// # Errors
     /// The reason why not, in words.
-    pub(super) fn open(tasks: Option<TaskIterator>) -> Result<Self, String> {
+    pub(super) fn open(iterators: Iterators) -> Result<Self, String> {
         sharing::probe().map_err(|error| format!("kcmp: {}", std::io::Error::from(error)))?;
         Ok(Self {
-            ran: Ran::open(tasks)?,
-            look: Look::default(),
+            ran: Ran::open(iterators.tasks)?,
+            look: Look::by_iterator(iterators.files),
             printer: Printer::default(),
             listing: sys::ListingBuffer::default(),
             births: Births::default(),
@@ -289,7 +289,7 @@ impl Incremental {
         known.again |= known.figures.is_zero() && !seen.process.as_ref().is_some_and(|p| p.key.zombie);
         known.ppid = seen.ppid.0;
         known.due = Due::Done;
-        (known.behind, known.looked) = (None, tick.stamp);
+        (known.behind, known.looked) = (seen.behind, tick.stamp);
         known.plan_audit(tick.now, new);
         known.left_out = seen.process.is_none();
         tick.came |= new;

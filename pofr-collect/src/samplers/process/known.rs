@@ -1,6 +1,6 @@
 //! Known: what is kept of each process from tick to tick, so that one in which nothing happened need not be read.
 
-use super::prints::Prints;
+use super::{files::Behind, prints::Prints};
 use crate::figures::Figures;
 use pofr_core::{
     identity::{BootId, Entity, Pid, StartTicks},
@@ -31,8 +31,8 @@ pub(super) struct Known {
     pub(super) group: u32,
     /// What its facts were when last read.
     pub(super) prints: Prints,
-    /// What was behind its descriptors when an audit last read it, if nothing has read it since.
-    pub(super) behind: Option<u64>,
+    /// What was behind its descriptors when it was last read; where `/proc` must tell, if that was an audit.
+    pub(super) behind: Option<Behind>,
     /// The stamp of the tick in which it was last read.
     pub(super) looked: WallMicros,
     /// When it was last read and when it is to be read in any case, on `CLOCK_BOOTTIME`, µs.

@@ -1,10 +1,11 @@
 //! A look at one process: its files in `/proc/PID`, put together to one fact.
 
 use super::{
+    files::{Behind, Told},
     stat::{self, Stat},
     status,
 };
-use crate::{HostView, samplers::process::files, sys};
+use crate::{HostView, iterators::FileIterator, namespaces, samplers::process::files, sys};
 use hashbrown::HashMap;
 use pofr_core::{
     fact::{Fact, Files, Namespaces, Process, ProcessDetails, ProcessKey},
@@ -13,7 +14,8 @@ use pofr_core::{
 };
 use rustix::io::Errno;
 use std::{
-    ffi::{CStr, CString},
+    ffi::CString,
+    hash::{BuildHasher as _, RandomState},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -25,6 +27,10 @@ const TRIES: usize = 3;
 pub(super) struct Look {
     buffers: sys::Buffers,
     listing: sys::ListingBuffer,
+    /// Tells what is open; `None` where `/proc` must.
+    iterator: Option<FileIterator>,
+    /// Draws the prints of what is behind descriptors.
+    keys: RandomState,
     /// Directory and namespaces of kernel threads, as of the last sample and of this one; `None` where they are read whenever they
     /// are asked for. A kernel thread takes them from its creator, or changes them when it starts (kdevtmpfs does), and never
     /// again.
@@ -47,11 +53,18 @@ pub(super) struct Seen {
     pub(super) kernel_thread: bool,
     /// Whether it has more than one thread: then others may have run while the one that is looked at slept.
     pub(super) threads: bool,
+    /// What is behind its descriptors, where that was told with them.
+    pub(super) behind: Option<Behind>,
     /// Whether it was changing while it was looked at, or may have been: it ran, or was about to, or was on its way out.
     pub(super) moving: bool,
 }
 
 impl Look {
+    /// Has the kernel's iterator tell what is open, if there is one.
+    pub(super) fn by_iterator(iterator: Option<FileIterator>) -> Self {
+        Self { iterator, ..Self::default() }
+    }
+
     /// Keeps where kernel threads live from one sample of all processes to the next.
     pub(super) fn keeping() -> Self {
         Self { kernel_threads: Some(Default::default()), ..Self::default() }
@@ -65,9 +78,33 @@ impl Look {
         }
     }
 
-    /// Tells what is behind the descriptors of the process in `dir`, as [`files::behind`] does.
-    pub(super) fn behind(&mut self, dir: &OwnedFd, each: impl FnMut(u32, u64, u64)) -> bool {
-        files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), each)
+    /// Tells what is behind the descriptors of the process in `dir`, as `/proc` has it.
+    pub(super) fn behind(&mut self, dir: &OwnedFd) -> Option<Behind> {
+        files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), self.keys.build_hasher())
+    }
+
+    /// Reads what the process has open, and takes what the iterator tells besides.
+    fn files(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        entity: Entity,
+        facts: &mut Vec<Fact>,
+        sockets: &mut Vec<u64>,
+    ) -> Result<(Files, Option<Told>), Errno> {
+        if let Some(iterator) = &mut self.iterator {
+            let before = (facts.len(), sockets.len());
+            match files::iterate(iterator, dir, entity, facts, sockets, self.keys.build_hasher()) {
+                Ok(told) => return Ok((Files::Read, Some(told))),
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!("the iterator of open files: {}", std::io::Error::from(error));
+                    facts.truncate(before.0);
+                    sockets.truncate(before.1);
+                    self.iterator = None;
+                }
+            }
+        }
+        Ok((files::read(&mut self.buffers, &mut self.listing, dir, entity, facts, sockets)?, None))
     }
 
     /// Reads only what a process's `stat` tells; `proc` is the directory of all.
@@ -106,7 +143,8 @@ impl Look {
                 }
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
                 let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);
-                return Ok(Seen { start: stat.start, process: None, ppid, kernel_thread, threads, moving });
+                let start = stat.start;
+                return Ok(Seen { start, process: None, ppid, kernel_thread, threads, behind: None, moving });
             }
             let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
@@ -117,15 +155,17 @@ impl Look {
             };
             // The kernel asks for the same right before it tells where any of these links leads (ptrace_may_access, ptrace(2)).
             let denied = exe == Reading::Denied;
-            let files = match () {
-                () if stat.kernel_thread => Files::Read,
-                () if denied => Files::Denied,
-                () => files::read(&mut self.buffers, &mut self.listing, dir, entity, facts, sockets)?,
+            let (files, told) = match () {
+                () if stat.kernel_thread => (Files::Read, None),
+                () if denied => (Files::Denied, None),
+                () => self.files(dir, entity, facts, sockets)?,
             };
-            let (mut cwd, mut namespaces) = match () {
-                () if stat.kernel_thread => self.kept(dir, entity),
-                () if denied => (Reading::Denied, Reading::Denied),
-                () => self.surroundings(dir),
+            let behind = told.map(|told| told.behind);
+            let (mut cwd, mut namespaces) = match told.and_then(|told| told.namespaces) {
+                Some(namespaces) => (self.buffers.link(dir, c"cwd"), Reading::Known(namespaces)),
+                None if stat.kernel_thread => self.kept(dir, entity),
+                None if denied => (Reading::Denied, Reading::Denied),
+                None => self.surroundings(dir),
             };
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
@@ -177,6 +217,7 @@ impl Look {
                 ppid,
                 kernel_thread: stat.kernel_thread,
                 threads: stat.threads > 1,
+                behind,
                 moving,
             });
         }
@@ -211,38 +252,10 @@ impl Look {
         known
     }
 
+    /// Reads directory and namespaces.
     fn surroundings(&mut self, dir: BorrowedFd<'_>) -> Surroundings {
-        (self.buffers.link(dir, c"cwd"), self.namespaces(dir))
+        (self.buffers.link(dir, c"cwd"), namespaces::read(&mut self.buffers, dir))
     }
-
-    /// Reads the namespaces; if one is denied, all are.
-    fn namespaces(&mut self, dir: BorrowedFd<'_>) -> Reading<Namespaces> {
-        let mut denied = false;
-        let mut one = |name: &CStr| match self.buffers.read_link(dir, name) {
-            Ok(text) => namespace_inode(text).unwrap_or(0),
-            Err(error) => {
-                denied |= sys::is_denied(error);
-                0
-            }
-        };
-        let namespaces = Namespaces {
-            cgroup: one(c"ns/cgroup"),
-            ipc: one(c"ns/ipc"),
-            mnt: one(c"ns/mnt"),
-            net: one(c"ns/net"),
-            pid: one(c"ns/pid"),
-            time: one(c"ns/time"),
-            user: one(c"ns/user"),
-            uts: one(c"ns/uts"),
-        };
-        if denied { Reading::Denied } else { Reading::Known(namespaces) }
-    }
-}
-
-/// Reads the number in a namespace's link, such as `net:[4026531840]`.
-pub(in crate::samplers) fn namespace_inode(text: &[u8]) -> Option<u32> {
-    let open = text.iter().position(|b| *b == b'[')?;
-    sys::parse(text[open + 1..].strip_suffix(b"]")?)
 }
 
 /// Takes the newline off the end.

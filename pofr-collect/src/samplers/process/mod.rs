@@ -22,9 +22,8 @@ mod status;
 mod table;
 
 use super::{Context, SharedHolders, unavailable};
-use crate::{HostView, tasks::TaskIterator};
+use crate::{HostView, iterators::Iterators};
 use incremental::Incremental;
-pub(super) use look::namespace_inode;
 pub(crate) use newborn::{Brief, Sight, Watcher};
 use pofr_core::{
     Collector, Source,
@@ -49,9 +48,9 @@ pub struct ProcessSampler {
 /// How processes are read.
 #[derive(Debug)]
 enum Way {
-    /// It is not known yet what the kernel lets us do: that is found out when privileges are what they will be. The iterator of tasks
-    /// alone must be had before.
-    Unknown(Option<TaskIterator>),
+    /// It is not known yet what the kernel lets us do: that is found out when privileges are what they will be. The iterators alone
+    /// must be had before.
+    Unknown(Iterators),
     /// Only those are read that may have changed.
     Incremental(Box<Incremental>),
     /// All are read at every tick, for the reason given.
@@ -85,18 +84,17 @@ impl ProcessSampler {
     #[must_use]
     pub fn new(context: &Context) -> Self {
         let way = if context.view.live {
-            let tasks = TaskIterator::open(&context.view.sys_root);
-            Way::Unknown(tasks.inspect_err(|why| tracing::debug!("taskstats must tell who ran: {why}")).ok())
+            Way::Unknown(Iterators::open(&context.view.sys_root))
         } else {
             Way::scan("this is a captured tree")
         };
         Self::of(context, way)
     }
 
-    /// Makes the same, which asks taskstats who ran although the kernel may have its iterator of tasks.
+    /// Makes the same, which asks taskstats who ran, and `/proc` what is open, although the kernel may have its iterators.
     #[must_use]
     pub fn by_taskstats(context: &Context) -> Self {
-        Self::of(context, Way::Unknown(None))
+        Self::of(context, Way::Unknown(Iterators::default()))
     }
 
     /// Makes a sampler that reads everything at every tick.
@@ -133,8 +131,8 @@ impl Way {
     }
 
     /// Finds out which way there is.
-    fn find(tasks: Option<TaskIterator>) -> Self {
-        Incremental::open(tasks).map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
+    fn find(iterators: Iterators) -> Self {
+        Incremental::open(iterators).map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
     }
 }
 
@@ -144,8 +142,8 @@ impl Collector for ProcessSampler {
     }
 
     fn sample(&mut self, out: &mut Observation) -> Result<(), CollectError> {
-        if let Way::Unknown(tasks) = &mut self.way {
-            self.way = Way::find(tasks.take());
+        if let Way::Unknown(iterators) = &mut self.way {
+            self.way = Way::find(std::mem::take(iterators));
         }
         let (view, way, mut unread) = (&self.view, &mut self.way, 0);
         let read = self.holders.update(|holders| {

@@ -56,12 +56,6 @@ impl Printer {
     pub(super) fn brief(&self, comm: &RawText, ppid: Pid, session: u32, tty: u32) -> u64 {
         self.0.hash_one((comm, ppid, session, tty))
     }
-
-    /// Takes one print of any values, in the order in which `each` is called with them.
-    pub(super) fn of_files(&self, list: impl FnOnce(&mut dyn FnMut(u32, u64, u64)) -> bool) -> Option<u64> {
-        let mut print = self.0.build_hasher();
-        list(&mut |fd, mount, inode| (fd, mount, inode).hash(&mut print)).then(|| print.finish())
-    }
 }
 
 /// Tells whether a link's text is the name of a file, which anyone with the right to can change. The others, such as

@@ -56,9 +56,11 @@ impl Btf {
     pub(super) fn of_kernel(sys_root: &Path) -> Result<Self, String> {
         use std::io::Read as _;
         let path = sys_root.join(VMLINUX);
-        let file = std::fs::File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut bytes = Vec::new();
-        file.take(MOST).read_to_end(&mut bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let failed = |error| format!("{}: {error}", path.display());
+        let file = std::fs::File::open(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len().min(MOST);
+        let mut bytes = Vec::with_capacity(usize::try_from(length + 1).unwrap_or(0));
+        file.take(MOST).read_to_end(&mut bytes).map_err(failed)?;
         Self::parse(bytes).ok_or_else(|| format!("{}: not understood", path.display()))
     }
 
@@ -120,17 +122,10 @@ impl Btf {
         self.find(kind::FUNC, name).ok_or_else(|| format!("the kernel has no {name}"))
     }
 
-    /// Returns where a field stands, in bytes from the beginning of `structure`; `path` goes through structures within it.
-    pub(super) fn offset(&self, structure: &str, path: &[&str]) -> Result<i16, String> {
-        let found = self.find(kind::STRUCT, structure).and_then(|mut number| {
-            let mut offset = 0;
-            for name in path {
-                let (bits, of) = self.member(number, name, 0)?;
-                (offset, number) = (offset + bits, of);
-            }
-            i16::try_from(offset / 8).ok().filter(|_| offset % 8 == 0)
-        });
-        found.ok_or_else(|| format!("the kernel's {structure} has no {}", path.join(".")))
+    /// Finds a structure.
+    pub(super) fn structure<'a>(&'a self, name: &'a str) -> Result<Structure<'a>, String> {
+        let found = self.find(kind::STRUCT, name).ok_or_else(|| format!("the kernel has no {name}"))?;
+        Ok(Structure { btf: self, name, number: found })
     }
 
     /// Finds a member of a structure, in those without a name as well: its offset in bits, and its type.
@@ -165,6 +160,27 @@ impl Btf {
     }
 }
 
+/// A structure of the kernel's.
+pub(super) struct Structure<'a> {
+    btf: &'a Btf,
+    name: &'a str,
+    number: u32,
+}
+
+impl Structure<'_> {
+    /// Returns where a field stands, in bytes from the beginning; `path` goes through structures within it.
+    pub(super) fn offset(&self, path: &[&str]) -> Result<i16, String> {
+        let (mut number, mut offset) = (self.number, Some(0));
+        for name in path {
+            let member = self.btf.member(number, name, 0);
+            offset = offset.zip(member).map(|(before, (bits, _))| before + bits);
+            number = member.map_or(0, |(_, of)| of);
+        }
+        let bytes = offset.filter(|bits| bits % 8 == 0).and_then(|bits| i16::try_from(bits / 8).ok());
+        bytes.ok_or_else(|| format!("the kernel's {} has no {}", self.name, path.join(".")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,19 +190,31 @@ mod tests {
         let Ok(btf) = Btf::of_kernel(Path::new("/sys")).inspect_err(|why| eprintln!("not run: {why}")) else {
             return;
         };
-        assert_eq!(btf.offset("list_head", &["next"]), Ok(0));
-        assert_eq!(btf.offset("list_head", &["prev"]), Ok(8));
-        let within = btf.offset("sched_entity", &["sum_exec_runtime"]).unwrap();
-        let outer = btf.offset("task_struct", &["se"]).unwrap();
-        assert_eq!(btf.offset("task_struct", &["se", "sum_exec_runtime"]), Ok(outer + within));
+        let offset = |structure, path: &[&str]| btf.structure(structure).and_then(|s| s.offset(path));
+        assert_eq!(offset("list_head", &["next"]), Ok(0));
+        assert_eq!(offset("list_head", &["prev"]), Ok(8));
+        let within = offset("sched_entity", &["sum_exec_runtime"]).unwrap();
+        let outer = offset("task_struct", &["se"]).unwrap();
+        assert_eq!(offset("task_struct", &["se", "sum_exec_runtime"]), Ok(outer + within));
         // In a union without a name, which is in a structure without one (include/linux/mm_types.h).
-        assert!(btf.offset("page", &["mapping"]).unwrap() >= 8);
-        let error = btf.offset("task_struct", &["se", "nonsense"]).unwrap_err();
+        assert!(offset("page", &["mapping"]).unwrap() >= 8);
+        let error = offset("task_struct", &["se", "nonsense"]).unwrap_err();
         assert_eq!(error, "the kernel's task_struct has no se.nonsense");
-        assert!(
-            btf.offset("nonsense", &["a"]).is_err()
-                && btf.offset("list_head", &["next", "next", "a"]).is_err()
-        );
+        assert!(offset("nonsense", &["a"]).is_err() && offset("list_head", &["next", "next", "a"]).is_err());
         assert_eq!(btf.function("nonsense").unwrap_err(), "the kernel has no nonsense");
+    }
+
+    #[test]
+    fn without_types_it_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Btf::of_kernel(dir.path()).map(drop).unwrap_err();
+        assert!(error.contains("kernel/btf/vmlinux"), "{error}");
+        let path = dir.path().join("kernel/btf/vmlinux");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for bad in [&b""[..], &[0x9f, 0xeb], &[0xff; 64], &[&[0x9f, 0xeb, 1, 0][..], &[0xff; 60]].concat()] {
+            std::fs::write(&path, bad).unwrap();
+            let error = Btf::of_kernel(dir.path()).map(drop).unwrap_err();
+            assert!(error.contains("not understood"), "{error}");
+        }
     }
 }

@@ -1,31 +1,28 @@
-//! The kernel's iterator of tasks: what every task ran, in one read (Documentation/bpf/bpf_iterators.rst).
+//! The iterator of tasks: what every task ran, in one read.
 //!
 //! The counters are those that [taskstats](crate::netlink::taskstats) tell, had in less than half of the time: there is no question,
-//! no answer and no lock for each process. It takes Linux 5.11 with BTF and, when it is opened, CAP_BPF and CAP_PERFMON.
+//! no answer and no lock for each process. It takes Linux 5.11.
 
-mod btf;
-mod program;
-
+use super::{
+    CHUNK,
+    btf::Btf,
+    code::{
+        self, CURRENT_TASK, META, R, SEQ, SEQ_WRITE, STACK, add, add_number, call, copy, load32, load64, set,
+        skip_unless_equal, store32, store64,
+    },
+    load, read_all, refused,
+};
 use crate::{
     figures::{Figures, Told},
     netlink::{u32_at, u64_at},
     sys,
 };
-use btf::Btf;
-use program::{Fields, RECORD, program};
 use rustix::io::Errno;
-use std::{
-    os::fd::{AsFd as _, OwnedFd},
-    path::Path,
-};
+use std::os::fd::{AsFd as _, OwnedFd};
 
-/// The program's license: some functions of the kernel are only for programs that GPL permits.
-const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
 const NAME: &std::ffi::CStr = c"pofr_ran";
 /// The iterator, as the kernel's BTF names it.
 const ITERATOR: &str = "bpf_iter_task";
-/// What is read at once: the kernel fills eight pages at most.
-const CHUNK: usize = 32 << 10;
 
 /// Asks for the figures of all processes.
 #[derive(Debug)]
@@ -41,14 +38,12 @@ impl TaskIterator {
     ///
     /// # Errors
     /// Why it cannot be had, in words.
-    pub(crate) fn open(sys_root: &Path) -> Result<Self, String> {
-        let btf = Btf::of_kernel(sys_root)?;
-        let (target, fields) = (btf.function(ITERATOR)?, Fields::of(&btf)?);
-        drop(btf);
-        let mut this = Self::load(&fields, 0, target)?;
+    pub(super) fn open(btf: &Btf) -> Result<Self, String> {
+        let fields = Fields::of(btf)?;
+        let mut this = Self::load(&fields, 0, btf)?;
         let level = this.level().map_err(refused)?.ok_or("no task is shown")?;
         if level > 0 {
-            this = Self::load(&fields, level, target)?;
+            this = Self::load(&fields, level, btf)?;
         }
         // A task that exits takes its count of runs with it, and while all are read may be in neither place: such a reading tells less
         // than there was.
@@ -64,11 +59,11 @@ impl TaskIterator {
         Err("runs are not counted (CONFIG_SCHED_INFO?)".to_owned())
     }
 
-    fn load(fields: &Fields, level: u32, target: u32) -> Result<Self, String> {
+    fn load(fields: &Fields, level: u32, btf: &Btf) -> Result<Self, String> {
         let program = u16::try_from(level).ok().and_then(|level| program(fields, level));
         let program = program.ok_or("a pid namespace that is too deep")?;
-        let program = sys::bpf::load_iterator(&program, LICENSE, NAME, target).map_err(refused)?;
-        let link = sys::bpf::link_iterator(program.as_fd()).map_err(refused)?;
+        let program = load(&program, NAME, ITERATOR, btf)?;
+        let link = sys::bpf::link_iterator(program.as_fd(), None).map_err(refused)?;
         Ok(Self { link, level, buffer: vec![0; CHUNK] })
     }
 
@@ -123,19 +118,10 @@ impl TaskIterator {
     /// Reads what the kernel tells of each task.
     fn read(&mut self, mut each: impl FnMut(Record)) -> Result<(), Errno> {
         let iteration = sys::bpf::begin_iteration(self.link.as_fd())?;
-        let mut kept = 0;
-        loop {
-            let length = match rustix::io::read(&iteration, &mut self.buffer[kept..]) {
-                Ok(0) => return if kept == 0 { Ok(()) } else { Err(Errno::BADMSG) },
-                Ok(length) => kept + length,
-                Err(Errno::INTR | Errno::AGAIN) => continue,
-                Err(error) => return Err(error),
-            };
-            let whole = length - length % RECORD;
-            self.buffer[..whole].chunks_exact(RECORD).filter_map(Record::parse).for_each(&mut each);
-            self.buffer.copy_within(whole..length, 0);
-            kept = length - whole;
-        }
+        read_all(&iteration, &mut self.buffer, |bytes| {
+            each(Record::parse(bytes)?);
+            Some(RECORD)
+        })
     }
 }
 
@@ -159,19 +145,101 @@ impl Record {
     }
 }
 
-fn refused(error: Errno) -> String {
-    format!("bpf: {}", std::io::Error::from(error))
+/// Bytes that are written of each task: its process, the depth of our own namespace, how often it got a CPU, and for how long, ns.
+const RECORD: usize = 24;
+
+/// `PIDTYPE_TGID` in include/linux/pid_types.h: the second of the pointers in `signal_struct.pids`.
+const TGID_POINTER: i16 = 8;
+/// `struct bpf_iter__task`: the iteration, then the task.
+const TASK: i16 = 8;
+
+/// Where the fields stand that are needed.
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    pid: i16,
+    tgid: i16,
+    signal: i16,
+    thread_pid: i16,
+    runs: i16,
+    runtime: i16,
+    exited_runtime: i16,
+    pids: i16,
+    level: i16,
+    numbers: i16,
+}
+
+impl Fields {
+    fn of(btf: &Btf) -> Result<Self, String> {
+        let (task, signal, pid) =
+            (btf.structure("task_struct")?, btf.structure("signal_struct")?, btf.structure("pid")?);
+        Ok(Self {
+            pid: task.offset(&["pid"])?,
+            tgid: task.offset(&["tgid"])?,
+            signal: task.offset(&["signal"])?,
+            thread_pid: task.offset(&["thread_pid"])?,
+            runs: task.offset(&["sched_info", "pcount"])?,
+            runtime: task.offset(&["se", "sum_exec_runtime"])?,
+            exited_runtime: signal.offset(&["sum_sched_runtime"])?,
+            pids: signal.offset(&["pids"])?,
+            level: pid.offset(&["level"])?,
+            numbers: pid.offset(&["numbers"])?,
+        })
+    }
+}
+
+/// Puts the program together for a pid namespace `level` deep: a process's number there is what is written. `None` where there is no
+/// such depth. Each record is made at the end of the stack.
+fn program(fields: &Fields, level: u16) -> Option<Vec<u64>> {
+    // `struct upid` has the number first, and 16 bytes.
+    let number = i16::try_from(level).ok()?.checked_mul(16)?.checked_add(fields.numbers)?;
+    let [context, task, seq, signal] = [R(6), R(7), R(8), R(9)];
+    let record = i16::try_from(RECORD).ok()?;
+    let body = [
+        load64(seq, context, META),
+        load64(seq, seq, SEQ),
+        load64(signal, task, fields.signal),
+        // The process's number.
+        load64(R(1), signal, fields.pids + TGID_POINTER),
+        load32(R(1), R(1), number),
+        store32(STACK, -record, R(1)),
+        // How often it ran, and for how long; with the first task of a process goes what its exited ones ran.
+        load64(R(1), task, fields.runs),
+        store64(STACK, 8 - record, R(1)),
+        load64(R(2), task, fields.runtime),
+        load32(R(3), task, fields.pid),
+        load32(R(4), task, fields.tgid),
+        skip_unless_equal(R(3), R(4), 2),
+        load64(R(4), signal, fields.exited_runtime),
+        add(R(2), R(4)),
+        store64(STACK, 16 - record, R(2)),
+        // How deep the namespace of whoever reads is.
+        call(CURRENT_TASK),
+        load64(R(1), R(0), fields.thread_pid),
+        load32(R(1), R(1), fields.level),
+        store32(STACK, 4 - record, R(1)),
+        // Out with it.
+        copy(R(1), seq),
+        copy(R(2), STACK),
+        add_number(R(2), -i32::from(record)),
+        set(R(3), i32::from(record)),
+        call(SEQ_WRITE),
+    ];
+    Some(code::program(context, task, TASK, &body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::netlink::taskstats::Taskstats;
-    use std::process::{Child, Command, Stdio};
+    use std::{
+        path::Path,
+        process::{Child, Command, Stdio},
+    };
 
     /// Opens the iterator, where the kernel and our rights allow; where not, taskstats tell, and that is tested.
     fn open() -> Option<TaskIterator> {
-        TaskIterator::open(Path::new("/sys")).inspect_err(|why| eprintln!("not run: {why}")).ok()
+        let btf = Btf::of_kernel(Path::new("/sys"));
+        btf.and_then(|btf| TaskIterator::open(&btf)).inspect_err(|why| eprintln!("not run: {why}")).ok()
     }
 
     fn told(tasks: &mut TaskIterator, pids: &[u32]) -> Vec<Told> {
@@ -245,19 +313,5 @@ mod tests {
         let Some(mut tasks) = open() else { return };
         tasks.level += 1;
         assert_eq!(tasks.of_processes(&[std::process::id()], &mut Vec::new()), Err(Errno::XDEV));
-    }
-
-    #[test]
-    fn without_types_it_says_why() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = TaskIterator::open(dir.path()).unwrap_err();
-        assert!(error.contains("kernel/btf/vmlinux"), "{error}");
-        let path = dir.path().join("kernel/btf/vmlinux");
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        for bad in [&b""[..], &[0x9f, 0xeb], &[0xff; 64], &[&[0x9f, 0xeb, 1, 0][..], &[0xff; 60]].concat()] {
-            std::fs::write(&path, bad).unwrap();
-            let error = TaskIterator::open(dir.path()).unwrap_err();
-            assert!(error.contains("not understood"), "{error}");
-        }
     }
 }
