@@ -39,6 +39,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 /// Samples incrementally.
 #[derive(Debug)]
 pub(super) struct Incremental {
+    /// `/proc`; `None` where it is to be opened.
+    proc: Option<OwnedFd>,
     pub(super) ran: Ran,
     pub(super) look: Look,
     pub(super) printer: Printer,
@@ -97,6 +99,7 @@ impl Incremental {
     pub(super) fn open(iterators: Iterators) -> Result<Self, String> {
         sharing::probe().map_err(|error| format!("kcmp: {}", std::io::Error::from(error)))?;
         Ok(Self {
+            proc: None,
             ran: Ran::open(iterators.tasks)?,
             look: Look::by_iterator(iterators.files),
             printer: Printer::default(),
@@ -141,14 +144,16 @@ impl Incremental {
         if whole {
             self.grace = table::grace(&view.sys_root);
         }
-        let (proc, stamp) = (open_proc(view)?, view.clock.at_boot(now));
+        let proc = self.proc.take().map_or_else(|| open_proc(view), Ok)?;
+        let stamp = view.clock.at_boot(now);
         let mut tick =
             Tick { view, proc, out, read: Vec::new(), holders, now, stamp, came: false, unread: 0 };
         if let Err(error) = self.tick(&mut tick) {
             self.restart();
             return Err(error);
         }
-        let Tick { read, unread, holders, out, .. } = tick;
+        let Tick { proc, read, unread, holders, out, .. } = tick;
+        self.proc = Some(proc);
         if whole {
             holders.keep(&self.table.iter().map(|known| Pid(known.pid)).collect());
         } else {

@@ -10,7 +10,7 @@ use crate::{
     sys,
 };
 use pofr_core::time::WallMicros;
-use rustix::io::Errno;
+use rustix::{fs::SeekFrom, io::Errno};
 use std::os::fd::AsFd as _;
 
 impl Incremental {
@@ -46,6 +46,7 @@ impl Incremental {
 
     /// Lists who is there, in the order of their numbers.
     fn list(&mut self, tick: &Tick<'_>) -> Result<(), Errno> {
+        rustix::fs::seek(&tick.proc, SeekFrom::Start(0))?;
         self.listed.clear();
         let listed = &mut self.listed;
         self.listing.inodes(&tick.proc, |_, pid, inode| {

@@ -141,11 +141,15 @@ impl Nursery {
         };
         let mut vanished = Vec::new();
         for (pid, life) in &mut self.lives {
-            let Some(entity) = life.entity().filter(|entity| !shown.contains(entity)) else { continue };
+            let Some(entity) = life.entity() else { continue };
+            let is_read = || read.as_ref().is_none_or(|read| read.contains(&Subject::Entity(entity)));
+            // Of most nothing is new.
+            if (life.told.is_some() && life.missed == 0 && !is_read()) || shown.contains(&entity) {
+                continue;
+            }
             match (&life.told, &mut life.pending) {
                 (Some(_), _) => {
-                    let is_read = read.as_ref().is_none_or(|read| read.contains(&Subject::Entity(entity)));
-                    life.missed += u32::from(is_read || life.missed > 0);
+                    life.missed += 1;
                     if life.missed > PATIENCE {
                         vanished.push(*pid);
                     }
