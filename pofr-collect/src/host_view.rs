@@ -4,6 +4,7 @@ use crate::{
     clock::{KernelClock, RunClock},
     programs::Programs,
     samplers::process_start,
+    sys,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use pofr_core::{
@@ -63,6 +64,7 @@ pub struct HostView {
     /// The run's clock.
     pub clock: RunClock,
     zone: TimeZone,
+    own_pid: Option<Pid>,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
     /// Of these, those whose children are left out as well.
     families: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
@@ -102,7 +104,10 @@ impl HostView {
             Ok(text) => BootId::from_kernel(&text).ok_or(HostViewError::BootId { path, found: text })?,
             Err(cause) => return Err(HostViewError::Read { path, cause }),
         };
+        let own_pid = std::fs::read_link(proc_root.join("self")).ok().filter(|_| live);
+        let own_pid = own_pid.and_then(|link| sys::parse(link.as_os_str().as_encoded_bytes()).map(Pid));
         Ok(Self {
+            own_pid,
             proc_root,
             sys_root: root.join("sys"),
             etc_root: root.join("etc"),
@@ -164,10 +169,15 @@ impl HostView {
         }
     }
 
+    /// Returns the number of this very process in `/proc`, which may be that of another pid namespace than ours; `None` where it is
+    /// not shown there, or this is not the machine that runs it.
+    pub(crate) const fn own_pid(&self) -> Option<Pid> {
+        self.own_pid
+    }
+
     /// Leaves this very process out of the record; nothing where this is not the machine that runs it.
     pub fn exclude_self(&self) {
-        let pid = Pid(std::process::id());
-        if self.live
+        if let Some(pid) = self.own_pid()
             && let Some(start) = process_start(self, pid)
         {
             self.exclude(pid, start);

@@ -305,6 +305,13 @@ pub(crate) fn keep_reading_only() -> Result<(), Errno> {
     set_capabilities(None, sets)
 }
 
+/// Tells whether the calling thread may list every directory, whoever owns it (capabilities(7)).
+pub(crate) fn may_list_all() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    let listing = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::DAC_OVERRIDE;
+    capabilities(None).is_ok_and(|ours| ours.effective.intersects(listing))
+}
+
 /// Returns random bytes (getrandom(2)).
 pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];

@@ -5,7 +5,7 @@
 //! first file the namespaces of its holder. It takes Linux 6.1, the first that goes through one process's files alone.
 //!
 //! The kernel asks nobody whether we may see them: who reads must have made sure that `/proc` would show them
-//! (`PTRACE_MODE_READ_FSCREDS`, ptrace(2)).
+//! (`PTRACE_MODE_READ_FSCREDS`, ptrace(2), and the right to list the directory), and that it is that of our pid namespace.
 
 use super::{
     CHUNK,

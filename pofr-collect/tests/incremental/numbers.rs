@@ -3,10 +3,17 @@
 //! In a pid namespace of its own, where nobody else takes the number in between.
 
 use super::{Machine, puppet::wait_for};
+use pofr_collect::{
+    HostView,
+    samplers::{Context, ProcessSampler},
+};
+use pofr_core::{Collector as _, collector::Observation, identity::Pid};
 use std::process::{Child, Command};
 
 /// Tells a copy of this test program that it is alone with its children.
 const ALONE: &str = "POFR_TEST_ALONE";
+/// Tells it that `/proc` is that of another namespace.
+const ABROAD: &str = "POFR_TEST_ABROAD";
 /// The last number given out, which root may set (proc_sys_kernel(5)).
 const LAST: &str = "/proc/sys/kernel/ns_last_pid";
 
@@ -130,4 +137,43 @@ fn reuse(number: u32, make: &dyn Fn() -> Child) -> Child {
     }
     std::fs::write(LAST, (number - 1).to_string()).unwrap();
     make()
+}
+
+/// The part that is in a pid namespace of its own, whose numbers are not those in `/proc`.
+#[test]
+fn where_proc_is_of_another_namespace() {
+    if std::env::var_os(ABROAD).is_none() {
+        return;
+    }
+    let view = HostView::live().unwrap();
+    view.exclude_self();
+    let own = std::fs::read_link("/proc/self").unwrap().to_str().unwrap().parse().unwrap();
+    assert_ne!(own, std::process::id());
+    assert_eq!(view.excluded(), [Pid(own)], "and not whoever has our number there");
+    let mut sampler = ProcessSampler::new(&Context::new(view));
+    let mut seen = Observation::default();
+    sampler.sample(&mut seen).unwrap();
+    assert_eq!(sampler.note().unwrap(), "full scan at every tick: /proc is that of another pid namespace");
+    println!("read whole");
+}
+
+#[test]
+fn the_kernel_is_not_asked_by_numbers_that_are_others() {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork"]);
+        command
+    };
+    if !unshare().arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("not run: a pid namespace is not to be had here");
+        return;
+    }
+    let output = unshare()
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "numbers::where_proc_is_of_another_namespace", "--nocapture", "--test-threads=1"])
+        .env(ABROAD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("read whole"), "{output:?}");
 }

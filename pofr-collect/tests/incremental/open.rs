@@ -17,7 +17,7 @@ use pofr_core::{
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 use std::{collections::HashSet, process::Command};
 
-/// Tells a copy of this test program whom it may not look into.
+/// Tells a copy of this test program by the lack of which right it may not look into whom.
 const DENIED: &str = "POFR_TEST_DENIED";
 
 #[test]
@@ -121,16 +121,21 @@ fn namespaces_are_told_as_proc_tells_them() {
     }
 }
 
-/// The part that has lost the right to look into its parent.
+/// The part that has lost a right that it takes to look into a process.
 #[test]
-fn without_the_right_to_trace() {
-    let Some(parent) = std::env::var_os(DENIED) else { return };
-    let parent: u32 = parent.to_str().unwrap().parse().unwrap();
+fn without_a_right() {
+    let Ok(what) = std::env::var(DENIED) else { return };
+    let (right, pid) = what.split_once(' ').unwrap();
+    let pid: u32 = pid.parse().unwrap();
     let context = Context::new(HostView::live().unwrap());
     let mut sampler = ProcessSampler::new(&context);
+    let lost = match right {
+        "trace" => CapabilitySet::SYS_PTRACE,
+        _ => CapabilitySet::DAC_READ_SEARCH | CapabilitySet::DAC_OVERRIDE,
+    };
     let mut ours = capabilities(None).unwrap();
     for set in [&mut ours.effective, &mut ours.permitted] {
-        set.remove(CapabilitySet::SYS_PTRACE);
+        set.remove(lost);
     }
     set_capabilities(None, ours).unwrap();
     for _ in 0..3 {
@@ -138,9 +143,9 @@ fn without_the_right_to_trace() {
         sampler.restart();
         sampler.sample(&mut seen).unwrap();
         ProcessSampler::full_scan(&context).sample(&mut truth).unwrap();
-        assert_eq!(texts(&seen.facts, parent), texts(&truth.facts, parent));
+        assert_eq!(texts(&seen.facts, pid), texts(&truth.facts, pid));
         let files = seen.facts.iter().find_map(|fact| match fact {
-            Fact::Process(process) if process.key.entity.pid().0 == parent => Some(process.key.files),
+            Fact::Process(process) if process.key.entity.pid().0 == pid => Some(process.key.files),
             _ => None,
         });
         assert_eq!(files, Some(Files::Denied));
@@ -149,16 +154,26 @@ fn without_the_right_to_trace() {
     println!("what is denied is denied");
 }
 
+fn is_denied_without(right: &str, pid: u32) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "open::without_a_right", "--nocapture", "--test-threads=1"])
+        .env(DENIED, format!("{right} {pid}"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("what is denied is denied"), "{output:?}");
+}
+
 #[test]
 fn whoever_proc_does_not_show_is_not_shown() {
     if Machine::new().is_none() {
         return;
     }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "open::without_the_right_to_trace", "--nocapture", "--test-threads=1"])
-        .env(DENIED, std::process::id().to_string())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("what is denied is denied"), "{output:?}");
+    is_denied_without("trace", std::process::id());
+    // The directory belongs to its user; who may trace it may still not be let in.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", "echo ready; read end"]);
+    let (puppet, said) = Puppet::of(command);
+    assert_eq!(said, "ready");
+    is_denied_without("list", puppet.pid());
 }

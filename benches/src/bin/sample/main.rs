@@ -26,7 +26,7 @@ struct Cli {
     /// Leave the other ways out, for a profiler.
     #[arg(long)]
     alone: bool,
-    /// Ask taskstats which processes ran, though the kernel may have its iterator of tasks.
+    /// Ask taskstats which processes ran, and /proc what they have open, though the kernel may have its iterators.
     #[arg(long, global = true)]
     taskstats: bool,
     #[command(subcommand)]

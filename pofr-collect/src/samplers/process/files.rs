@@ -3,7 +3,7 @@
 use crate::{iterators::FileIterator, sys};
 use pofr_core::{
     fact::{Fact, FileDetails, FileKey, FileMode, Files, Namespaces, OpenFile},
-    identity::{Entity, Pid},
+    identity::Entity,
     raw::RawText,
 };
 use rustix::{
@@ -134,16 +134,6 @@ pub(super) fn sockets(
         sockets.extend(buffers.read_link(table.as_fd(), name).ok().and_then(socket_inode));
         Ok(())
     });
-}
-
-/// Does the same by the kernel's iterator. Where that fails, some may have been added.
-pub(super) fn iterate_sockets(
-    iterator: &mut FileIterator,
-    pid: Pid,
-    sockets: &mut Vec<u64>,
-) -> Result<(), Errno> {
-    iterator.of_process(pid.0, |open| sockets.extend(open.text.and_then(socket_inode)))?;
-    Ok(())
 }
 
 /// Adds the sockets of this very process, whose directory is `dir`; what cannot be read is passed over.

@@ -96,12 +96,16 @@ impl Incremental {
     ///
     /// # Errors
     /// The reason why not, in words.
-    pub(super) fn open(iterators: Iterators) -> Result<Self, String> {
+    pub(super) fn open(view: &HostView, iterators: Iterators) -> Result<Self, String> {
+        // The kernel is asked by the numbers of our namespace.
+        if view.own_pid() != Some(Pid(std::process::id())) {
+            return Err(format!("{} is that of another pid namespace", view.proc_root.display()));
+        }
         sharing::probe().map_err(|error| format!("kcmp: {}", std::io::Error::from(error)))?;
         Ok(Self {
             proc: None,
             ran: Ran::open(iterators.tasks)?,
-            look: Look::by_iterator(iterators.files),
+            look: Look::by_iterator(iterators.files.filter(|_| sys::may_list_all())),
             printer: Printer::default(),
             listing: sys::ListingBuffer::default(),
             births: Births::default(),

@@ -83,20 +83,6 @@ impl Look {
         files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), self.keys.build_hasher())
     }
 
-    /// Adds the sockets of a process that is left out.
-    fn sockets(&mut self, view: &HostView, dir: BorrowedFd<'_>, pid: Pid, sockets: &mut Vec<u64>) {
-        if let Some(iterator) = &mut self.iterator
-            && files::iterate_sockets(iterator, pid, sockets).is_ok()
-        {
-            return;
-        }
-        if view.live && pid.0 == std::process::id() {
-            files::own_sockets(&mut self.listing, dir, sockets);
-        } else {
-            files::sockets(&mut self.buffers, &mut self.listing, dir, sockets);
-        }
-    }
-
     /// Reads what the process has open, and takes what the iterator tells besides.
     fn files(
         &mut self,
@@ -150,7 +136,11 @@ impl Look {
             let stat = stat::parse(self.buffers.read(dir, c"stat")?).ok_or(stat::Malformed)?;
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
             if view.leaves_out(pid, stat.start, stat.ppid) {
-                self.sockets(view, dir, pid, sockets);
+                if view.own_pid() == Some(pid) {
+                    files::own_sockets(&mut self.listing, dir, sockets);
+                } else {
+                    files::sockets(&mut self.buffers, &mut self.listing, dir, sockets);
+                }
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
                 let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);
                 let start = stat.start;

@@ -131,8 +131,8 @@ impl Way {
     }
 
     /// Finds out which way there is.
-    fn find(iterators: Iterators) -> Self {
-        Incremental::open(iterators).map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
+    fn find(view: &HostView, iterators: Iterators) -> Self {
+        Incremental::open(view, iterators).map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
     }
 }
 
@@ -143,7 +143,7 @@ impl Collector for ProcessSampler {
 
     fn sample(&mut self, out: &mut Observation) -> Result<(), CollectError> {
         if let Way::Unknown(iterators) = &mut self.way {
-            self.way = Way::find(std::mem::take(iterators));
+            self.way = Way::find(&self.view, std::mem::take(iterators));
         }
         let (view, way, mut unread) = (&self.view, &mut self.way, 0);
         let read = self.holders.update(|holders| {
