@@ -5,7 +5,7 @@ use pofr_core::{
     diff::Differ,
     fact::{
         Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids, Namespaces,
-        OpenFile, Process, ProcessDetails, ProcessKey, SocketId, TcpState, Transport,
+        OpenFile, Process, ProcessDetails, ProcessKey, ProcessMarks, SocketId, TcpState, Transport,
     },
     identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId, StartTicks},
     lifetime::{Tracked, Tracker},
@@ -55,7 +55,7 @@ impl Machine {
             key: ProcessKey {
                 entity,
                 ppid: Pid(1),
-                ids: Ids { ruid: 1000, euid: 1000, rgid: 1000, egid: 1000 },
+                ids: Ids::of([1000; 4]),
                 comm: format!("worker-{}", i % 50).as_str().into(),
                 arguments: Some(
                     format!("/usr/lib/app/worker-{}\0--slot={i}\0--log=/var/log/app\0", i % 50)
@@ -71,6 +71,7 @@ impl Machine {
                 namespaces: Reading::Known(Namespaces::default()),
                 zombie: false,
                 files: Files::Read,
+                marks: ProcessMarks::default(),
             },
             details: ProcessDetails::default(),
         });

@@ -10,7 +10,8 @@ use pofr_core::{
     digest::Sha256,
     fact::{
         Endpoint, EndpointDetails, EndpointKey, Fact, FactKind, FileDetails, FileKey, FileMode, Files, Ids,
-        Namespaces, OpenFile, Process, ProcessDetails, ProcessKey, SocketId, TcpState, Transport,
+        Namespaces, OpenFile, Process, ProcessDetails, ProcessKey, ProcessMarks, SocketId, TcpState,
+        Transport,
     },
     identity::{BundleSeq, Cid, Entity, Pid, StartTicks},
     lifetime::{Lifetime, Row},
@@ -161,7 +162,7 @@ fn fact(kind: FactKind, slot: u32, born: u32, processes: u32) -> Fact {
         pid: Pid(1000 + i),
         start: StartTicks(u64::from(born) * 100_000 + u64::from(i)),
     };
-    let ids = Ids { ruid: 1000, euid: 1000, rgid: 1000, egid: 1000 };
+    let ids = Ids::of([1000; 4]);
     match kind {
         FactKind::Process => Fact::from(Process {
             key: ProcessKey {
@@ -179,6 +180,7 @@ fn fact(kind: FactKind, slot: u32, born: u32, processes: u32) -> Fact {
                 namespaces: Reading::Known(Namespaces::default()),
                 zombie: false,
                 files: Files::Read,
+                marks: ProcessMarks::default(),
             },
             details: ProcessDetails::default(),
         }),

@@ -10,7 +10,7 @@ use pofr_collect::{
 use pofr_core::{
     Collector,
     collector::Observation,
-    fact::{ByKey, Fact, FileMode, Files, Process, Transport},
+    fact::{ByKey, Fact, FileMode, Files, Ids, Process, Transport},
     identity::{Entity, Pid, StartTicks},
     raw::{RawText, Reading},
 };
@@ -188,10 +188,10 @@ fn as_nobody() {
         denied.arguments.as_ref().is_some_and(|a| !a.as_bytes().is_empty()),
         "anyone may see the arguments"
     );
-    assert_eq!(denied.ids.euid, 0);
+    assert_eq!(denied.ids.euid, Some(0));
     assert!(!facts.iter().any(|f| matches!(f, Fact::File(f) if f.key.entity == denied.entity)));
     let own = &seen[&std::process::id()].key;
-    assert_eq!((own.files, own.ids.euid), (Files::Read, 65_534));
+    assert_eq!((own.files, own.ids.euid), (Files::Read, Some(65_534)));
     assert!(own.exe.known().is_some() && own.namespaces.known().is_some());
     assert!(facts.iter().any(|f| matches!(f, Fact::File(f) if f.key.entity == own.entity)));
     // Kernel threads have no program, and nothing that could be denied.
@@ -280,7 +280,7 @@ fn a_captured_tree_is_read_as_on_the_machine_that_it_came_from() {
     let Process { key, details } = seen[&812];
     assert_eq!(key.entity, Entity::Started { boot: view.boot, pid: Pid(812), start: StartTicks(54_063) });
     assert_eq!((key.ppid, key.session, key.tty, key.login_uid), (Pid(1), 812, 34_816, Some(1_000)));
-    assert_eq!((key.ids.ruid, key.ids.euid, key.ids.rgid, key.ids.egid), (1_000, 1_001, 50, 51));
+    assert_eq!(key.ids, Ids::of([1_000, 1_001, 50, 51]));
     assert_eq!(
         (key.comm.as_bytes(), key.arguments.as_ref().unwrap().as_bytes()),
         (&b"a) b"[..], &b"a\0-x\0"[..])

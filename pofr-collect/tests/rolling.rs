@@ -7,7 +7,10 @@ use pofr_collect::{HostView, Registry};
 use pofr_core::{
     Collector, Source,
     collector::{CollectError, Observation},
-    fact::{Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey},
+    fact::{
+        Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey,
+        ProcessMarks,
+    },
     gap::Severity,
     identity::{BootId, Entity, Pid, StartTicks},
     raw::Reading,
@@ -21,7 +24,7 @@ fn process(files: Files) -> Vec<Fact> {
     let key = ProcessKey {
         entity,
         ppid: Pid(1),
-        ids: Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 },
+        ids: Ids::of([0; 4]),
         comm: "x".into(),
         arguments: Some("x".into()),
         exe: Reading::Absent,
@@ -33,6 +36,7 @@ fn process(files: Files) -> Vec<Fact> {
         namespaces: Reading::Absent,
         zombie: false,
         files,
+        marks: ProcessMarks::default(),
     };
     let file = FileKey { entity, fd: 3, path: "/f".into(), mode: FileMode::Read, deleted: false };
     let mut facts = vec![Fact::from(Process { key, details: ProcessDetails::default() })];

@@ -61,7 +61,7 @@ fn of(row: &Row, process: &Process, users: &Users) -> Vec<UrlUse> {
         return Vec::new();
     }
     let at = row.life.position();
-    let user = users.name(process.key.ids.ruid, at);
+    let user = process.key.ids.ruid.map_or_else(|| "?".into(), |uid| users.name(uid, at));
     let one = |url: &[u8]| UrlUse {
         run: row.run,
         entity: process.key.entity,

@@ -4,7 +4,10 @@ use pofr_core::{
     collector::Closing,
     diff::Differ,
     digest::{KeyDigest, Sha256},
-    fact::{Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey},
+    fact::{
+        Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey,
+        ProcessMarks,
+    },
     identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId, StartTicks},
     raw::{RawText, Reading},
     record::Record,
@@ -101,7 +104,7 @@ fn process(pid: u32, start: u64) -> Fact {
         key: ProcessKey {
             entity: entity(pid, start),
             ppid: Pid(1),
-            ids: Ids { ruid: 1000, euid: 1000, rgid: 100, egid: 100 },
+            ids: Ids::of([1000, 1000, 100, 100]),
             comm: RawText::from(format!("p{pid}").as_str()),
             arguments: Some(RawText::from("p\0--it's\0")),
             exe: Reading::Denied,
@@ -113,6 +116,7 @@ fn process(pid: u32, start: u64) -> Fact {
             namespaces: Reading::Denied,
             zombie: false,
             files: Files::Read,
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails::default(),
     })

@@ -6,7 +6,7 @@ use crate::world::{
 };
 use pofr_core::{
     digest::KeyDigest,
-    fact::{Fact, Files},
+    fact::Fact,
     identity::{BootId, BundleSeq, RunId},
     lifetime::{Lifetime, Row},
     source::Source,
@@ -82,7 +82,7 @@ fn word(step: &Step, fact: &Fact, boot: BootId) -> Word {
     };
     let Some(shown) = shown else { return Word::Blind };
     let veils = |other: &Fact| match (other, fact) {
-        (Fact::Process(p), Fact::File(f)) => p.key.entity == f.key.entity && p.key.files != Files::Read,
+        (Fact::Process(p), Fact::File(f)) => p.key.entity == f.key.entity && !p.key.tells_files(),
         _ => false,
     };
     Word::Sample { shows: shown.iter().any(|f| f.same(fact)), could_tell: !shown.iter().any(veils) }

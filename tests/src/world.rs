@@ -7,7 +7,7 @@ pub use play::{Bundle, Happened, RunLog, play};
 use pofr_core::{
     fact::{
         Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile,
-        Process, ProcessDetails, ProcessKey, SocketId, TcpState, Transport,
+        Process, ProcessDetails, ProcessKey, ProcessMarks, SocketId, TcpState, Transport,
     },
     identity::{BootId, Entity, Pid, StartTicks},
     raw::Reading,
@@ -84,7 +84,7 @@ pub fn process(boot: BootId, seen: &Seen) -> Fact {
         key: ProcessKey {
             entity: entity(boot, seen.pid),
             ppid: Pid(1),
-            ids: Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 },
+            ids: Ids::of([0; 4]),
             comm: if seen.program == 0 { "sh".into() } else { "vi".into() },
             arguments: Some(format!("sh\0-c\0curl http://h/{}", seen.pid).as_str().into()),
             exe: Reading::Absent,
@@ -96,6 +96,7 @@ pub fn process(boot: BootId, seen: &Seen) -> Fact {
             namespaces: Reading::Absent,
             zombie: false,
             files: if seen.readable { Files::Read } else { Files::Denied },
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails::default(),
     })

@@ -51,8 +51,8 @@ fn endpoint(pid: u32, socket: u64, local: &str, remote: &str, state: TcpState) -
 
 fn owned(fact: Fact, uid: u32) -> Fact {
     let Fact::Process(mut process) = fact else { return fact };
-    process.key.ids.ruid = uid;
-    process.key.ids.euid = uid;
+    process.key.ids.ruid = Some(uid);
+    process.key.ids.euid = Some(uid);
     Fact::Process(process)
 }
 

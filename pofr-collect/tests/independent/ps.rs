@@ -35,11 +35,8 @@ fn processes_are_as_ps_has_them() {
         .collect();
     for pid in workload.pids() {
         let Process { key, details } = processes[&pid];
-        let ids = key.ids;
-        let numbers = format!(
-            "{} {} {} {} {} {} {}",
-            key.ppid, ids.ruid, ids.euid, ids.rgid, ids.egid, key.session, key.zombie
-        );
+        let [ruid, euid, rgid, egid] = key.ids.numbers();
+        let numbers = format!("{} {ruid} {euid} {rgid} {egid} {} {}", key.ppid, key.session, key.zombie);
         let told = ps(pid, "ppid=,ruid=,euid=,rgid=,egid=,sess=,stat=");
         let mut told: Vec<String> = told.split_whitespace().map(str::to_owned).collect();
         let state = told.pop().unwrap();

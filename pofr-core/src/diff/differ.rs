@@ -7,7 +7,7 @@ use super::{
 use crate::{
     collector::{Extent, Notice, Numbering, Observation, Reread},
     digest::Sha256,
-    fact::{Fact, Files, Process, ProcessKey, Subject, TcpState},
+    fact::{Fact, Process, ProcessKey, Subject, TcpState},
     gap::{Gap, Severity},
     identity::Entity,
     raw::{RawText, Reading},
@@ -363,7 +363,7 @@ fn veiled(facts: &[Fact]) -> HashSet<Entity> {
     facts
         .iter()
         .filter_map(|fact| match fact {
-            Fact::Process(p) if p.key.files != Files::Read => Some(p.key.entity),
+            Fact::Process(p) if !p.key.tells_files() => Some(p.key.entity),
             _ => None,
         })
         .collect()

@@ -98,7 +98,8 @@ pub enum SocketId {
 pub struct EndpointKey {
     /// TCP or UDP.
     pub transport: Transport,
-    /// Our address and port. An IPv4-mapped IPv6 address stays IPv6.
+    /// Our address and port. An IPv4-mapped IPv6 address stays IPv6. The scope id of a
+    /// link-local address is the index of its interface (RFC 4007), 0 where there is none; the flow label is 0.
     pub local: SocketAddr,
     /// The peer's address and port; unspecified and 0 where there is none.
     pub remote: SocketAddr,
@@ -130,7 +131,21 @@ impl EndpointKey {
             SocketId::Inode(n) => key.bytes(b"i").int(n),
             SocketId::None => key.bytes(b""),
         };
-        key.option(self.netns, KeyEncoder::int).option(self.holder, |key, e| e.encode(key)).finish()
+        let key = key.option(self.netns, KeyEncoder::int).option(self.holder, |key, e| e.encode(key));
+        match [scope(&self.local), scope(&self.remote)] {
+            [0, 0] => key,
+            [local, remote] => key.bytes(b"scope").int(local).int(remote),
+        }
+        .finish()
+    }
+}
+
+/// Returns the scope id of an address: 0 for IPv4, and where there is none.
+#[must_use]
+pub const fn scope(address: &SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
     }
 }
 

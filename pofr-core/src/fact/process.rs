@@ -2,7 +2,7 @@
 
 use crate::{
     digest::{KeyDigest, KeyEncoder},
-    fact::details,
+    fact::{Ids, ProcessMarks, details},
     identity::{Entity, Pid},
     raw::{RawText, Reading},
     time::WallMicros,
@@ -42,19 +42,6 @@ impl Process {
     }
 }
 
-/// Real and effective ids (credentials(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct Ids {
-    /// Real user id.
-    pub ruid: u32,
-    /// Effective user id.
-    pub euid: u32,
-    /// Real group id.
-    pub rgid: u32,
-    /// Effective group id.
-    pub egid: u32,
-}
-
 /// Inode numbers of a process's namespaces, `/proc/pid/ns/*` (namespaces(7)); 0 where the kernel has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[expect(missing_docs, reason = "the kernel's own names")]
@@ -79,6 +66,8 @@ pub enum Files {
     Denied,
     /// Not looked at, or the process was gone before it could be.
     Unknown,
+    /// It did not answer in time: its files are unknown, not gone.
+    Unreadable,
 }
 
 /// What makes two observations the same process fact.
@@ -94,11 +83,11 @@ pub struct ProcessKey {
     pub ids: Ids,
     /// The name, at most 15 bytes (`PR_SET_NAME`, proc_pid_comm(5)); a kernel worker's without the work it is at.
     pub comm: RawText,
-    /// The argument vector as `/proc/pid/cmdline` holds it, with its NUL bytes; empty for a kernel
+    /// The argument vector as `/proc/pid/cmdline` holds it, with its NUL bytes, or its beginning; empty for a kernel
     /// thread; `None` where it was not known when the fact was first told of.
     #[serde(skip)]
     pub arguments: Option<RawText>,
-    /// The executable's path; the kernel's ` (deleted)` mark stays.
+    /// The executable's path; the kernel's ` (deleted)` mark stays, and [`ProcessMarks::exe_named_deleted`] tells where it is none.
     pub exe: Reading<RawText>,
     /// The working directory.
     pub cwd: Reading<RawText>,
@@ -116,6 +105,9 @@ pub struct ProcessKey {
     pub zombie: bool,
     /// Whether its descriptor table could be read.
     pub files: Files,
+    /// What is unusual about this fact.
+    #[serde(flatten)]
+    pub marks: ProcessMarks,
 }
 
 impl ProcessKey {
@@ -126,6 +118,13 @@ impl ProcessKey {
         bare(self) == bare(other)
     }
 
+    /// Tells whether the files that it has open are facts of its own: not so where they could not be read, or are told with
+    /// another process that has the same descriptor table.
+    #[must_use]
+    pub const fn tells_files(&self) -> bool {
+        matches!(self.files, Files::Read) && self.marks.files_of.is_none()
+    }
+
     /// Returns `shanorm`.
     #[must_use]
     pub fn digest(&self) -> KeyDigest {
@@ -133,14 +132,15 @@ impl ProcessKey {
             Reading::Known(bytes) => key.bytes(bytes.as_bytes()),
             other => key.int(absence(other)),
         };
+        let [ruid, euid, rgid, egid] = self.ids.numbers();
         let mut key = self
             .entity
             .encode(KeyEncoder::new("pofr/process/2"))
             .int(self.ppid.0)
-            .int(self.ids.ruid)
-            .int(self.ids.euid)
-            .int(self.ids.rgid)
-            .int(self.ids.egid)
+            .int(ruid)
+            .int(euid)
+            .int(rgid)
+            .int(egid)
             .bytes(self.comm.as_bytes())
             .option(self.arguments.as_ref(), |key, bytes| key.bytes(bytes.as_bytes()));
         key = text(key, &self.exe);
@@ -152,7 +152,7 @@ impl ProcessKey {
                 .fold(key, |key, inode: u32| key.int(inode)),
             other => key.int(absence(other)),
         };
-        key.int(u8::from(self.zombie)).int(self.files as u8).finish()
+        self.marks.encode(key.int(u8::from(self.zombie)).int(self.files as u8)).finish()
     }
 }
 

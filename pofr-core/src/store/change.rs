@@ -114,7 +114,8 @@ pub struct UrlUse {
     pub zone: ZoneOffset,
     /// The URL.
     pub url: RawText,
-    /// Who ran the process: the name that the client's accounts have for its real user id, else the number.
+    /// Who ran the process: the name that the client's accounts have for its real user id, else the number, `?` where the id is
+    /// not known.
     pub user: RawText,
 }
 

@@ -22,9 +22,9 @@ fn shown(snapshot: &Decoded) -> Shown {
     for fact in snapshot.processes.as_ref().unwrap() {
         match fact {
             Fact::Process(p) => {
-                let (k, i) = (&p.key, p.key.ids);
+                let (k, [ruid, euid, rgid, egid]) = (&p.key, p.key.ids.numbers());
                 assert_eq!((&k.exe, &k.cwd, k.zombie), (&Reading::Unknown, &Reading::Unknown, false));
-                let numbers = [k.entity.pid().0, k.ppid.0, i.ruid, i.euid, i.rgid, i.egid];
+                let numbers = [k.entity.pid().0, k.ppid.0, ruid, euid, rgid, egid];
                 let mut process: naive::Process = Default::default();
                 for (field, number) in process.iter_mut().zip(numbers) {
                     *field = number.to_string();

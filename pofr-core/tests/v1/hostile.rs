@@ -205,7 +205,8 @@ proptest! {
         let mut wrong = 0_u64;
         for (seen, real) in half.processes.iter().zip(&processes) {
             let key = &seen.process.key;
-            let ids = [key.ppid.0, key.ids.ruid, key.ids.euid, key.ids.rgid, key.ids.egid];
+            let [ruid, euid, rgid, egid] = key.ids.numbers();
+            let ids = [key.ppid.0, ruid, euid, rgid, egid];
             prop_assert_eq!((key.entity.pid().0, ids), (real.pid, real.numbers));
             let links: Vec<(Vec<u8>, bool)> = real.links.iter().map(|link| {
                 let told = told_link(link);

@@ -40,7 +40,7 @@ fn a_command_line_cut_after_its_newline_spans_two_lines() {
         half.processes.iter().map(|p| p.process.arguments().unwrap().as_bytes()).collect();
     assert_eq!(arguments, [&b"sh\0-c\0echo \n"[..], b"\n", b"y\0### \n"]);
     let ids = half.processes[0].process.key.ids;
-    assert_eq!((ids.ruid, ids.euid, ids.rgid, ids.egid), (1000, 1001, 100, 101));
+    assert_eq!(ids.numbers(), [1000, 1001, 100, 101]);
     assert_eq!(half.processes[0].files.len(), 2);
     assert_eq!(half.undecidable, 0);
 }

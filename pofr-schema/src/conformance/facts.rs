@@ -5,7 +5,7 @@ use pofr_core::{
     fact::{
         Custom, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
         FileMode, Files, Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails,
-        ProcessKey, Route, SocketId, TcpState, Totals, Transport, User,
+        ProcessKey, ProcessMarks, Route, SocketId, TcpState, Totals, Transport, User,
     },
     identity::{BootId, Entity, Pid, StartTicks},
     raw::{RawText, Reading},
@@ -63,7 +63,7 @@ fn reading<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl 
 }
 
 fn ids() -> impl Strategy<Value = Ids> {
-    any::<[u32; 4]>().prop_map(|[ruid, euid, rgid, egid]| Ids { ruid, euid, rgid, egid })
+    any::<[u32; 4]>().prop_map(Ids::of)
 }
 
 fn namespaces() -> impl Strategy<Value = Namespaces> {
@@ -121,6 +121,7 @@ fn process() -> impl Strategy<Value = Fact> {
                 namespaces,
                 zombie,
                 files,
+                marks: ProcessMarks::default(),
             },
             details: ProcessDetails {
                 arguments: late,

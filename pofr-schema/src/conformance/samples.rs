@@ -5,7 +5,7 @@ use pofr_core::{
     digest::Sha256,
     fact::{
         Fact, FactKind, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails,
-        ProcessKey,
+        ProcessKey, ProcessMarks,
     },
     identity::{BootId, BundleSeq, Entity, Pid, RunId, StartTicks},
     lifetime::{Lifetime, Row},
@@ -30,7 +30,7 @@ pub(super) fn process(pid: u32, comm: &str) -> Process {
         key: ProcessKey {
             entity: Entity::Started { boot: BOOT, pid: Pid(pid), start: StartTicks(u64::from(pid) * 10) },
             ppid: Pid(1),
-            ids: Ids { ruid: 1000, euid: 0, rgid: 1000, egid: 0 },
+            ids: Ids::of([1000, 0, 1000, 0]),
             comm: comm.into(),
             arguments: Some(format!("{comm}\0-l\0a b\0").as_str().into()),
             exe: Reading::Known(format!("/usr/bin/{comm}").as_str().into()),
@@ -42,6 +42,7 @@ pub(super) fn process(pid: u32, comm: &str) -> Process {
             namespaces: Reading::Unknown,
             zombie: false,
             files: Files::Read,
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails::default(),
     }

@@ -2,7 +2,7 @@
 
 use super::QueryError;
 use pofr_core::{
-    fact::{Fact, FactKind},
+    fact::{Fact, FactKind, Ids},
     raw::RawText,
     store::{ClientReader, Search},
     time::WallMicros,
@@ -66,7 +66,7 @@ impl Accounts {
     }
 }
 
-/// Reads a user id.
+/// Reads a user id; the number of none is none.
 fn number(user: &RawText) -> Option<u32> {
-    std::str::from_utf8(user.as_bytes()).ok()?.parse().ok()
+    std::str::from_utf8(user.as_bytes()).ok()?.parse().ok().filter(|uid| *uid != Ids::UNKNOWN)
 }

@@ -106,17 +106,20 @@ impl Conditions {
 
     fn is_any_user(&self, process: &Process) -> bool {
         let (f, key) = (&self.filter, &process.key);
-        (f.users.is_empty() || self.users.contains(&key.ids.ruid) || self.users.contains(&key.ids.euid))
+        let is_wanted = |uid: Option<u32>| uid.is_some_and(|uid| self.users.contains(&uid));
+        (f.users.is_empty() || is_wanted(key.ids.ruid) || is_wanted(key.ids.euid))
             && (f.login_users.is_empty() || key.login_uid.is_some_and(|uid| self.login_users.contains(&uid)))
     }
 
     /// Tells whether a process had one of the users that are asked for between two times.
     pub(super) fn is_user(&self, process: &Process, from: WallMicros, until: WallMicros) -> bool {
         let (f, key) = (&self.filter, &process.key);
-        let one_of = |wanted: &[RawText], uid: u32| self.accounts.is_one(wanted, uid, from, until);
+        let one_of = |wanted: &[RawText], uid: Option<u32>| {
+            uid.is_some_and(|uid| self.accounts.is_one(wanted, uid, from, until))
+        };
         self.is_any_user(process)
             && (f.users.is_empty() || one_of(&f.users, key.ids.ruid) || one_of(&f.users, key.ids.euid))
-            && (f.login_users.is_empty() || key.login_uid.is_some_and(|uid| one_of(&f.login_users, uid)))
+            && (f.login_users.is_empty() || one_of(&f.login_users, key.login_uid))
     }
 
     /// Tells whether nothing but the user is asked of processes.

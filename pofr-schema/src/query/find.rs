@@ -275,7 +275,7 @@ impl Finder<'_> {
                 if !fits {
                     return None;
                 }
-                name(p.key.ids.ruid)
+                p.key.ids.ruid.and_then(name)
             }
             Fact::Endpoint(endpoint) => {
                 direction = self.listeners.direction(&endpoint.key, from, until);
@@ -300,7 +300,7 @@ impl Finder<'_> {
             Fact::Process(process) => Some(Arc::new((**process).clone())),
             _ => None,
         });
-        let user = process.as_ref().and_then(|p| name(p.key.ids.ruid)).or(user);
+        let user = process.as_ref().and_then(|p| name(p.key.ids.ruid?)).or(user);
         let Whole { parts, breaks } = whole;
         Some(Found { parts, breaks, process, user, direction })
     }

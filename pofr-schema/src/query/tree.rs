@@ -189,7 +189,7 @@ fn node(
     for row in facts {
         let Fact::Process(process) = &row.fact else { continue };
         let since = row.life.position();
-        let named = || accounts.name(process.key.ids.ruid, since, since).cloned();
+        let named = || accounts.name(process.key.ids.ruid?, since, since).cloned();
         user = user.or_else(named);
         if parents.last().is_none_or(|parent| parent.pid != process.key.ppid) {
             let parent = ancestry.parent(reader, process, since)?;

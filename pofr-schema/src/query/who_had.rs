@@ -98,9 +98,7 @@ pub fn who_had(reader: &mut dyn ClientReader, had: Had, at: WallMicros) -> Resul
         let direction = listeners.direction(&endpoint.key, at, at);
         let process = endpoint.key.holder.and_then(|entity| processes.at(&entity, at)).cloned();
         let (uid, ancestors) = match process.as_ref().map(|row| &row.fact) {
-            Some(Fact::Process(process)) => {
-                (Some(process.key.ids.ruid), ancestry.ancestors(reader, process, at)?)
-            }
+            Some(Fact::Process(process)) => (process.key.ids.ruid, ancestry.ancestors(reader, process, at)?),
             _ => (endpoint.details.uid, Vec::new()),
         };
         let user = uid.and_then(|uid| accounts.name(uid, at, at)).cloned();

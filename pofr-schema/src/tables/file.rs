@@ -62,7 +62,7 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
 }
 
 fn id_cells(ids: Ids) -> [Cell<'static>; 4] {
-    [ids.ruid, ids.euid, ids.rgid, ids.egid].map(Cell::int)
+    ids.numbers().map(Cell::int)
 }
 
 fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError> {
@@ -72,7 +72,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
         *id = values.opt_int(column)?;
     }
     let ids = match ids {
-        [Some(ruid), Some(euid), Some(rgid), Some(egid)] => Some(Ids { ruid, euid, rgid, egid }),
+        [Some(ruid), Some(euid), Some(rgid), Some(egid)] => Some(Ids::of([ruid, euid, rgid, egid])),
         _ => None,
     };
     let comm = values.opt_bytes("command")?.map(Into::into);

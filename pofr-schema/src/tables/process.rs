@@ -4,7 +4,9 @@ use super::{Column, Context, Details, Spec, Type, arguments, entity};
 use crate::db::{Cell, Values};
 use pofr_core::{
     digest::{KeyDigest, Sha256},
-    fact::{Fact, FactKind, Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, Totals},
+    fact::{
+        Fact, FactKind, Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, ProcessMarks, Totals,
+    },
     identity::Pid,
     raw::{RawText, Reading},
     store::StoreError,
@@ -92,15 +94,18 @@ pub(crate) const SPEC: Spec = Spec {
     details,
 };
 
-const FILES: [(Files, &str); 3] =
-    [(Files::Read, "read"), (Files::Denied, "denied"), (Files::Unknown, "unknown")];
+const FILES: [(Files, &str); 4] = [
+    (Files::Read, "read"),
+    (Files::Denied, "denied"),
+    (Files::Unknown, "unknown"),
+    (Files::Unreadable, "unreadable"),
+];
 
 fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> Option<()> {
     let Fact::Process(process) = fact else { return None };
     let Process { key, details } = &**process;
     cells.push(Cell::Text(details.with_files.map(|d| d.to_string().into())));
-    let Ids { ruid, euid, rgid, egid } = key.ids;
-    cells.extend([ruid, euid, rgid, egid].map(Cell::int));
+    cells.extend(key.ids.numbers().map(Cell::int));
     entity::encode(Some(&key.entity), context, cells)?;
     cells.push(Cell::int(key.ppid.0));
     cells.push(Cell::bytes(&key.comm));
@@ -171,12 +176,11 @@ fn unread(key: &ProcessKey) -> Option<String> {
 
 fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError> {
     let with_files = values.opt_parsed("withfiles", KeyDigest::parse)?;
-    let ids = Ids {
-        ruid: values.int("ruid")?,
-        euid: values.int("euid")?,
-        rgid: values.int("rgid")?,
-        egid: values.int("egid")?,
-    };
+    let mut ids = [Ids::UNKNOWN; 4];
+    for (id, column) in ids.iter_mut().zip(["ruid", "euid", "rgid", "egid"]) {
+        *id = values.int(column)?;
+    }
+    let ids = Ids::of(ids);
     let entity = entity::decode(values, context)?.ok_or_else(|| values.corrupt("pid is NULL"))?;
     let ppid = Pid(values.int("ppid")?);
     let comm = values.bytes("command")?.into();
@@ -241,6 +245,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
             namespaces: as_reading("namespaces", namespaces, unread),
             zombie,
             files,
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails { arguments: in_details, started, exit_code, totals, exe_sha256, with_files },
     }))

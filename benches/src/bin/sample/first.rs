@@ -19,10 +19,10 @@ pub(crate) fn snapshot_bytes(reading: &Reading) -> anyhow::Result<usize> {
     let mut processes = Vec::new();
     for fact in &reading.process.facts {
         let Fact::Process(process) = fact else { continue };
-        let (key, ids) = (&process.key, &process.key.ids);
+        let (key, [ruid, euid, rgid, egid]) = (&process.key, process.key.ids.numbers());
         let pid = key.entity.pid();
         write!(processes, "1,2###{}###{}###", pid.0, key.ppid.0)?;
-        write!(processes, "{}###{}###{}###{}###", ids.ruid, ids.euid, ids.rgid, ids.egid)?;
+        write!(processes, "{ruid}###{euid}###{rgid}###{egid}###")?;
         for part in [key.comm.as_bytes(), process.arguments().map_or(b"", |a| a.as_bytes())] {
             processes.extend(part);
             processes.extend(b"###");

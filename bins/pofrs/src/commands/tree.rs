@@ -282,7 +282,7 @@ fn print(
         .iter()
         .map(|Placed { node, .. }| {
             let zones = Zones::of_row(node.facts.first().map(|row| row.zone).unwrap_or_default(), global.utc);
-            let ids = process(node).map(|process| process.key.ids.euid);
+            let ids = process(node).and_then(|process| process.key.ids.euid);
             let mut user = node
                 .user
                 .as_ref()
@@ -334,7 +334,8 @@ fn notes(node: &Node, zones: &dyn Fn(pofr_core::time::ZoneOffset) -> Zones) -> V
             continue;
         }
         let at = zones(row.zone).short(row.life.position(), day);
-        notes.push(format!("{at} as uid {}: {}", what.1.euid, what.0));
+        let uid = what.1.euid.map_or_else(|| "?".to_owned(), |uid| uid.to_string());
+        notes.push(format!("{at} as uid {uid}: {}", what.0));
         before = Some(what);
     }
     let zone = node.facts.first().map(|row| row.zone).unwrap_or_default();

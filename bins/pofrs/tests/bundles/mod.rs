@@ -4,7 +4,10 @@ use pofr_core::{
     collector::Closing,
     diff::Differ,
     digest::Sha256,
-    fact::{Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey},
+    fact::{
+        Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey,
+        ProcessMarks,
+    },
     identity::{BootId, BundleSeq, Cid, Entity, Pid, RunId, StartTicks},
     raw::{RawText, Reading},
     record::Record,
@@ -72,7 +75,7 @@ pub(crate) fn process(pid: u32, ppid: u32, comm: &[u8], arguments: &[u8]) -> Fac
         key: ProcessKey {
             entity: entity(pid),
             ppid: Pid(ppid),
-            ids: Ids { ruid: 1000, euid: 1000, rgid: 100, egid: 100 },
+            ids: Ids::of([1000, 1000, 100, 100]),
             comm: RawText::from(comm),
             arguments: Some(RawText::from(arguments)),
             exe: Reading::Denied,
@@ -84,6 +87,7 @@ pub(crate) fn process(pid: u32, ppid: u32, comm: &[u8], arguments: &[u8]) -> Fac
             namespaces: Reading::Denied,
             zombie: false,
             files: Files::Read,
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails::default(),
     })

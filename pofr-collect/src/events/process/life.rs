@@ -4,7 +4,7 @@ use super::{endings::Ending, heard::Event, moment::Moment, phase::Phase};
 use crate::samplers::Sight;
 use hashbrown::HashMap;
 use pofr_core::{
-    fact::{FileKey, Files, OpenFile, Process},
+    fact::{FileKey, OpenFile, Process},
     identity::{BootId, Entity, Pid, StartTicks},
 };
 
@@ -96,10 +96,10 @@ impl Life {
             Event::Forked { .. } => None,
             Event::Executed => Some(present.executed(at)),
             Event::Users(real, effective) => present.changed(at, |key| {
-                (key.ids.ruid, key.ids.euid) = (real, effective);
+                (key.ids.ruid, key.ids.euid) = (Some(real), Some(effective));
             }),
             Event::Groups(real, effective) => present.changed(at, |key| {
-                (key.ids.rgid, key.ids.egid) = (real, effective);
+                (key.ids.rgid, key.ids.egid) = (Some(real), Some(effective));
             }),
             Event::Session => present.changed(at, |key| (key.session, key.tty) = (key.entity.pid().0, 0)),
             Event::Named(name) => present.changed(at, |key| key.comm = name.clone()),
@@ -133,7 +133,7 @@ impl Life {
             }
             Sight::Whole(process, files) => {
                 if pending.adopt(process.key.entity.start()) {
-                    if process.key.files == Files::Read && !process.key.zombie {
+                    if process.key.tells_files() && !process.key.zombie {
                         pending.see(at, files);
                     }
                     if let Some(phase) = pending.phases.last_mut() {

@@ -4,15 +4,13 @@
 use super::{exits::Who, moment::Moment};
 use crate::samplers::{Brief, steady_name};
 use pofr_core::{
-    fact::{Files, Ids, Process, ProcessDetails, ProcessKey},
+    fact::{Files, Ids, Process, ProcessDetails, ProcessKey, ProcessMarks},
     identity::{Entity, Pid},
     raw::{RawText, Reading},
 };
 
 /// The number of the thread that makes kernel threads.
 const KTHREADD: Pid = Pid(2);
-/// An id that nobody has: `(uid_t)-1`.
-const NOBODY: u32 = u32::MAX;
 
 /// What a process was for a while.
 #[derive(Clone, Debug)]
@@ -44,6 +42,12 @@ impl Phase {
         assumed.details = ProcessDetails::default();
         let key = &mut assumed.key;
         (key.entity, key.ppid, key.zombie) = (entity, ppid, false);
+        // Program and arguments are the parent's still.
+        key.marks = ProcessMarks {
+            arguments_cut: key.marks.arguments_cut,
+            exe_named_deleted: key.marks.exe_named_deleted,
+            ..ProcessMarks::default()
+        };
         if ppid != KTHREADD {
             key.files = Files::Unknown;
         }
@@ -76,7 +80,7 @@ impl Phase {
         assumed.details = ProcessDetails::default();
         let key = &mut assumed.key;
         (key.comm, key.arguments, key.exe) = (RawText::default(), None, Reading::Unknown);
-        key.files = Files::Unknown;
+        (key.files, key.marks) = (Files::Unknown, ProcessMarks::default());
         let mut named = false;
         if let Some(Process { key: ahead, .. }) = ahead {
             // It may have been taken in the very middle: what is as before may be what was before.
@@ -85,10 +89,10 @@ impl Phase {
                 (key.comm, named) = (ahead.comm, true);
             }
             if before.is_none_or(|before| before.arguments != ahead.arguments) {
-                key.arguments = ahead.arguments;
+                (key.arguments, key.marks.arguments_cut) = (ahead.arguments, ahead.marks.arguments_cut);
             }
             if before.is_none_or(|before| before.exe != ahead.exe) {
-                key.exe = ahead.exe;
+                (key.exe, key.marks.exe_named_deleted) = (ahead.exe, ahead.marks.exe_named_deleted);
             }
         }
         Self { from: Some(at), assumed, named, executed: true, first: later.clone(), last: later }
@@ -217,11 +221,11 @@ impl Phase {
         {
             process.key.comm.clone_from(&comm);
             let ids = &mut process.key.ids;
-            if ids.ruid == NOBODY {
-                (ids.ruid, ids.euid) = (who.uid, who.uid);
+            if ids.ruid.is_none() {
+                (ids.ruid, ids.euid) = (Some(who.uid), Some(who.uid));
             }
-            if ids.rgid == NOBODY {
-                (ids.rgid, ids.egid) = (who.gid, who.gid);
+            if ids.rgid.is_none() {
+                (ids.rgid, ids.egid) = (Some(who.gid), Some(who.gid));
             }
         }
     }
@@ -230,8 +234,11 @@ impl Phase {
     pub(super) fn fact(&self) -> Process {
         let Some(Look { process: last, .. }) = &self.last else { return self.assumed.clone() };
         let first = self.first.as_ref().map_or(last, |look| &look.process);
-        let arguments = first.key.arguments.clone().or_else(|| last.key.arguments.clone());
-        Process { key: ProcessKey { arguments, ..last.key.clone() }, details: last.details.clone() }
+        let known = if first.key.arguments.is_some() { &first.key } else { &last.key };
+        let mut fact = last.clone();
+        fact.key.arguments.clone_from(&known.arguments);
+        fact.key.marks.arguments_cut = known.marks.arguments_cut;
+        fact
     }
 
     /// Forgets what looks showed if that is what `next` was, which ran another program: they came too late, or while it was
@@ -263,7 +270,7 @@ impl Phase {
     /// Returns whether the user and the group ids in [`fact`](Self::fact) are known.
     pub(super) fn knows_ids(&self) -> (bool, bool) {
         let ids = self.shown().unwrap_or(&self.assumed).key.ids;
-        (ids.ruid != NOBODY, ids.rgid != NOBODY)
+        (ids.ruid.is_some(), ids.rgid.is_some())
     }
 
     /// Tells whether the name in [`fact`](Self::fact) is its own.
@@ -294,7 +301,7 @@ fn nothing_known(entity: Entity) -> Process {
         key: ProcessKey {
             entity,
             ppid: Pid(0),
-            ids: Ids { ruid: NOBODY, euid: NOBODY, rgid: NOBODY, egid: NOBODY },
+            ids: Ids::default(),
             comm: RawText::default(),
             arguments: None,
             exe: Reading::Unknown,
@@ -306,6 +313,7 @@ fn nothing_known(entity: Entity) -> Process {
             namespaces: Reading::Unknown,
             zombie: false,
             files: Files::Unknown,
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails::default(),
     }

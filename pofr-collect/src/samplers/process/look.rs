@@ -8,7 +8,7 @@ use super::{
 use crate::{HostView, iterators::FileIterator, namespaces, samplers::process::files, sys};
 use hashbrown::HashMap;
 use pofr_core::{
-    fact::{Fact, Files, Namespaces, Process, ProcessDetails, ProcessKey},
+    fact::{Fact, Files, Namespaces, Process, ProcessDetails, ProcessKey, ProcessMarks},
     identity::{Entity, Pid, StartTicks},
     raw::{RawText, Reading},
 };
@@ -208,6 +208,7 @@ impl Look {
                     namespaces,
                     zombie,
                     files,
+                    marks: ProcessMarks::default(),
                 },
                 details: ProcessDetails { started, exit_code, exe_sha256, ..ProcessDetails::default() },
             };

@@ -68,7 +68,9 @@ fn is_name(path: &RawText) -> bool {
 mod tests {
     use super::*;
     use pofr_core::{
-        fact::{FileDetails, FileKey, FileMode, Files, Ids, OpenFile, ProcessDetails, ProcessKey},
+        fact::{
+            FileDetails, FileKey, FileMode, Files, Ids, OpenFile, ProcessDetails, ProcessKey, ProcessMarks,
+        },
         identity::{BootId, Entity, Pid, StartTicks},
         raw::Reading,
     };
@@ -81,7 +83,7 @@ mod tests {
             key: ProcessKey {
                 entity,
                 ppid: Pid(1),
-                ids: Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 },
+                ids: Ids::of([0; 4]),
                 comm: "sh".into(),
                 arguments: Some("sh\0".into()),
                 exe: text("/bin/sh"),
@@ -93,6 +95,7 @@ mod tests {
                 namespaces: Reading::Absent,
                 zombie: false,
                 files: Files::Read,
+                marks: ProcessMarks::default(),
             },
             details: ProcessDetails::default(),
         };
@@ -112,7 +115,7 @@ mod tests {
             assert!(renamed.whole != before.whole && renamed.own == before.own);
         }
         let mut other = process.clone();
-        other.key.ids.euid = 1;
+        other.key.ids.euid = Some(1);
         assert!(take(&other, file("/a", false)).own != before.own);
         assert!(take(&process, file("pipe:[1]", false)).own != take(&process, file("pipe:[2]", false)).own);
         assert!(printer.take(&process, &[]).own != before.own);

@@ -36,7 +36,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Status<'_>> {
         }
     }
     let ((ruid, euid), (rgid, egid)) = (uids?, gids?);
-    Some(Status { name: name?, state: state?, ppid: Pid(ppid?), ids: Ids { ruid, euid, rgid, egid } })
+    Some(Status { name: name?, state: state?, ppid: Pid(ppid?), ids: Ids::of([ruid, euid, rgid, egid]) })
 }
 
 fn real_and_effective(text: &[u8]) -> Option<(u32, u32)> {
@@ -82,7 +82,7 @@ mod tests {
     fn a_name_cannot_fake_a_line() {
         let text = b"Name:\tx\\nUid:\t0\nState:\tZ (zombie)\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
         let status = parse(text).unwrap();
-        assert_eq!(status.ids, Ids { ruid: 1, euid: 2, rgid: 5, egid: 6 });
+        assert_eq!(status.ids, Ids::of([1, 2, 5, 6]));
         assert!(
             stat::is_zombie(status.state) && !status.is_running() && is_escaped(status.name, b"x\nUid:\t0")
         );

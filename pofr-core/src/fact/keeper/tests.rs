@@ -171,14 +171,14 @@ fn containers() {
 
 #[test]
 fn what_could_not_be_read_is_not_said_to_be_nowhere() {
-    use crate::fact::{Files, Ids};
+    use crate::fact::{Files, Ids, ProcessMarks};
     let key = |cgroup| ProcessKey {
         entity: crate::identity::Entity::Described {
             pid: crate::identity::Pid(1),
             tag: crate::digest::KeyDigest([0; 20]),
         },
         ppid: crate::identity::Pid(0),
-        ids: Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 },
+        ids: Ids::of([0; 4]),
         comm: "a".into(),
         arguments: None,
         exe: Reading::Unknown,
@@ -190,6 +190,7 @@ fn what_could_not_be_read_is_not_said_to_be_nowhere() {
         namespaces: Reading::Unknown,
         zombie: false,
         files: Files::Unknown,
+        marks: ProcessMarks::default(),
     };
     assert_eq!(Keeper::of(&key(Reading::Denied)), None);
     assert_eq!(Keeper::of(&key(Reading::Absent)), Some(Keeper::default()));

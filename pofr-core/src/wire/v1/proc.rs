@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     digest::{KeyDigest, KeyEncoder},
-    fact::{Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey},
+    fact::{
+        Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile, Process, ProcessDetails, ProcessKey,
+        ProcessMarks,
+    },
     identity::{Entity, Pid},
     raw::{RawText, Reading},
 };
@@ -231,7 +234,7 @@ impl<'a> Record<'a> {
             *value = number(text).ok_or("the parent's pid or an id is not a number")?;
         }
         let [ppid, ruid, euid, rgid, egid] = values;
-        Ok(Some((Pid(ppid), Ids { ruid, euid, rgid, egid })))
+        Ok(Some((Pid(ppid), Ids::of([ruid, euid, rgid, egid]))))
     }
 
     /// Returns the link texts; one that could not be read is empty.
@@ -279,6 +282,7 @@ fn describe(record: &Record<'_>, ppid: Pid, ids: Ids, parts: &border::Parts<'_>)
         namespaces: Reading::Unknown,
         zombie: false,
         files: Files::Read,
+        marks: ProcessMarks::default(),
     };
     SeenProcess { process: Process { key, details: ProcessDetails::default() }, files }
 }
@@ -286,12 +290,13 @@ fn describe(record: &Record<'_>, ppid: Pid, ids: Ids, parts: &border::Parts<'_>)
 /// Returns what besides the pid tells a v1 process apart: the digest of its name, ids and arguments. Not the
 /// parent, which changes when it dies.
 fn tag(comm: &[u8], ids: Ids, arguments: &[u8]) -> KeyDigest {
+    let [ruid, euid, rgid, egid] = ids.numbers();
     KeyEncoder::new("pofr/v1-process/1")
         .bytes(comm)
-        .int(ids.ruid)
-        .int(ids.euid)
-        .int(ids.rgid)
-        .int(ids.egid)
+        .int(ruid)
+        .int(euid)
+        .int(rgid)
+        .int(egid)
         .bytes(arguments)
         .finish()
 }

@@ -267,6 +267,28 @@ pub(super) struct ProcessMessage {
     pub(super) totals: Vec<u64>,
     #[prost(bytes = "bytes", optional, tag = "23")]
     pub(super) exe_sha256: Option<Bytes>,
+    /// None where nothing is unusual.
+    #[prost(message, optional, boxed, tag = "24")]
+    pub(super) marks: Option<Box<MarksMessage>>,
+}
+
+/// What is unusual about a process.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct MarksMessage {
+    #[prost(bool, tag = "1")]
+    pub(super) unreadable: bool,
+    #[prost(bool, tag = "2")]
+    pub(super) files_unreadable: bool,
+    #[prost(uint64, optional, tag = "3")]
+    pub(super) arguments_bytes: Option<u64>,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) arguments_sha256: Bytes,
+    #[prost(bool, tag = "5")]
+    pub(super) exe_named_deleted: bool,
+    #[prost(uint32, optional, tag = "6")]
+    pub(super) thread_of: Option<u32>,
+    #[prost(message, optional, tag = "7")]
+    pub(super) files_of: Option<EntityMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -313,6 +335,10 @@ pub(super) struct EndpointMessage {
     pub(super) uid: Option<u32>,
     #[prost(uint64, optional, tag = "12")]
     pub(super) inode: Option<u64>,
+    #[prost(uint32, tag = "13")]
+    pub(super) local_scope: u32,
+    #[prost(uint32, tag = "14")]
+    pub(super) remote_scope: u32,
 }
 
 /// The texts of a host or a device, in the order in which the model declares them.

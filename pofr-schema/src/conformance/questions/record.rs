@@ -116,7 +116,7 @@ pub(super) fn entity(pid: u32) -> Entity {
 fn is(pid: u32, ppid: u32, uid: u32, comm: &str, arguments: &str) -> Process {
     let mut process = process(pid, comm);
     process.key.ppid = Pid(ppid);
-    process.key.ids = Ids { ruid: uid, euid: uid, rgid: uid, egid: uid };
+    process.key.ids = Ids::of([uid; 4]);
     process.key.arguments = Some(arguments.replace(' ', "\0").as_str().into());
     process.key.cgroup = Reading::Known("0::/system.slice/ssh.service\n".into());
     process

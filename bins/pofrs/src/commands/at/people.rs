@@ -24,8 +24,9 @@ impl People {
         Ok(Self(names))
     }
 
-    /// Returns the name, else the number.
-    pub(crate) fn name(&self, uid: u32) -> String {
-        self.0.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
+    /// Returns the name, else the number, else `?` where the id is not known.
+    pub(crate) fn name(&self, uid: Option<u32>) -> String {
+        let number = || uid.map_or_else(|| "?".to_owned(), |uid| uid.to_string());
+        uid.and_then(|uid| self.0.get(&uid).cloned()).unwrap_or_else(number)
     }
 }

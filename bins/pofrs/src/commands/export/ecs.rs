@@ -99,6 +99,11 @@ fn time(at: Option<WallMicros>) -> Option<String> {
     at.map(rfc3339)
 }
 
+/// Returns an id as a keyword; nothing where it is not known.
+fn id(id: Option<u32>) -> Option<String> {
+    id.map(|id| id.to_string())
+}
+
 fn of_process(process: &Process, item: &Item<'_>, document: &mut Json) {
     let (key, details) = (&process.key, &process.details);
     let arguments: Option<Vec<String>> =
@@ -119,12 +124,11 @@ fn of_process(process: &Process, item: &Item<'_>, document: &mut Json) {
         "exit_code": code,
         "parent": { "pid": key.ppid }, "session_leader": { "pid": key.session },
         "tty": { "char_device": tty },
-        "real_user": { "id": key.ids.ruid.to_string() }, "user": { "id": key.ids.euid.to_string() },
-        "real_group": { "id": key.ids.rgid.to_string() }, "group": { "id": key.ids.egid.to_string() },
+        "real_user": { "id": id(key.ids.ruid) }, "user": { "id": id(key.ids.euid) },
+        "real_group": { "id": id(key.ids.rgid) }, "group": { "id": id(key.ids.egid) },
     });
-    document["user"] =
-        json!({ "id": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode) });
-    document["pofr"]["login_uid"] = key.login_uid.map(|uid| uid.to_string()).into();
+    document["user"] = json!({ "id": id(key.ids.euid), "name": item.found.user.as_ref().map(unicode) });
+    document["pofr"]["login_uid"] = id(key.login_uid).into();
     document["pofr"]["exit_signal"] = signal.into();
     if let Some(container) = Keeper::of(key).and_then(|keeper| keeper.container) {
         document["container"] = json!({ "id": unicode(&container.id), "runtime": container.engine.text() });

@@ -13,7 +13,7 @@ use pofr_core::{
     digest::Sha256,
     fact::{
         Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile,
-        Process, ProcessDetails, ProcessKey, SocketId, TcpState, Totals, Transport,
+        Process, ProcessDetails, ProcessKey, ProcessMarks, SocketId, TcpState, Totals, Transport,
     },
     gap::{Gap, Severity},
     identity::{BootId, Cid, Entity, Pid, RunId, StartTicks},
@@ -47,7 +47,7 @@ fn process(pid: u32, comm: &[u8], arguments: Option<&[u8]>) -> Process {
         key: ProcessKey {
             entity: entity(pid),
             ppid: Pid(700),
-            ids: Ids { ruid: 1000, euid: 0, rgid: 100, egid: 100 },
+            ids: Ids::of([1000, 0, 100, 100]),
             comm: comm.into(),
             arguments: arguments.map(RawText::from),
             exe: Reading::Known("/usr/bin/vi".into()),
@@ -61,6 +61,7 @@ fn process(pid: u32, comm: &[u8], arguments: Option<&[u8]>) -> Process {
             namespaces: Reading::Unknown,
             zombie: false,
             files: Files::Read,
+            marks: ProcessMarks::default(),
         },
         details: ProcessDetails {
             started: at(-30_000),

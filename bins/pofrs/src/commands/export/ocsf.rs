@@ -133,8 +133,8 @@ fn of_process(process: &Process, item: &Item<'_>) -> Json {
         "parent_process": { "pid": key.ppid }, "session": { "uid": key.session.to_string() },
         // Without the extension for Linux a process has no group of its own.
         "user": {
-            "uid": key.ids.euid.to_string(), "name": item.found.user.as_ref().map(unicode),
-            "groups": [{ "uid": key.ids.egid.to_string() }],
+            "uid": key.ids.euid.map(|uid| uid.to_string()), "name": item.found.user.as_ref().map(unicode),
+            "groups": key.ids.egid.map(|gid| json!([{ "uid": gid.to_string() }])),
         },
     })
 }

@@ -283,10 +283,10 @@ fn pid(found: &Found) -> Option<u32> {
 fn user(found: &Found) -> Option<String> {
     let uid = match &found.row().fact {
         Fact::Endpoint(endpoint) => endpoint.details.uid,
-        Fact::File(file) => file.details.ids.map(|ids| ids.euid),
+        Fact::File(file) => file.details.ids.and_then(|ids| ids.euid),
         _ => None,
     };
-    let uid = process(found).map(|process| process.key.ids.euid).or(uid);
+    let uid = process(found).and_then(|process| process.key.ids.euid).or(uid);
     found.user.as_ref().map(|user| user.escaped()).or(uid.map(|uid| uid.to_string()))
 }
 

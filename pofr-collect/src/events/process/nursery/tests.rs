@@ -280,11 +280,11 @@ fn a_look_that_is_quicker_than_the_events_before_it_belongs_after_them() {
     let mut stage = Stage::new();
     let entity = stage.entity(7, 0);
     let mut known = process(entity, "su");
-    known.key.ids = pofr_core::fact::Ids { ruid: 0, euid: 0, rgid: 0, egid: 0 };
+    known.key.ids = pofr_core::fact::Ids::of([0; 4]);
     stage.sample(0, vec![known.clone()], None);
     stage.hear(10, 7, Event::Executed, Some(brief(entity, "su")));
     let mut later = known.clone();
-    (later.key.ids.ruid, later.key.ids.euid) = (7, 7);
+    (later.key.ids.ruid, later.key.ids.euid) = (Some(7), Some(7));
     for looked in [9, 21] {
         // By its time, or by what it shows.
         let glance = Glance { at: at(looked), sight: Sight::Whole(Box::new(later.clone()), Vec::new()) };
@@ -301,7 +301,7 @@ fn a_look_that_is_quicker_than_the_events_before_it_belongs_after_them() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(ids, [0, 7, 7]);
+    assert_eq!(ids, [0, 7, 7].map(Some));
 }
 
 /// Anything that may be heard of a handful of processes.

@@ -3,9 +3,9 @@
 use crate::{
     digest::{KeyDigest, Sha256},
     fact::{
-        Custom, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
+        Custom, Cut, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
         FileMode, Files, Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails,
-        ProcessKey, Route, SocketId, TcpState, Totals, Transport, User,
+        ProcessKey, ProcessMarks, Route, SocketId, TcpState, Totals, Transport, User,
     },
     identity::{BootId, Entity, Pid, StartTicks},
     raw::{RawText, Reading},
@@ -14,13 +14,13 @@ use crate::{
     wire::v2::{
         fields::{self, Fields},
         message::{
-            AccountMessage, CustomMessage, EndpointMessage, EntityMessage, InterfaceMessage, ModuleMessage,
-            ProcessMessage, ReadingMessage, RouteMessage, TextsMessage,
+            AccountMessage, CustomMessage, EndpointMessage, EntityMessage, InterfaceMessage, MarksMessage,
+            ModuleMessage, ProcessMessage, ReadingMessage, RouteMessage, TextsMessage,
         },
     },
 };
 use prost::bytes::Bytes;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 /// Why a message is no fact.
 type Bad = String;
@@ -144,11 +144,12 @@ fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
         }
         other => return Err(format!("{} totals", other.len())),
     };
+    let (marks, files_unreadable) = decode_marks(m.marks, boot)?;
     Ok(Process {
         key: ProcessKey {
             entity: decode_entity(m.entity, boot)?,
             ppid: Pid(m.ppid),
-            ids: Ids { ruid: m.ruid, euid: m.euid, rgid: m.rgid, egid: m.egid },
+            ids: Ids::of([m.ruid, m.euid, m.rgid, m.egid]),
             comm: text(m.comm),
             arguments: m.arguments.map(text),
             exe: decode_reading(m.exe)?,
@@ -159,32 +160,61 @@ fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
             cgroup: decode_reading(m.cgroup)?,
             namespaces,
             zombie: m.zombie,
-            files: match m.files {
-                0 => Files::Read,
-                1 => Files::Denied,
-                2 => Files::Unknown,
-                other => return Err(format!("descriptor table state {other}")),
+            files: match (m.files, files_unreadable) {
+                (0, false) => Files::Read,
+                (1, false) => Files::Denied,
+                (2, false) => Files::Unknown,
+                (2, true) => Files::Unreadable,
+                (0 | 1, true) => return Err("a descriptor table that was read and did not answer".into()),
+                (other, _) => return Err(format!("descriptor table state {other}")),
             },
+            marks,
         },
         details: ProcessDetails {
             arguments: m.arguments_later.map(text),
             started: m.started.map(WallMicros),
             exit_code: m.exit_code,
             totals,
-            exe_sha256: m
-                .exe_sha256
-                .map(|b| {
-                    (&*b).try_into().map(Sha256).map_err(|_| "an executable's sha256 that is not 32 bytes")
-                })
-                .transpose()?,
+            exe_sha256: m.exe_sha256.map(|bytes| sha256("an executable", &bytes)).transpose()?,
             with_files: None,
         },
     })
 }
 
+/// Reads the marks, and whether the descriptor table did not answer.
+fn decode_marks(message: Option<Box<MarksMessage>>, boot: BootId) -> Result<(ProcessMarks, bool), Bad> {
+    let Some(m) = message else { return Ok(Default::default()) };
+    let hash = match &*m.arguments_sha256 {
+        [] => None,
+        bytes => Some(sha256("arguments", bytes)?),
+    };
+    let arguments_cut = match (m.arguments_bytes, hash) {
+        (Some(bytes), sha256) => Some(Cut { bytes, sha256 }),
+        (None, None) => None,
+        (None, Some(_)) => return Err("arguments that are not cut and have a sha256".into()),
+    };
+    let marks = ProcessMarks {
+        unreadable: m.unreadable,
+        arguments_cut,
+        exe_named_deleted: m.exe_named_deleted,
+        thread_of: m.thread_of.map(Pid),
+        files_of: m.files_of.map(|holder| decode_entity(Some(holder), boot)).transpose()?,
+    };
+    Ok((marks, m.files_unreadable))
+}
+
+fn sha256(what: &str, bytes: &[u8]) -> Result<Sha256, Bad> {
+    bytes.try_into().map(Sha256).map_err(|_| format!("a sha256 of {what} that is not 32 bytes"))
+}
+
 fn decode_endpoint(m: EndpointMessage, boot: BootId) -> Result<Endpoint, Bad> {
-    let at = |ip_bytes: &[u8], port: u32| -> Result<SocketAddr, Bad> {
-        Ok(SocketAddr::new(ip(ip_bytes)?, u16::try_from(port).map_err(|_| format!("port {port}"))?))
+    let at = |ip_bytes: &[u8], port: u32, scope: u32| -> Result<SocketAddr, Bad> {
+        let port = u16::try_from(port).map_err(|_| format!("port {port}"))?;
+        Ok(match ip(ip_bytes)? {
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+            IpAddr::V4(_) if scope != 0 => return Err(format!("scope id {scope} of an IPv4 address")),
+            IpAddr::V4(ip) => (ip, port).into(),
+        })
     };
     Ok(Endpoint {
         key: EndpointKey {
@@ -193,8 +223,8 @@ fn decode_endpoint(m: EndpointMessage, boot: BootId) -> Result<Endpoint, Bad> {
                 1 => Transport::Udp,
                 other => return Err(format!("transport {other}")),
             },
-            local: at(&m.local, m.local_port)?,
-            remote: at(&m.remote, m.remote_port)?,
+            local: at(&m.local, m.local_port, m.local_scope)?,
+            remote: at(&m.remote, m.remote_port, m.remote_scope)?,
             state: u8::try_from(m.state)
                 .ok()
                 .and_then(TcpState::from_kernel)

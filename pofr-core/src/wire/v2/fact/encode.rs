@@ -1,12 +1,13 @@
 //! Facts to messages.
 
 use crate::{
-    fact::{Device, Endpoint, Fact, Process, SocketId},
+    fact::{Device, Endpoint, Fact, Files, Process, ProcessKey, ProcessMarks, SocketId, scope},
     identity::Entity,
     raw::{RawText, Reading},
     wire::v2::message::{
         AccountMessage, CustomMessage, EndpointMessage, EntityMessage, FactMessage, FactOneof, FileMessage,
-        InterfaceMessage, ModuleMessage, ProcessMessage, ReadingMessage, RouteMessage, TextsMessage,
+        InterfaceMessage, MarksMessage, ModuleMessage, ProcessMessage, ReadingMessage, RouteMessage,
+        TextsMessage,
     },
 };
 use prost::{Message as _, bytes::Bytes};
@@ -86,6 +87,7 @@ pub(in crate::wire::v2) fn encode(fact: &Fact) -> Vec<u8> {
 
 fn encode_process(process: &Process) -> ProcessMessage {
     let Process { key, details } = process;
+    let [ruid, euid, rgid, egid] = key.ids.numbers();
     let (namespaces, namespaces_why) = match &key.namespaces {
         Reading::Known(n) => (vec![n.cgroup, n.ipc, n.mnt, n.net, n.pid, n.time, n.user, n.uts], 0),
         other => (Vec::new(), why(other)),
@@ -93,10 +95,10 @@ fn encode_process(process: &Process) -> ProcessMessage {
     ProcessMessage {
         entity: Some(encode_entity(&key.entity)),
         ppid: key.ppid.0,
-        ruid: key.ids.ruid,
-        euid: key.ids.euid,
-        rgid: key.ids.rgid,
-        egid: key.ids.egid,
+        ruid,
+        euid,
+        rgid,
+        egid,
         comm: bytes(&key.comm),
         arguments: key.arguments.as_ref().map(bytes),
         exe: Some(encode_reading(&key.exe)),
@@ -108,7 +110,11 @@ fn encode_process(process: &Process) -> ProcessMessage {
         namespaces,
         namespaces_why,
         zombie: key.zombie,
-        files: key.files as u32,
+        files: match key.files {
+            Files::Read => 0,
+            Files::Denied => 1,
+            Files::Unknown | Files::Unreadable => 2,
+        },
         arguments_later: details.arguments.as_ref().map(bytes),
         started: details.started.map(|t| t.0),
         exit_code: details.exit_code,
@@ -116,7 +122,24 @@ fn encode_process(process: &Process) -> ProcessMessage {
             .totals
             .map_or_else(Vec::new, |t| vec![t.user_micros, t.system_micros, t.read_bytes, t.write_bytes]),
         exe_sha256: details.exe_sha256.map(|d| Bytes::copy_from_slice(&d.0)),
+        marks: encode_marks(key).map(Box::new),
     }
+}
+
+fn encode_marks(key: &ProcessKey) -> Option<MarksMessage> {
+    let files_unreadable = key.files == Files::Unreadable;
+    let ProcessMarks { unreadable, arguments_cut, exe_named_deleted, thread_of, files_of } = &key.marks;
+    (files_unreadable || !key.marks.is_default()).then(|| MarksMessage {
+        unreadable: *unreadable,
+        files_unreadable,
+        arguments_bytes: arguments_cut.map(|cut| cut.bytes),
+        arguments_sha256: arguments_cut
+            .and_then(|cut| cut.sha256)
+            .map_or_else(Bytes::new, |sha256| Bytes::copy_from_slice(&sha256.0)),
+        exe_named_deleted: *exe_named_deleted,
+        thread_of: thread_of.map(|pid| pid.0),
+        files_of: files_of.as_ref().map(encode_entity),
+    })
 }
 
 fn encode_endpoint(endpoint: &Endpoint) -> EndpointMessage {
@@ -134,6 +157,8 @@ fn encode_endpoint(endpoint: &Endpoint) -> EndpointMessage {
         holder: key.holder.as_ref().map(encode_entity),
         uid: details.uid,
         inode: details.inode,
+        local_scope: scope(&key.local),
+        remote_scope: scope(&key.remote),
     }
 }
 
