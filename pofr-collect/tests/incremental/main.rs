@@ -16,6 +16,7 @@ mod puppet;
 #[path = "../state/mod.rs"]
 mod state;
 mod still;
+mod threads;
 
 use pofr_collect::{
     HostView,

@@ -3,7 +3,7 @@
 use crate::{iterators::FileIterator, sys};
 use pofr_core::{
     fact::{Fact, FileDetails, FileKey, FileMode, Files, Namespaces, OpenFile},
-    identity::Entity,
+    identity::{Entity, Pid},
     raw::RawText,
 };
 use rustix::{
@@ -93,17 +93,18 @@ pub(super) struct Told {
 
 /// Does the same by the kernel's iterator; `hasher` takes the print of what is behind the names.
 ///
-/// The caller has made sure that we may see them. That they are those of the process in `dir`, and not of one that has its number since,
+/// `thread` is the one whose directory `dir` is. The caller has made sure that we may see them. That they are those of the process in `dir`, and not of one that has its number since,
 /// is so if that directory can be read afterwards.
 pub(super) fn iterate(
     iterator: &mut FileIterator,
+    thread: Pid,
     dir: BorrowedFd<'_>,
     entity: Entity,
     facts: &mut Vec<Fact>,
     sockets: &mut Vec<u64>,
     mut hasher: impl Hasher,
 ) -> Result<Told, Errno> {
-    let namespaces = iterator.of_process(entity.pid().0, |open| {
+    let namespaces = iterator.of_process(thread.0, |open| {
         (open.fd, open.device, open.inode).hash(&mut hasher);
         let text = open.text.unwrap_or_default();
         sockets.extend(socket_inode(text));

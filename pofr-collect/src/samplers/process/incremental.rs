@@ -292,6 +292,7 @@ impl Incremental {
         let new = known.due == Due::New;
         let was_shown = !new && !known.left_out;
         (known.start, known.kernel_thread, known.threads) = (seen.start, seen.kernel_thread, seen.threads);
+        known.speaker = seen.speaker.0;
         // A kernel thread gets its name and its place just after it was made.
         known.again = seen.moving || (new && seen.kernel_thread);
         // Asked before it first ran, and after its only task has exited, a process has the same figures: none.

@@ -46,6 +46,8 @@ pub(super) struct Known {
     pub(super) kernel_thread: bool,
     /// It has several threads.
     pub(super) threads: bool,
+    /// The thread through which it is read: its first one, or where that has exited another.
+    pub(super) speaker: u32,
     /// It must be read in the next tick, whatever its figures say: it was running.
     pub(super) again: bool,
     /// Its parent was not known when it was last read.
@@ -91,6 +93,7 @@ impl Known {
             zombie: false,
             kernel_thread: false,
             threads: false,
+            speaker: pid,
             again: false,
             orphan: false,
             left_out: false,

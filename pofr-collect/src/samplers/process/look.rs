@@ -22,6 +22,17 @@ use std::{
 /// A process may run another program while it is read; then it is read again, up to so many times.
 const TRIES: usize = 3;
 
+/// Threads that have exited and that their tracer has not released stand before the living ones: so many are passed over.
+const THREADS: usize = 64;
+
+/// A thread that speaks for its process, whose first one has exited.
+#[derive(Debug)]
+struct Living {
+    tid: Pid,
+    dir: OwnedFd,
+    stat: Stat,
+}
+
 /// Buffers for looking at processes, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Look {
@@ -53,6 +64,8 @@ pub(super) struct Seen {
     pub(super) kernel_thread: bool,
     /// Whether it has more than one thread: then others may have run while the one that is looked at slept.
     pub(super) threads: bool,
+    /// The thread through which it was read: its first one as a rule.
+    pub(super) speaker: Pid,
     /// What is behind its descriptors, where that was told with them.
     pub(super) behind: Option<Behind>,
     /// Whether it was changing while it was looked at, or may have been: it ran, or was about to, or was on its way out.
@@ -87,13 +100,14 @@ impl Look {
     fn files(
         &mut self,
         dir: BorrowedFd<'_>,
+        thread: Pid,
         entity: Entity,
         facts: &mut Vec<Fact>,
         sockets: &mut Vec<u64>,
     ) -> Result<(Files, Option<Told>), Errno> {
         if let Some(iterator) = &mut self.iterator {
             let before = (facts.len(), sockets.len());
-            match files::iterate(iterator, dir, entity, facts, sockets, self.keys.build_hasher()) {
+            match files::iterate(iterator, thread, dir, entity, facts, sockets, self.keys.build_hasher()) {
                 Ok(told) => return Ok((Files::Read, Some(told))),
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error),
                 Err(error) => {
@@ -122,6 +136,9 @@ impl Look {
     ///
     /// `stat` is read first and `status` last: where the two disagree the process changed in between, and what was read could
     /// be the name of one program with the arguments of another.
+    ///
+    /// Where the first thread has exited and others have not, the process lives: then all but its name and its start is read
+    /// through one of those.
     pub(super) fn at(
         &mut self,
         view: &HostView,
@@ -130,11 +147,23 @@ impl Look {
         facts: &mut Vec<Fact>,
         sockets: &mut Vec<u64>,
     ) -> Result<Seen, Errno> {
-        let dir = dir.as_fd();
+        let leader_dir = dir.as_fd();
         let before = (facts.len(), sockets.len());
         for attempt in 1.. {
-            let stat = stat::parse(self.buffers.read(dir, c"stat")?).ok_or(stat::Malformed)?;
+            let mut stat = stat::parse(self.buffers.read(leader_dir, c"stat")?).ok_or(stat::Malformed)?;
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
+            let other = if stat.is_zombie() && stat.threads > 1 {
+                self.living_thread(leader_dir, pid)
+            } else {
+                None
+            };
+            let (dir, speaker, thread_comm) = match &other {
+                Some(living) => {
+                    (stat.state, stat.exiting) = (living.stat.state, living.stat.exiting);
+                    (living.dir.as_fd(), living.tid, &living.stat.comm)
+                }
+                None => (leader_dir, pid, &stat.comm),
+            };
             if view.leaves_out(pid, stat.start, stat.ppid) {
                 if view.own_pid() == Some(pid) {
                     files::own_sockets(&mut self.listing, dir, sockets);
@@ -144,7 +173,8 @@ impl Look {
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
                 let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);
                 let start = stat.start;
-                return Ok(Seen { start, process: None, ppid, kernel_thread, threads, behind: None, moving });
+                let process = None;
+                return Ok(Seen { start, process, ppid, kernel_thread, threads, speaker, behind: None, moving });
             }
             let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
@@ -158,7 +188,7 @@ impl Look {
             let (files, told) = match () {
                 () if stat.kernel_thread => (Files::Read, None),
                 () if denied => (Files::Denied, None),
-                () => self.files(dir, entity, facts, sockets)?,
+                () => self.files(dir, speaker, entity, facts, sockets)?,
             };
             let behind = told.map(|told| told.behind);
             let (mut cwd, mut namespaces) = match told.and_then(|told| told.namespaces) {
@@ -170,7 +200,7 @@ impl Look {
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
-            if attempt < TRIES && (!status.still(&stat) || arguments.is_none()) {
+            if attempt < TRIES && (!status.still(&stat, thread_comm) || arguments.is_none()) {
                 facts.truncate(before.0);
                 sockets.truncate(before.1);
                 continue;
@@ -218,11 +248,37 @@ impl Look {
                 ppid,
                 kernel_thread: stat.kernel_thread,
                 threads: stat.threads > 1,
+                speaker,
                 behind,
                 moving,
             });
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// Finds a thread of a process that has not exited, though the first one has.
+    fn living_thread(&mut self, dir: BorrowedFd<'_>, leader: Pid) -> Option<Living> {
+        let tasks = sys::open_listing(dir, c"task").ok()?;
+        let (buffers, mut tries, mut found) = (&mut self.buffers, 0, None);
+        let listed = self.listing.numbers(&tasks, |name, tid| {
+            if tid == leader.0 {
+                return Ok(());
+            }
+            tries += 1;
+            let read = sys::open_place(tasks.as_fd(), name).and_then(|dir| {
+                let stat = stat::parse(buffers.read(dir.as_fd(), c"stat")?).ok_or(stat::Malformed)?;
+                Ok((dir, stat))
+            });
+            match read {
+                Ok((dir, stat)) if !stat.is_zombie() => {
+                    found = Some(Living { tid: Pid(tid), dir, stat });
+                    Err(Errno::CANCELED)
+                }
+                _ if tries < THREADS => Ok(()),
+                _ => Err(Errno::CANCELED),
+            }
+        });
+        listed.err().filter(|error| *error != Errno::CANCELED).map_or(found, |_| None)
     }
 
     /// Reads the argument vector. There is always something in it (execve(2) sees to that), except while a process

@@ -29,7 +29,7 @@ const ANYTHING: &[Shared] = &[Shared::Files, Shared::Directory, Shared::Memory];
 fn share(one: &Known, other: &Known, what: &[Shared]) -> bool {
     // Zombies and kernel threads have no table of their own, and equal ones therefore.
     let can = |known: &Known| !known.zombie && !known.kernel_thread;
-    let shares = |what: &Shared| sys::share(one.pid, other.pid, *what).is_ok_and(|shared| shared);
+    let shares = |what: &Shared| sys::share(one.speaker, other.speaker, *what).is_ok_and(|shared| shared);
     can(one) && can(other) && what.iter().any(shares)
 }
 

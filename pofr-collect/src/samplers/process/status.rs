@@ -5,7 +5,7 @@
 
 use super::stat::{self, Stat};
 use crate::sys;
-use pofr_core::{fact::Ids, identity::Pid};
+use pofr_core::{fact::Ids, identity::Pid, raw::RawText};
 
 /// What is taken from the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,11 +56,12 @@ impl Status<'_> {
     }
 
     /// Tells whether nothing shows that the process ran another program, exited or lost its parent since `stat` was read.
-    pub(super) fn still(&self, stat: &Stat) -> bool {
+    /// `comm` is the name of the thread of which this is.
+    pub(super) fn still(&self, stat: &Stat, comm: &RawText) -> bool {
         let name = if stat.kernel_thread { stat::steady(self.name) } else { self.name };
         stat::is_zombie(self.state) == stat.is_zombie()
             && self.ppid == stat.ppid
-            && is_escaped(name, stat.comm.as_bytes())
+            && is_escaped(name, comm.as_bytes())
     }
 }
 
