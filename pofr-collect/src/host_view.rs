@@ -15,7 +15,7 @@ use pofr_core::{
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 /// What keeps a host from being looked at.
@@ -39,6 +39,9 @@ pub enum HostViewError {
         found: String,
     },
 }
+
+/// So many threads may wait to be looked at; the others are found in their turn.
+const SUSPECTS: usize = 256;
 
 /// A host to look at. Clones are views of the same host and share its run clock.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub struct HostView {
     families: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
     /// Cookies of sockets that are left out, as of the last reading and the one before.
     excluded_sockets: Arc<RwLock<[BTreeSet<u64>; 2]>>,
+    /// Threads that an event told to have ids of their own, with their processes.
+    suspects: Arc<Mutex<Vec<(u32, u32)>>>,
     /// What is known of the programs that run.
     pub(crate) programs: Programs,
 }
@@ -122,6 +127,7 @@ impl HostView {
             excluded: Arc::default(),
             families: Arc::default(),
             excluded_sockets: Arc::default(),
+            suspects: Arc::default(),
             programs: Programs::default(),
         })
     }
@@ -209,6 +215,19 @@ impl HostView {
     pub fn excluded(&self) -> Vec<Pid> {
         let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
         excluded.iter().map(|(pid, _)| *pid).collect()
+    }
+
+    /// Has the process sampler look at a thread that may have something of its own.
+    pub(crate) fn suspect(&self, process: u32, thread: u32) {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if suspects.len() < SUSPECTS && !suspects.contains(&(process, thread)) {
+            suspects.push((process, thread));
+        }
+    }
+
+    /// Takes the threads to look at.
+    pub(crate) fn take_suspects(&self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut *self.suspects.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Says which sockets, by their cookies, only processes hold that are left out. What the reading before the last one said is

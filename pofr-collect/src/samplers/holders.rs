@@ -16,7 +16,7 @@ pub(crate) struct Holders {
     processes: HashMap<Pid, Held>,
     /// The holders of each socket, by its inode, in no order.
     sockets: HashMap<u64, Vec<Holder>>,
-    /// Processes in each network namespace, by the namespace's inode.
+    /// Processes and threads in each network namespace, by the namespace's inode: of each a task that has not exited.
     namespaces: BTreeMap<u32, BTreeSet<Pid>>,
     /// Sockets whose holders have changed since that was last asked.
     changed: HashSet<u64>,
@@ -27,35 +27,40 @@ pub(crate) struct Holders {
 /// Who holds a socket: `None` for a process that is left out of the record.
 pub(crate) type Holder = Option<Entity>;
 
-/// What one process holds.
+/// A network namespace, and a task that is in it.
+pub(crate) type Place = (u32, Pid);
+
+/// What one process holds, or a thread that has files or a network namespace of its own.
+///
+/// Of processes that share a descriptor table one holds what is in it: that with which its files are told.
 #[derive(Debug, Default)]
 struct Held {
     holder: Holder,
     /// Inodes, sorted, each once.
     sockets: Vec<u64>,
-    namespace: Option<u32>,
+    place: Option<Place>,
 }
 
 impl Holders {
     /// Takes note of what a process holds and where it lives, in place of what was known of its number.
-    pub(crate) fn set(&mut self, pid: Pid, holder: Holder, sockets: &mut Vec<u64>, namespace: Option<u32>) {
+    pub(crate) fn set(&mut self, pid: Pid, holder: Holder, sockets: &mut Vec<u64>, place: Option<Place>) {
         sockets.sort_unstable();
         sockets.dedup();
-        if let Some(namespace) = namespace {
+        if let Some((namespace, _)) = place {
             self.stirred.insert(namespace);
         }
         let held = self.processes.entry(pid).or_default();
-        if held.namespace != namespace {
-            leave(&mut self.namespaces, held.namespace, pid);
-            if let Some(namespace) = namespace {
-                self.namespaces.entry(namespace).or_default().insert(pid);
+        if held.place != place {
+            leave(&mut self.namespaces, held.place);
+            if let Some((namespace, task)) = place {
+                self.namespaces.entry(namespace).or_default().insert(task);
             }
-            held.namespace = namespace;
+            held.place = place;
         }
         if held.holder == holder && held.sockets == *sockets {
             return;
         }
-        let before = std::mem::replace(held, Held { holder, sockets: sockets.clone(), namespace });
+        let before = std::mem::replace(held, Held { holder, sockets: sockets.clone(), place });
         self.take_away(&before);
         for socket in &*sockets {
             self.sockets.entry(*socket).or_default().push(holder);
@@ -66,8 +71,8 @@ impl Holders {
     /// Takes note that a process is gone.
     pub(crate) fn remove(&mut self, pid: Pid) {
         if let Some(held) = self.processes.remove(&pid) {
-            leave(&mut self.namespaces, held.namespace, pid);
-            if let Some(namespace) = held.namespace {
+            leave(&mut self.namespaces, held.place);
+            if let Some((namespace, _)) = held.place {
                 self.stirred.insert(namespace);
             }
             self.take_away(&held);
@@ -98,7 +103,8 @@ impl Holders {
         self.sockets.get(&inode).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the processes of each network namespace.
+    /// Returns the tasks in each network namespace: of every process one that has not exited, and each thread that is in another
+    /// than its process.
     pub(crate) const fn namespaces(&self) -> &BTreeMap<u32, BTreeSet<Pid>> {
         &self.namespaces
     }
@@ -114,13 +120,13 @@ impl Holders {
     }
 }
 
-/// Takes a process out of a namespace.
-fn leave(namespaces: &mut BTreeMap<u32, BTreeSet<Pid>>, namespace: Option<u32>, pid: Pid) {
-    if let Some(namespace) = namespace
-        && let Some(processes) = namespaces.get_mut(&namespace)
+/// Takes a task out of its namespace.
+fn leave(namespaces: &mut BTreeMap<u32, BTreeSet<Pid>>, place: Option<Place>) {
+    if let Some((namespace, task)) = place
+        && let Some(tasks) = namespaces.get_mut(&namespace)
     {
-        processes.remove(&pid);
-        if processes.is_empty() {
+        tasks.remove(&task);
+        if tasks.is_empty() {
             namespaces.remove(&namespace);
         }
     }
@@ -169,14 +175,14 @@ mod tests {
             Some(Entity::Started { boot: BootId([1; 16]), pid: Pid(pid), start: StartTicks(start) })
         };
         let mut holders = Holders::default();
-        holders.set(Pid(7), entity(7, 1), &mut vec![20, 10, 20], Some(5));
-        holders.set(Pid(8), None, &mut vec![20], Some(5));
+        holders.set(Pid(7), entity(7, 1), &mut vec![20, 10, 20], Some((5, Pid(7))));
+        holders.set(Pid(8), None, &mut vec![20], Some((5, Pid(8))));
         assert_eq!(holders.of(10), [entity(7, 1)]);
         assert_eq!((holders.of(20).len(), holders.take_changed().len()), (2, 2));
         // The same again is no change; another process under the number is.
-        holders.set(Pid(7), entity(7, 1), &mut vec![10, 20], Some(5));
+        holders.set(Pid(7), entity(7, 1), &mut vec![10, 20], Some((5, Pid(7))));
         assert!(holders.take_changed().is_empty());
-        holders.set(Pid(7), entity(7, 2), &mut vec![20], Some(6));
+        holders.set(Pid(7), entity(7, 2), &mut vec![20], Some((6, Pid(7))));
         assert_eq!(holders.of(10), []);
         assert!(holders.of(20).contains(&entity(7, 2)) && !holders.of(20).contains(&entity(7, 1)));
         assert_eq!(holders.take_changed(), HashSet::from([10, 20]));

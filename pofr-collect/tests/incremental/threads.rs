@@ -73,3 +73,93 @@ fn a_process_lives_as_long_as_one_of_its_threads() {
     machine.tick();
     assert!(machine.process(pid).is_none() && machine.processes.audit.misses == 0);
 }
+
+#[test]
+fn a_thread_with_a_table_of_its_own_is_told_with_what_it_has() {
+    let Some(mut machine) = Machine::new() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let held = dir.path().join("held").to_str().unwrap().to_owned();
+    let (mut puppet, thread) = start(&[]);
+    let pid = puppet.pid();
+    machine.check(pid);
+    assert!(machine.process(thread).is_none(), "a thread like its process is not told");
+    assert_eq!(puppet.tell(&format!("unshare {}", libc::CLONE_FILES)), "0");
+    puppet.tell(&format!("open {held}"));
+    let port = puppet.tell("listen");
+    machine.check(pid);
+    machine.check(thread);
+    let told = machine.process(thread).unwrap().key;
+    assert_eq!(told.marks.thread_of.map(|process| process.0), Some(pid));
+    assert!(open(&machine, thread).contains(&held) && !open(&machine, pid).contains(&held));
+    assert_eq!(holders(&machine, &port), [Some(thread)]);
+    // It is followed, and it goes when it exits, though the process lives on.
+    let second = format!("{held}-too");
+    puppet.tell(&format!("open {second}"));
+    machine.check(thread);
+    assert!(open(&machine, thread).contains(&second));
+    puppet.tell("leave");
+    machine.tick();
+    machine.check(pid);
+    assert!(machine.process(thread).is_none() && machine.process(pid).is_some());
+    assert_eq!(machine.processes.audit.misses, 0);
+}
+
+#[test]
+fn a_thread_with_ids_of_its_own_is_told_and_has_its_process_s_files() {
+    let Some(mut machine) = Machine::new() else { return };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: to become another takes root");
+        return;
+    }
+    let (mut puppet, thread) = start(&[]);
+    let pid = puppet.pid();
+    assert_eq!(puppet.tell("uid 65534"), "0");
+    machine.check(pid);
+    machine.check(thread);
+    let (process, told) = (machine.process(pid).unwrap().key, machine.process(thread).unwrap().key);
+    assert_eq!((process.ids.euid, told.ids.euid), (Some(0), Some(65_534)));
+    assert_eq!((told.marks.thread_of.map(|of| of.0), told.marks.files_of), (Some(pid), Some(process.entity)));
+    assert!(open(&machine, thread).is_empty() && !open(&machine, pid).is_empty());
+}
+
+#[test]
+fn the_sockets_of_a_network_that_only_a_thread_is_in_are_told() {
+    let Some(mut machine) = Machine::new() else { return };
+    let (mut puppet, thread) = start(&[]);
+    let pid = puppet.pid();
+    if puppet.tell(&format!("unshare {}", libc::CLONE_NEWNET)) != "0" {
+        eprintln!("not run: a network namespace takes root");
+        return;
+    }
+    // Nobody may have brought its loopback up; UDP would do without, a listener does as well.
+    let port = puppet.tell("listen");
+    machine.check(pid);
+    machine.check(thread);
+    machine.tick();
+    let net = |pid| machine.process(pid).unwrap().key.namespaces.known().unwrap().net;
+    assert_ne!(net(pid), net(thread));
+    // Its socket is in the table of its process.
+    assert_eq!(holders(&machine, &port), [Some(pid)]);
+}
+
+#[test]
+fn a_thread_among_thousands_is_found_and_the_others_cost_little() {
+    let Some(mut machine) = Machine::new() else { return };
+    let (mut puppet, thread) = start(&[]);
+    let pid = puppet.pid();
+    assert_eq!(puppet.tell("idle 2000"), "0");
+    puppet.tell(&format!("unshare {}", libc::CLONE_FILES));
+    // It is one of the first, but a walk that is going on may have passed it.
+    let found = (0..200).any(|_| {
+        machine.tick();
+        machine.process(thread).is_some()
+    });
+    assert!(found);
+    machine.check(pid);
+    assert_eq!(machine.processes.facts().iter().filter(|f| is_thread_of(f, pid)).count(), 1);
+}
+
+/// Tells whether a fact is a thread of that process.
+fn is_thread_of(fact: &Fact, pid: u32) -> bool {
+    matches!(fact, Fact::Process(p) if p.key.marks.thread_of.is_some_and(|of| of.0 == pid))
+}

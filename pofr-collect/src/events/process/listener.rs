@@ -59,6 +59,7 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
     let glances = Glances::new(view)
         .map_err(|error| unavailable(&format!("cannot open {}", view.proc_root.display()), error.into()))?;
     let mut listener = Listener {
+        view: view.clone(),
         endings: Endings::new(exits.is_some()),
         connector,
         exits,
@@ -103,6 +104,7 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
 
 /// The listening thread.
 struct Listener {
+    view: HostView,
     connector: Connector,
     exits: Option<Exits>,
     endings: Endings,
@@ -265,7 +267,11 @@ impl Listener {
             }
             What::Answer(_) | What::Other => return,
         };
-        // What other threads call themselves, and whose rights they take, is not told of the process.
+        // What other threads call themselves, and whose rights they take, is not told of the process; whoever takes others than it
+        // has, the next sample looks at.
+        if !of.leads() && matches!(event, Event::Users(..) | Event::Groups(..)) {
+            self.view.suspect(of.process, of.thread);
+        }
         if of.leads() {
             self.hand_on(Heard::Event { at, pid: of.process, event, glance });
         }

@@ -181,7 +181,9 @@ impl Incremental {
         let known = &self.table[at];
         let (pid, group) = (known.pid, known.group);
         let of_group = self.table.iter().filter(|k| k.pid == pid || (group != 0 && k.group == group));
-        let pids: Vec<u32> = of_group.map(|known| known.pid).collect();
+        let mut pids: Vec<u32> = of_group.map(Known::counted).collect();
+        pids.sort_unstable();
+        pids.dedup();
         self.have_moved(&pids)
     }
 

@@ -17,11 +17,14 @@
 use super::{
     births::Births,
     known::{Due, Known},
-    look::{Look, Seen},
+    look::{Look, Seen, Whom},
     prints::Printer,
     scan::{open_proc, pass_over},
-    sharing::{self, Groups},
-    stat, table,
+    sharing::{self, Groups, has_table_of, place},
+    stat::{self, Stat},
+    table,
+    tables::{self, Tables},
+    threads::{Comparer, Walk},
 };
 use crate::{HostView, figures::Told, iterators::Iterators, ran::Ran, samplers::holders::Holders, sys};
 use hashbrown::HashSet;
@@ -47,8 +50,12 @@ pub(super) struct Incremental {
     pub(super) listing: sys::ListingBuffer,
     pub(super) births: Births,
     groups: Groups,
-    /// All processes, by their numbers.
+    tables: Tables,
+    /// All processes, and threads that have something of their own, by their numbers.
     pub(super) table: Vec<Known>,
+    pub(super) comparer: Comparer,
+    /// The process whose threads were looked at last.
+    pub(super) walked: u32,
     /// When the last tick was, on `CLOCK_BOOTTIME`, µs; `None` where the next reading is a whole one.
     pub(super) last: Option<i64>,
     pub(super) grace: i64,
@@ -74,6 +81,8 @@ struct Stirred {
     sessions: HashSet<u32>,
     /// Groups of which one was read.
     groups: HashSet<u32>,
+    /// Those with whom the table of others was told, and who have it no more.
+    tables: HashSet<u32>,
 }
 
 /// A tick in progress.
@@ -110,6 +119,9 @@ impl Incremental {
             listing: sys::ListingBuffer::default(),
             births: Births::default(),
             groups: Groups::default(),
+            tables: Tables::default(),
+            comparer: Comparer::default(),
+            walked: 0,
             table: Vec::new(),
             last: None,
             grace: 0,
@@ -169,6 +181,7 @@ impl Incremental {
 
     fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
         self.notice_exclusions(tick.view);
+        self.tables.begin();
         let since = self.take_stock(tick)?;
         let mut all = Stirred::default();
         loop {
@@ -181,6 +194,7 @@ impl Incremental {
             let reached = self.table.iter_mut().filter_map(|known| stirred.reach(known)).count();
             all.ended.extend(stirred.ended);
             all.sessions.extend(stirred.sessions);
+            all.tables.extend(stirred.tables);
             if reached == 0 {
                 break;
             }
@@ -189,11 +203,13 @@ impl Incremental {
             tick.out.gaps.push(unannounced(from, tick.stamp));
         }
         self.audit(tick)?;
+        self.walk(tick)?;
         // What an audit stumbles on has happened since the listing: all that it concerns are read in the next tick, as are those
         // that were read just before the end of the parent that they still name.
         let late = std::mem::take(&mut self.stirred);
         all.ended.extend(late.ended);
         all.sessions.extend(late.sessions);
+        all.tables.extend(late.tables);
         all.groups = late.groups;
         self.table.retain(|known| !known.gone);
         for at in 0..self.table.len() {
@@ -257,11 +273,19 @@ impl Incremental {
     pub(super) fn read(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<Option<(OwnedFd, Seen)>, Errno> {
         let (pid, before) = (self.table[at].pid, tick.out.facts.len());
         self.sockets.clear();
+        let Self { table, tables, look, sockets, .. } = self;
+        let (boot, mut files_of) = (tick.view.boot, 0);
+        let mut whose = |stat: &Stat| {
+            files_of = tables.find(table, at, stat);
+            tables::told_with(table, files_of, boot)
+        };
+        let thread_of = Some(table[at].thread_of).filter(|process| *process != 0).map(Pid);
         let read = sys::open_process(tick.proc.as_fd(), pid).and_then(|dir| {
-            let (facts, sockets) = (&mut tick.out.facts, &mut self.sockets);
-            let seen = self.look.at(tick.view, &dir, Pid(pid), facts, sockets)?;
+            let whom = Whom { thread_of, table: &mut whose };
+            let seen = look.at(tick.view, &dir, Pid(pid), whom, &mut tick.out.facts, sockets)?;
             Ok((dir, seen))
         });
+        let read = read.map(|(dir, seen)| (dir, Seen { files_of, ..seen }));
         match read {
             Ok(read) => Ok(Some(read)),
             Err(error) => {
@@ -284,15 +308,22 @@ impl Incremental {
         let known = &mut self.table[at];
         if known.due != Due::New && known.start != seen.start {
             // Another process has the number.
-            let gone = std::mem::replace(known, Known::new(known.pid, known.inode, known.figures, tick.now));
+            let thread_of = known.thread_of;
+            let new = Known { thread_of, ..Known::new(known.pid, known.inode, known.figures, tick.now) };
+            let gone = std::mem::replace(known, new);
             self.bury(&gone, tick);
+        }
+        if self.table[at].thread_of != 0 && !self.is_apart(at, &seen) {
+            tick.out.facts.truncate(before);
+            self.lose(at, tick);
+            return;
         }
         let boot = tick.view.boot;
         let known = &mut self.table[at];
         let new = known.due == Due::New;
         let was_shown = !new && !known.left_out;
         (known.start, known.kernel_thread, known.threads) = (seen.start, seen.kernel_thread, seen.threads);
-        known.speaker = seen.speaker.0;
+        (known.speaker, known.files_of) = (seen.speaker.0, seen.files_of);
         // A kernel thread gets its name and its place just after it was made.
         known.again = seen.moving || (new && seen.kernel_thread);
         // Asked before it first ran, and after its only task has exited, a process has the same figures: none.
@@ -305,9 +336,11 @@ impl Incremental {
         tick.came |= new;
         let entity = known.entity(boot);
         let namespaces = seen.process.as_ref().and_then(|p| p.key.namespaces.known());
-        let namespace = namespaces.map(|n| n.net);
+        let place_of = namespaces.map(|n| (n.net, seen.speaker));
+        known.namespaces = namespaces.copied();
+        known.ids = seen.process.as_ref().map(|p| p.key.ids);
         let holder = (!known.left_out).then_some(entity);
-        tick.holders.set(Pid(known.pid), holder, &mut self.sockets, namespace);
+        tick.holders.set(Pid(known.pid), holder, &mut self.sockets, place_of);
         let mut reread = || tick.read.push(Reread { subject: Subject::Entity(entity), since });
         match seen.process {
             Some(process) => {
@@ -323,6 +356,10 @@ impl Incremental {
                 }
                 (known.session, known.tty, known.zombie) = (key.session, key.tty, key.zombie);
                 known.prints = prints;
+                if known.has_threads() {
+                    known.walk = Some(Walk::begin(known.walk, tick.stamp));
+                }
+                self.tables.opened(known.pid, tick.out.facts.len() - before);
                 if has_changed {
                     tick.out.facts.push(Fact::from(process));
                     reread();
@@ -333,6 +370,7 @@ impl Incremental {
             None if was_shown => reread(),
             None => {}
         }
+        self.lend(at);
         if new {
             self.groups.join(&mut self.table, at);
         } else if self.table[at].group != 0 {
@@ -344,13 +382,31 @@ impl Incremental {
         }
     }
 
+    /// Takes note of whose descriptor table a process has that was just read, and finds out whether others still have its own.
+    fn lend(&mut self, at: usize) {
+        let known = &self.table[at];
+        if known.files_of != 0 {
+            if let Some(root) = place(&self.table, known.files_of) {
+                self.table[root].lends = true;
+            }
+        } else if known.lends {
+            let mut others = self.table.iter().filter(|other| other.files_of == known.pid && !other.gone);
+            if others.next().is_none_or(|other| !has_table_of(other, known)) {
+                self.stirred.tables.insert(known.pid);
+                self.table[at].lends = false;
+            }
+        }
+    }
+
     /// Takes note that a process could not be read any more.
     pub(super) fn lose(&mut self, at: usize, tick: &mut Tick<'_>) {
         let known = &mut self.table[at];
         let was_new = std::mem::replace(&mut known.due, Due::Done) == Due::New;
         known.gone = true;
-        // It may be there still and only not be readable now.
-        self.births.forget();
+        if known.thread_of == 0 {
+            // It may be there still and only not be readable now.
+            self.births.forget();
+        }
         if was_new {
             self.stirred.ended.insert(known.pid);
         } else {
@@ -368,6 +424,9 @@ impl Incremental {
         }
         if known.group != 0 {
             self.stirred.groups.insert(known.group);
+        }
+        if known.lends {
+            self.stirred.tables.insert(known.pid);
         }
         tick.holders.remove(Pid(known.pid));
         if !known.left_out {
@@ -393,7 +452,11 @@ impl Stirred {
     fn concerns(&self, known: &Known) -> bool {
         self.ended.contains(&known.ppid)
             || self.sessions.contains(&known.session)
-            || (known.group != 0 && self.groups.contains(&known.group))
+            // What is told with another does not change with the group, but for what all of it show.
+            || (known.group != 0
+                && (known.close || known.files_of == 0)
+                && self.groups.contains(&known.group))
+            || (known.files_of != 0 && self.tables.contains(&known.files_of))
     }
 
     /// Has a process read that has not been yet and must be; `None` for any other.

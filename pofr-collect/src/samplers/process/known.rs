@@ -1,8 +1,9 @@
 //! Known: what is kept of each process from tick to tick, so that one in which nothing happened need not be read.
 
-use super::{files::Behind, prints::Prints};
+use super::{files::Behind, prints::Prints, threads::Walk};
 use crate::figures::Figures;
 use pofr_core::{
+    fact::{Ids, Namespaces},
     identity::{BootId, Entity, Pid, StartTicks},
     time::WallMicros,
 };
@@ -48,6 +49,19 @@ pub(super) struct Known {
     pub(super) threads: bool,
     /// The thread through which it is read: its first one, or where that has exited another.
     pub(super) speaker: u32,
+    /// The process that it is a thread of, 0 for a process.
+    pub(super) thread_of: u32,
+    /// Whose descriptor table it has, with whom that is told; 0 where it is told with this one.
+    pub(super) files_of: u32,
+    /// Others have its table.
+    pub(super) lends: bool,
+    /// It shares memory or its directory with others of its group.
+    pub(super) close: bool,
+    /// How far its threads have been looked at; `None` where they need not be.
+    pub(super) walk: Option<Walk>,
+    /// Its ids and namespaces.
+    pub(super) ids: Option<Ids>,
+    pub(super) namespaces: Option<Namespaces>,
     /// It must be read in the next tick, whatever its figures say: it was running.
     pub(super) again: bool,
     /// Its parent was not known when it was last read.
@@ -94,11 +108,23 @@ impl Known {
             kernel_thread: false,
             threads: false,
             speaker: pid,
+            thread_of: 0,
+            files_of: 0,
+            lends: false,
+            close: false,
+            walk: None,
+            ids: None,
+            namespaces: None,
             again: false,
             orphan: false,
             left_out: false,
             gone: false,
         }
+    }
+
+    /// Returns the process whose figures tell whether it ran.
+    pub(super) const fn counted(&self) -> u32 {
+        if self.thread_of == 0 { self.pid } else { self.thread_of }
     }
 
     /// Returns the entity.

@@ -51,6 +51,25 @@ pub(super) struct Look {
 /// Where a process lives.
 type Surroundings = (Reading<RawText>, Reading<Namespaces>);
 
+/// Whom to look at, beyond its directory.
+pub(super) struct Whom<'a> {
+    /// The process that it is a thread of, if it is one with something of its own.
+    pub(super) thread_of: Option<Pid>,
+    /// Says whose the descriptor table is, once it is known who it is.
+    pub(super) table: &'a mut dyn FnMut(&Stat) -> Table,
+}
+
+/// Whose a descriptor table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Its own, or one that is told with it.
+    Own,
+    /// That of another, with which it is told.
+    Of(Entity),
+    /// That of another: it is not told with this one.
+    Elsewhere,
+}
+
 /// What a look shows.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -66,6 +85,8 @@ pub(super) struct Seen {
     pub(super) threads: bool,
     /// The thread through which it was read: its first one as a rule.
     pub(super) speaker: Pid,
+    /// With whom its files are told, 0 for itself; whoever asked knows.
+    pub(super) files_of: u32,
     /// What is behind its descriptors, where that was told with them.
     pub(super) behind: Option<Behind>,
     /// Whether it was changing while it was looked at, or may have been: it ran, or was about to, or was on its way out.
@@ -144,6 +165,7 @@ impl Look {
         view: &HostView,
         dir: &OwnedFd,
         pid: Pid,
+        whom: Whom<'_>,
         facts: &mut Vec<Fact>,
         sockets: &mut Vec<u64>,
     ) -> Result<Seen, Errno> {
@@ -152,10 +174,11 @@ impl Look {
         for attempt in 1.. {
             let mut stat = stat::parse(self.buffers.read(leader_dir, c"stat")?).ok_or(stat::Malformed)?;
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
-            let other = if stat.is_zombie() && stat.threads > 1 {
-                self.living_thread(leader_dir, pid)
-            } else {
-                None
+            let other = match whom.thread_of {
+                // Such a thread is gone with its exit.
+                Some(_) if stat.is_zombie() => return Err(Errno::SRCH),
+                None if stat.is_zombie() && stat.threads > 1 => self.living_thread(leader_dir, pid),
+                _ => None,
             };
             let (dir, speaker, thread_comm) = match &other {
                 Some(living) => {
@@ -173,8 +196,17 @@ impl Look {
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
                 let (ppid, kernel_thread) = (stat.ppid, stat.kernel_thread);
                 let start = stat.start;
-                let process = None;
-                return Ok(Seen { start, process, ppid, kernel_thread, threads, speaker, behind: None, moving });
+                return Ok(Seen {
+                    start,
+                    process: None,
+                    ppid,
+                    kernel_thread,
+                    threads,
+                    speaker,
+                    files_of: 0,
+                    behind: None,
+                    moving,
+                });
             }
             let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
@@ -185,9 +217,12 @@ impl Look {
             };
             // The kernel asks for the same right before it tells where any of these links leads (ptrace_may_access, ptrace(2)).
             let denied = exe == Reading::Denied;
+            let table = (whom.table)(&stat);
             let (files, told) = match () {
                 () if stat.kernel_thread => (Files::Read, None),
                 () if denied => (Files::Denied, None),
+                () if table == Table::Elsewhere => (Files::Unknown, None),
+                () if table != Table::Own => (Files::Read, None),
                 () => self.files(dir, speaker, entity, facts, sockets)?,
             };
             let behind = told.map(|told| told.behind);
@@ -222,6 +257,10 @@ impl Look {
             let ppid = status.ppid();
             let exe_sha256 =
                 if view.live && !zombie { view.programs.digest(dir, entity, &exe) } else { None };
+            let files_of = match table {
+                Table::Of(holder) if !zombie => Some(holder),
+                _ => None,
+            };
             let process = Process {
                 key: ProcessKey {
                     entity,
@@ -238,7 +277,7 @@ impl Look {
                     namespaces,
                     zombie,
                     files,
-                    marks: ProcessMarks::default(),
+                    marks: ProcessMarks { thread_of: whom.thread_of, files_of, ..ProcessMarks::default() },
                 },
                 details: ProcessDetails { started, exit_code, exe_sha256, ..ProcessDetails::default() },
             };
@@ -249,6 +288,7 @@ impl Look {
                 kernel_thread: stat.kernel_thread,
                 threads: stat.threads > 1,
                 speaker,
+                files_of: 0,
                 behind,
                 moving,
             });

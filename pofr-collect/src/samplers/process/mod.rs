@@ -9,6 +9,7 @@
 
 mod audit;
 mod births;
+mod crowd;
 mod files;
 mod incremental;
 mod known;
@@ -20,6 +21,8 @@ mod sharing;
 mod stat;
 mod status;
 mod table;
+mod tables;
+mod threads;
 
 use super::{Context, SharedHolders, unavailable};
 use crate::{HostView, iterators::Iterators};

@@ -1,6 +1,10 @@
 //! Looks at single processes that events tell of: a whole one as the sampler takes it, or a brief one where there is little time.
 
-use super::{Stat, look::Look, stat};
+use super::{
+    Stat,
+    look::{Look, Table, Whom},
+    stat,
+};
 use crate::{HostView, sys};
 use pofr_core::{
     fact::{Fact, OpenFile, Process},
@@ -68,7 +72,14 @@ impl Watcher {
     pub(crate) fn whole(&mut self, pid: u32) -> Option<Sight> {
         let dir = self.open(pid).ok()?;
         let mut facts = Vec::new();
-        let seen = self.look.at(&self.view, &dir, Pid(pid), &mut facts, &mut Vec::new()).ok()?;
+        // A table that it has in common with its parent the samples tell, once.
+        let live = self.view.live;
+        let mut table = |stat: &Stat| match sys::share(pid, stat.ppid.0, sys::Shared::Files) {
+            Ok(true) if live && !stat.kernel_thread => Table::Elsewhere,
+            _ => Table::Own,
+        };
+        let whom = Whom { thread_of: None, table: &mut table };
+        let seen = self.look.at(&self.view, &dir, Pid(pid), whom, &mut facts, &mut Vec::new()).ok()?;
         let Some(process) = seen.process else { return Some(Sight::Excluded) };
         let files = facts.into_iter().filter_map(|fact| match fact {
             Fact::File(file) => Some(file),

@@ -1,6 +1,10 @@
 //! The full scan: every process is read at every tick. It needs nothing of the kernel but `/proc`.
 
-use super::look::Look;
+use super::{
+    crowd::Crowd,
+    look::{Look, Seen, Table, Whom},
+    stat::Stat,
+};
 use crate::{HostView, samplers::holders::Holders, sys};
 use hashbrown::HashSet;
 use pofr_core::{collector::Observation, fact::Fact, identity::Pid};
@@ -21,6 +25,7 @@ pub(super) struct Scan {
     look: Look,
     sockets: Vec<u64>,
     there: HashSet<Pid>,
+    crowd: Crowd,
 }
 
 impl Default for Scan {
@@ -30,6 +35,7 @@ impl Default for Scan {
             look: Look::keeping(),
             sockets: Vec::new(),
             there: HashSet::new(),
+            crowd: Crowd::default(),
         }
     }
 }
@@ -45,20 +51,22 @@ impl Scan {
         let proc = open_proc(view)?;
         let mut unread = 0;
         let (look, sockets, there) = (&mut self.look, &mut self.sockets, &mut self.there);
+        let crowd = &mut self.crowd;
         look.begin();
+        crowd.begin();
         there.clear();
         self.listing.numbers(&proc, |_, pid| {
             let before = out.facts.len();
             sockets.clear();
             let dir = sys::open_process(proc.as_fd(), pid);
-            match dir.and_then(|dir| look.at(view, &dir, Pid(pid), &mut out.facts, sockets)) {
+            let mut table = |stat: &Stat| crowd.table_of(view, pid, stat);
+            let whom = Whom { thread_of: None, table: &mut table };
+            match dir.and_then(|dir| look.at(view, &dir, Pid(pid), whom, &mut out.facts, sockets)) {
                 Ok(seen) => {
-                    let process = seen.process;
-                    let namespaces = process.as_ref().and_then(|p| p.key.namespaces.known());
-                    let holder = process.as_ref().map(|p| p.key.entity);
-                    holders.set(Pid(pid), holder, sockets, namespaces.map(|n| n.net));
+                    crowd.saw(view, pid, &seen);
+                    hold(holders, pid, &seen, sockets);
                     there.insert(Pid(pid));
-                    out.facts.extend(process.map(Fact::from));
+                    out.facts.extend(seen.process.map(Fact::from));
                 }
                 Err(error) => {
                     out.facts.truncate(before);
@@ -67,9 +75,36 @@ impl Scan {
             }
             Ok(())
         })?;
+        for (process, thread) in crowd.apart(proc.as_fd(), view.clock.boot_micros()) {
+            let before = out.facts.len();
+            sockets.clear();
+            let (dir, mut files_of) = (sys::open_process(proc.as_fd(), thread), Table::Own);
+            let mut table = |_: &Stat| {
+                files_of = crowd.table_of_thread(process, thread);
+                files_of
+            };
+            let whom = Whom { thread_of: Some(Pid(process)), table: &mut table };
+            let seen = dir.and_then(|dir| look.at(view, &dir, Pid(thread), whom, &mut out.facts, sockets));
+            match seen {
+                Ok(seen) if crowd.is_apart(process, &seen, files_of) => {
+                    hold(holders, thread, &seen, sockets);
+                    there.insert(Pid(thread));
+                    out.facts.extend(seen.process.map(Fact::from));
+                }
+                _ => out.facts.truncate(before),
+            }
+        }
         holders.keep(there);
         Ok(unread)
     }
+}
+
+/// Takes note of what a process or a thread holds, and where it is.
+fn hold(holders: &mut Holders, number: u32, seen: &Seen, sockets: &mut Vec<u64>) {
+    let process = seen.process.as_ref();
+    let namespaces = process.and_then(|p| p.key.namespaces.known());
+    let holder = process.map(|p| p.key.entity);
+    holders.set(Pid(number), holder, sockets, namespaces.map(|n| (n.net, seen.speaker)));
 }
 
 /// Opens `/proc` to list it.

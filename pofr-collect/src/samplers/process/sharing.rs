@@ -24,6 +24,18 @@ pub(super) fn probe() -> Result<(), Errno> {
 
 /// All that can be shared.
 const ANYTHING: &[Shared] = &[Shared::Files, Shared::Directory, Shared::Memory];
+/// What shows in the facts of all who share it, while a table's files are told with one.
+const CLOSE: &[Shared] = &[Shared::Directory, Shared::Memory];
+
+/// Finds the place of a number in the table of processes.
+pub(super) fn place(table: &[Known], pid: u32) -> Option<usize> {
+    table.binary_search_by_key(&pid, |known| known.pid).ok()
+}
+
+/// Tells whether two processes have one descriptor table.
+pub(super) fn has_table_of(one: &Known, other: &Known) -> bool {
+    share(one, other, &[Shared::Files])
+}
 
 /// Tells whether two processes share any of this. Who may not be asked, or is gone, has no files that could be read either.
 fn share(one: &Known, other: &Known, what: &[Shared]) -> bool {
@@ -37,16 +49,21 @@ impl Groups {
     /// Finds out whom a process shares with that is seen for the first time, and puts all of them in one group.
     pub(super) fn join(&mut self, table: &mut [Known], at: usize) {
         let new = &table[at];
-        if new.zombie || new.kernel_thread {
+        if new.zombie || new.kernel_thread || new.thread_of != 0 {
             return;
         }
-        let parent = table.binary_search_by_key(&new.ppid, |known| known.pid).ok();
+        let parent = place(table, new.ppid);
         let same_program = (0..table.len())
             .rev()
             .filter(|i| *i != at && Some(*i) != parent && table[*i].prints.program == new.prints.program);
-        let parent = parent.into_iter().filter(|i| share(new, &table[*i], ANYTHING));
+        let is_close = parent.is_some_and(|i| share(new, &table[i], CLOSE));
+        let parent_shares = parent.filter(|i| is_close || share(new, &table[*i], &[Shared::Files]));
         let others = same_program.take(SAME_PROGRAM).filter(|i| share(new, &table[*i], &[Shared::Files]));
-        let sharing: Vec<usize> = parent.chain(others).collect();
+        let of_table = (new.files_of != 0).then(|| place(table, new.files_of)).flatten();
+        let sharing: Vec<usize> = parent_shares.into_iter().chain(others).chain(of_table).collect();
+        if let Some(parent) = parent.filter(|_| is_close) {
+            (table[at].close, table[parent].close) = (true, true);
+        }
         let Some(first) = sharing.first() else { return };
         let group = match table[*first].group {
             0 => {

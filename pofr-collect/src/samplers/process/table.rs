@@ -20,8 +20,9 @@ impl Incremental {
     /// new may have been there, where that is not the tick before.
     pub(super) fn take_stock(&mut self, tick: &mut Tick<'_>) -> Result<Option<WallMicros>, Errno> {
         self.pids.clear();
-        self.pids.extend(self.table.iter().map(|known| known.pid));
+        self.pids.extend(self.table.iter().filter(|known| known.thread_of == 0).map(|known| known.pid));
         self.ask();
+        self.spread();
         let pace = Pace { now: tick.now, last: self.last, grace: self.grace };
         let since = if self.births.none_since(tick.view, tick.proc.as_fd(), tick.now, self.last) {
             // Nobody came, and who went is told with the figures.
@@ -42,6 +43,15 @@ impl Incremental {
             }
         }
         Ok(since)
+    }
+
+    /// Gives threads that have something of their own what is told of their processes.
+    fn spread(&mut self) {
+        if self.table.len() == self.told.len() {
+            return;
+        }
+        let told_of = |pid: u32| self.pids.binary_search(&pid).map_or(Told::Gone, |at| self.told[at]);
+        self.told = self.table.iter().map(|known| told_of(known.counted())).collect();
     }
 
     /// Lists who is there, in the order of their numbers.
@@ -82,10 +92,14 @@ impl Incremental {
         let mut next = std::mem::take(&mut self.spare);
         let mut known = table.drain(..).zip(&told).peekable();
         for (pid, inode) in &listed {
-            while let Some((gone, _)) = known.next_if(|(known, _)| known.pid < *pid) {
-                self.bury(&gone, tick);
+            while let Some((unlisted, told)) = known.next_if(|(known, _)| known.pid < *pid) {
+                next.extend(self.pass(unlisted, *told, pace, tick));
             }
             next.push(match known.next_if(|(known, _)| known.pid == *pid) {
+                Some((thread, _)) if thread.thread_of != 0 => {
+                    self.bury(&thread, tick);
+                    Known::new(*pid, *inode, Figures::default(), tick.now)
+                }
                 Some((mut known, told)) => {
                     known.judge(*told, pace);
                     // The kernel forgets directories that it needs the memory of, and gives them other numbers later.
@@ -98,8 +112,20 @@ impl Incremental {
                 None => Known::new(*pid, *inode, Figures::default(), tick.now),
             });
         }
-        known.for_each(|(gone, _)| self.bury(&gone, tick));
+        for (unlisted, told) in known {
+            next.extend(self.pass(unlisted, *told, pace, tick));
+        }
         (self.told, self.listed, self.spare, self.table) = (told, listed, table, next);
+    }
+
+    /// Decides about one that is not listed: a process is gone, a thread never is listed.
+    fn pass(&mut self, mut known: Known, told: Told, pace: Pace, tick: &mut Tick<'_>) -> Option<Known> {
+        if known.thread_of == 0 {
+            self.bury(&known, tick);
+            return None;
+        }
+        known.judge(told, pace);
+        Some(known)
     }
 
     /// Tells whether the process that has a number is the one that had it.

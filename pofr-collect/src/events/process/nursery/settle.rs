@@ -29,6 +29,8 @@ impl Nursery {
         let mut shown = HashSet::new();
         for fact in &seen.facts {
             match fact {
+                // Of threads that have something of their own the samples alone tell.
+                Fact::Process(process) if process.key.marks.thread_of.is_some() => {}
                 Fact::Process(process) => {
                     shown.insert(process.key.entity);
                 }
@@ -43,6 +45,9 @@ impl Nursery {
         let mut alive = HashSet::new();
         for fact in &seen.facts {
             let Fact::Process(process) = fact else { continue };
+            if process.key.marks.thread_of.is_some() {
+                continue;
+            }
             let pid = process.key.entity.pid().0;
             if self.show(from, process, files.get(&pid), out) {
                 alive.insert(pid);
