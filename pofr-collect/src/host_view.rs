@@ -2,6 +2,7 @@
 
 use crate::{
     clock::{KernelClock, RunClock},
+    effort::Effort,
     programs::Programs,
     samplers::process_start,
     sys,
@@ -77,6 +78,8 @@ pub struct HostView {
     suspects: Arc<Mutex<Vec<(u32, u32)>>>,
     /// What is known of the programs that run.
     pub(crate) programs: Programs,
+    /// What the recorder may use of the machine.
+    pub(crate) effort: Effort,
 }
 
 impl HostView {
@@ -129,6 +132,7 @@ impl HostView {
             excluded_sockets: Arc::default(),
             suspects: Arc::default(),
             programs: Programs::default(),
+            effort: Effort::default(),
         })
     }
 

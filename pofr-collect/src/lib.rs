@@ -27,10 +27,13 @@ pub mod samplers;
 pub mod ship;
 pub mod spool;
 
+mod allowance;
 mod client_id;
+mod effort;
 mod figures;
 mod host_view;
 mod iterators;
+mod limits;
 mod namespaces;
 mod netlink;
 mod priority;

@@ -157,6 +157,7 @@ impl<S: Sink> Recorder<S> {
             view.exclude_self();
         }
         view.programs.keep_to(settings.budget.max_cpu);
+        view.effort.keep_to(settings.budget.max_cpu, settings.budget.max_memory);
         let alarm = Alarm::new().map_err(|cause| RecordError::System { what: "make a timer", cause })?;
         let Registry { samplers, event_sources, refused } = registry;
         let events = EventSources::new(event_sources, refused);

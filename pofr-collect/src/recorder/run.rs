@@ -41,6 +41,7 @@ pub(super) struct Run<'a, S: Sink> {
     differ: Differ,
     late: Late,
     budget: budget::Watch,
+    telling: budget::Telling,
     /// CPU of this thread when the samplers were asked last, µs.
     asked_at: u64,
     /// What must be said first, of the time before this run.
@@ -72,8 +73,11 @@ impl<'a, S: Sink> Run<'a, S> {
         recorder.slots.iter_mut().for_each(Slot::restart);
         let settings = &recorder.settings;
         let budget = budget::Watch::new(&settings.budget, settings.interval_micros, &*recorder.meter);
+        let view = &recorder.view;
+        let telling = budget::Telling::new(view.effort.clone(), view.clock.boot_micros());
         Self {
             budget,
+            telling,
             asked_at: 0,
             recorder,
             id,
@@ -99,7 +103,12 @@ impl<'a, S: Sink> Run<'a, S> {
             let deadline = deadline.filter(|deadline| *deadline <= schedule.due());
             let until = deadline.unwrap_or(schedule.due());
             let flush = waiting.filter(|flush| *flush < until);
-            match self.recorder.alarm.wait(flush.unwrap_or(until), stop, &self.recorder.events) {
+            let wake = flush.unwrap_or(until);
+            let now = self.recorder.view.clock.boot_micros();
+            let rested = Some(self.telling.rests_until(now)).filter(|rested| *rested > now);
+            let events = Some(&self.recorder.events).filter(|_| rested.is_none());
+            match self.recorder.alarm.wait(rested.map_or(wake, |rested| rested.min(wake)), stop, events) {
+                Ok(Woken::Due) if rested.is_some_and(|rested| rested < wake) => {}
                 Ok(Woken::Events) => {
                     self.drain()?;
                     waiting.get_or_insert(self.recorder.view.clock.boot_micros() + FLUSH_MICROS);
@@ -150,11 +159,12 @@ impl<'a, S: Sink> Run<'a, S> {
         // Two ticks within a microsecond cannot be, but a test's clock may stand still.
         let stamp = self.last.map_or(now, |last| now.max(last.plus(1)));
         let mut notices = Vec::new();
+        let before = self.recorder.meter.thread_micros();
         self.recorder.events.drain(stamp, &mut notices);
         if self.opened.is_some() {
             self.write_notices(std::mem::take(&mut notices))?;
         }
-        self.asked_at = self.recorder.meter.thread_micros();
+        self.asked_at = self.told_since(before);
         let age = self.opened.map(|opened| boot_micros - opened);
         let roll = self.overfull
             || self.recorder.sink.is_full()
@@ -337,9 +347,19 @@ impl<'a, S: Sink> Run<'a, S> {
             return Ok(());
         }
         let mut notices = Vec::new();
+        let before = self.recorder.meter.thread_micros();
         let now = self.recorder.view.clock.now();
         self.recorder.events.drain(now, &mut notices);
-        self.write_notices(notices)
+        self.write_notices(notices)?;
+        self.told_since(before);
+        Ok(())
+    }
+
+    /// Takes note of what telling events took since the thread's CPU time was `before`; returns what that is now, µs.
+    fn told_since(&mut self, before: u64) -> u64 {
+        let now = self.recorder.meter.thread_micros();
+        self.telling.took(now.saturating_sub(before), self.recorder.view.clock.boot_micros());
+        now
     }
 
     fn write_notices(&mut self, notices: Vec<Notice>) -> Outcome<(), S> {

@@ -33,8 +33,13 @@ impl Alarm {
         Ok(Self(timerfd_create(TimerfdClockId::Boottime, flags)?))
     }
 
-    /// Waits until `boot_micros`, or until something else happens.
-    pub(super) fn wait(&self, boot_micros: i64, stop: &Stop, events: &EventSources) -> io::Result<Woken> {
+    /// Waits until `boot_micros`, or until something else happens; where there are no `events`, they are not waited for.
+    pub(super) fn wait(
+        &self,
+        boot_micros: i64,
+        stop: &Stop,
+        events: Option<&EventSources>,
+    ) -> io::Result<Woken> {
         // A time of zero would disarm the timer.
         let at = boot_micros.max(1);
         let it_value = Timespec { tv_sec: at / 1_000_000, tv_nsec: at % 1_000_000 * 1_000 };
@@ -44,7 +49,12 @@ impl Alarm {
             PollFd::new(&self.0, PollFlags::IN),
             PollFd::from_borrowed_fd(stop.descriptor(), PollFlags::IN),
         ];
-        fds.extend(events.descriptors().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(
+            events
+                .into_iter()
+                .flat_map(EventSources::descriptors)
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
         loop {
             match poll(&mut fds, None) {
                 Ok(_) => break,

@@ -1,13 +1,14 @@
 //! The ear: what the recorder's thread has of the listening one.
 
 use super::{heard::Heard, moment::Moment};
+use crate::limits;
 use crossbeam::channel::Receiver;
 use pofr_core::collector::CollectError;
 use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
 };
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     heard: AtomicI64,
     /// Whether nothing is left to be heard.
     idle: AtomicBool,
+    /// Bytes that wait for the recorder.
+    weight: AtomicUsize,
     notes: Mutex<Vec<String>>,
     failure: Mutex<Option<String>>,
 }
@@ -44,6 +47,21 @@ impl Shared {
     /// Says what is not as it should be.
     pub(super) fn note(&self, note: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+
+    /// Tells whether so many bytes more may wait.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.weight.load(Ordering::SeqCst).saturating_add(bytes) <= limits::HANDED_BYTES
+    }
+
+    /// Takes note that so many bytes are about to wait.
+    pub(super) fn put(&self, bytes: usize) {
+        self.weight.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// Takes note that so many bytes wait no more.
+    pub(super) fn taken(&self, bytes: usize) {
+        self.weight.fetch_sub(bytes, Ordering::SeqCst);
     }
 
     /// Says why the thread ends.

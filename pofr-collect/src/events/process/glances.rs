@@ -89,14 +89,20 @@ impl Glances {
         }
     }
 
-    /// Takes the next look that is due.
-    pub(super) fn next(&mut self, now: Moment) -> Option<(u32, Glance)> {
+    /// Takes the next look that is due, at one that `may` be looked at.
+    pub(super) fn next(&mut self, now: Moment, mut may: impl FnMut(u32) -> bool) -> Option<(u32, Glance)> {
         loop {
             let queue =
                 self.due.iter_mut().find(|queue| queue.front().is_some_and(|(due, ..)| *due <= now))?;
             let (_, pid, since) = queue.pop_front()?;
             let is_last = std::ptr::eq(queue, &raw const self.due[AGAIN.len() - 1]);
             if self.young.get(&pid).is_none_or(|young| young.since != since) {
+                continue;
+            }
+            if !may(pid) {
+                if is_last {
+                    self.young.remove(&pid);
+                }
                 continue;
             }
             let glance = self.look(pid, true);

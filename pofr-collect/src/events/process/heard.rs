@@ -1,6 +1,6 @@
 //! What the listening thread hands on: events of whole processes, and what it saw when it looked.
 
-use super::{endings::Ending, moment::Moment, sequence::Loss};
+use super::{endings::Ending, moment::Moment, sequence::Loss, users::Flood};
 use crate::samplers::Sight;
 use pofr_core::{identity::StartTicks, raw::RawText};
 
@@ -25,6 +25,17 @@ pub(super) enum Heard {
         /// What it showed.
         glance: Glance,
     },
+    /// The end of a process of which nothing was told: of interest where a sample showed it.
+    EndIfShown {
+        /// When.
+        at: Moment,
+        /// Which.
+        pid: u32,
+        /// Its end.
+        event: Event,
+    },
+    /// What was left out of a user's doing.
+    Flood(Flood),
     /// Something that should be here is not.
     Lost {
         /// When, and how much.
@@ -32,6 +43,33 @@ pub(super) enum Heard {
         /// Of what.
         what: Lost,
     },
+}
+
+/// Bytes that are reckoned for anything, and for an open file, besides its name.
+const BYTES: usize = 256;
+
+impl Heard {
+    /// Returns about how many bytes of memory this takes while it waits.
+    pub(super) fn weight(&self) -> usize {
+        let glance = match self {
+            Self::Event { glance, .. } => glance.as_ref(),
+            Self::Look { glance, .. } => Some(glance),
+            _ => None,
+        };
+        BYTES + glance.map_or(0, |glance| weight(&glance.sight))
+    }
+}
+
+fn weight(sight: &Sight) -> usize {
+    let text = |text: &Option<RawText>| text.as_ref().map_or(0, |text| text.as_bytes().len());
+    match sight {
+        Sight::Whole(process, files) => {
+            let names = files.iter().map(|file| BYTES + file.key.path.as_bytes().len());
+            BYTES + text(&process.key.arguments) + names.sum::<usize>()
+        }
+        Sight::Brief(brief) => BYTES + text(&brief.arguments),
+        Sight::Excluded => 0,
+    }
 }
 
 /// What a process did.

@@ -2,6 +2,10 @@
 //!
 //! It runs with real-time priority where that is permitted, since a process of 1 ms does not wait to be looked at, and does nothing
 //! else. It never waits for the recorder: what that does not take in time is dropped and counted.
+//!
+//! It keeps to a share of a core of its own ([`Effort`]): the less is left of that the longer it rests between two looks into the
+//! kernel's queue, which keeps what comes meanwhile, and the fewer processes are looked at, those of busy users first
+//! ([`Users`]).
 
 use super::{
     connector::Connector,
@@ -13,14 +17,16 @@ use super::{
     message::{self, Message, Task, What},
     moment::{Moment, Stamps},
     sequence::{Loss, Sequence},
+    users::{Closeness, Users, Verdict},
 };
-use crate::{HostView, sys};
+use crate::{HostView, allowance::Allowance, effort::Effort, limits, sys};
 use crossbeam::channel::{Sender, TrySendError, bounded};
 use hashbrown::{HashMap, HashSet};
 use pofr_core::collector::CollectError;
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::Errno,
+    time::{ClockId, clock_gettime},
 };
 use std::{os::fd::OwnedFd, sync::Arc};
 
@@ -32,6 +38,12 @@ const ENOUGH: usize = HANDED / 4;
 const LONG: i64 = 200_000;
 /// How many messages are taken before anybody is looked at.
 const BATCH: usize = 256;
+/// How many batches are taken before a rest, where much more was used than may be.
+const BATCHES: u32 = 8;
+/// The longest rest, µs.
+const REST: i64 = 250_000;
+/// A look that takes longer than this waits for something: it counts as so long, µs.
+const LONG_LOOK: i64 = 20_000;
 /// After how long a loss that the kernel announced and no missing number shows is told uncounted, µs.
 const UNCOUNTED: i64 = 2_000_000;
 /// In a process's exit the last that it used is told some time before its end: who was in between when we began, µs.
@@ -58,21 +70,26 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
     let (hand, hearing) = bounded(HANDED);
     let glances = Glances::new(view)
         .map_err(|error| unavailable(&format!("cannot open {}", view.proc_root.display()), error.into()))?;
+    let users = Users::new(view)
+        .map_err(|error| unavailable(&format!("cannot open {}", view.proc_root.display()), error.into()))?;
+    let began = Stamps::now();
     let mut listener = Listener {
         view: view.clone(),
+        users,
+        share: Share::new(view.effort.clone(), began),
         endings: Endings::new(exits.is_some()),
         connector,
         exits,
         sequence: Sequence::default(),
         stamps: Stamps::new(&view.proc_root),
-        began: Stamps::now(),
+        began,
         glances,
         hand,
         waiting: None,
         dropped: None,
         uncounted: None,
         overflowed: false,
-        last: Stamps::now(),
+        last: began,
         ready: ready.clone(),
         end: end.clone(),
         shared: shared.clone(),
@@ -112,6 +129,8 @@ struct Listener {
     stamps: Stamps,
     began: Moment,
     glances: Glances,
+    users: Users,
+    share: Share,
     hand: Sender<Heard>,
     /// Since when something waits that the recorder has not been woken for.
     waiting: Option<Moment>,
@@ -130,26 +149,63 @@ struct Listener {
 impl Listener {
     /// Listens until it is told to end.
     fn run(&mut self) -> Result<(), Errno> {
+        self.share.begin();
         loop {
             self.shared.rest(true);
             if !self.wait()? {
                 return Ok(());
             }
             self.shared.rest(false);
+            if let Some(rest) = self.share.rest(Stamps::now())
+                && !self.rest(rest)?
+            {
+                return Ok(());
+            }
             self.stamps.wake();
-            while self.hear()? {}
+            self.hear_out()?;
             if std::mem::take(&mut self.overflowed) {
                 // The holes show as soon as every CPU has said something more.
                 sys::speak_on_each_cpu();
-                while self.hear()? {}
+                self.hear_out()?;
             }
-            // One at a time: whoever is new comes first.
             let now = Stamps::now();
-            if let Some((pid, glance)) = self.glances.next(now) {
-                self.hand_on(Heard::Look { pid, glance });
-            }
+            self.look_again(now);
             self.own_up(now);
             self.wake_recorder(now);
+            self.share.worked(Stamps::now());
+        }
+    }
+
+    /// Rests; false if this is to end.
+    fn rest(&self, micros: i64) -> Result<bool, Errno> {
+        let rest = Timespec { tv_sec: micros / 1_000_000, tv_nsec: micros % 1_000_000 * 1_000 };
+        match poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Some(&rest)) {
+            Ok(ended) => Ok(ended == 0),
+            Err(Errno::INTR) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hears out what there is, or as much of it as may be.
+    fn hear_out(&mut self) -> Result<(), Errno> {
+        let mut batches = 0;
+        while self.hear()? {
+            batches += 1;
+            if batches >= BATCHES && self.share.is_overdrawn(Stamps::now()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next look that is due: one at a time, since whoever is new comes first.
+    fn look_again(&mut self, now: Moment) {
+        let (users, spare) = (&mut self.users, self.share.spare(now));
+        let may = |pid| users.closeness(pid, spare, now) == Closeness::Repeatedly;
+        if let Some((pid, mut glance)) = self.glances.next(now, may) {
+            let took = (Stamps::now().0 - glance.at.0).min(LONG_LOOK);
+            self.users.looked(pid, took, Some(&mut glance.sight), now);
+            self.hand_on(Heard::Look { pid, glance });
         }
     }
 
@@ -161,6 +217,7 @@ impl Listener {
             self.waiting.map(|since| since.plus(LONG)),
             self.uncounted.map(|loss| loss.to.plus(UNCOUNTED)),
             self.dropped.map(|_| now.plus(LONG)),
+            self.users.due(),
         ];
         let timeout = due.into_iter().flatten().min().map(|due| {
             let micros = (due.0 - now.0).max(0);
@@ -199,9 +256,11 @@ impl Listener {
             let endings = &mut self.endings;
             exits.take(|end| endings.hear(end))?;
         }
-        let mut glances = self.look(&batch);
-        for (index, message) in batch.iter().enumerate() {
-            self.take(message, glances.remove(&index));
+        let now = Stamps::now();
+        let verdicts: Vec<_> = batch.iter().map(|message| self.users.judge(message, now)).collect();
+        let mut glances = self.look(&batch, &verdicts);
+        for (index, (message, verdict)) in batch.iter().zip(verdicts).enumerate() {
+            self.take(message, verdict, glances.remove(&index));
         }
         let until = if is_all { before } else { self.last };
         self.shared.heard_until(until);
@@ -209,22 +268,28 @@ impl Listener {
     }
 
     /// Looks at who ran a program in a batch and has not exited in it, the newest first: that one lives most likely.
-    fn look(&mut self, batch: &[Message]) -> HashMap<usize, Glance> {
+    fn look(&mut self, batch: &[Message], verdicts: &[Verdict]) -> HashMap<usize, Glance> {
         let mut done = HashSet::new();
         let mut glances = HashMap::new();
         let is_calm = batch.len() <= 2;
-        for (index, message) in batch.iter().enumerate().rev() {
+        for (index, (message, verdict)) in batch.iter().zip(verdicts).enumerate().rev() {
             let at = self.stamps.moment(message.at_nanos);
             match message.what {
                 What::Exit { of, .. } if of.leads() => {
                     done.insert(of.process);
                 }
-                What::Exec(of) if done.insert(of.process) => {
-                    let glance = self.glances.executed(of.process, at, is_calm);
+                What::Exec(of) if done.insert(of.process) && *verdict == Verdict::Tell => {
+                    let glance = self.look_at(of.process, at, is_calm);
                     glances.extend(glance.map(|glance| (index, glance)));
                 }
-                What::Fork { child, .. } if child.leads() && done.insert(child.process) => {
-                    self.glances.expect(child.process, at);
+                What::Fork { child, .. }
+                    if child.leads() && done.insert(child.process) && *verdict == Verdict::Tell =>
+                {
+                    let now = Stamps::now();
+                    let spare = self.share.spare(now);
+                    if self.users.closeness(child.process, spare, now) == Closeness::Repeatedly {
+                        self.glances.expect(child.process, at);
+                    }
                 }
                 _ => {}
             }
@@ -232,8 +297,22 @@ impl Listener {
         glances
     }
 
+    /// Looks at a process that ran a program, as closely as its user has left.
+    fn look_at(&mut self, pid: u32, since: Moment, is_calm: bool) -> Option<Glance> {
+        let now = Stamps::now();
+        let closeness = self.users.closeness(pid, self.share.spare(now), now);
+        if closeness == Closeness::Not {
+            self.users.unlooked(pid, now);
+            return None;
+        }
+        let mut glance = self.glances.executed(pid, since, is_calm && closeness >= Closeness::Once);
+        let took = (Stamps::now().0 - now.0).min(LONG_LOOK);
+        self.users.looked(pid, took, glance.as_mut().map(|glance| &mut glance.sight), now);
+        glance
+    }
+
     /// Makes of a message what is handed on of it.
-    fn take(&mut self, message: &Message, glance: Option<Glance>) {
+    fn take(&mut self, message: &Message, verdict: Verdict, glance: Option<Glance>) {
         let at = self.stamps.moment(message.at_nanos);
         self.last = at;
         if let Some(loss) = self.sequence.hear(message.cpu, message.sequence, at) {
@@ -261,6 +340,18 @@ impl Listener {
                     return;
                 };
                 let start = self.glances.ended(of.process);
+                self.users.ended(of.process);
+                match verdict {
+                    Verdict::EndIfShown => {
+                        let ended = Event::Ended(Box::new(ending), start);
+                        return self.hand_on(Heard::EndIfShown { at, pid: of.process, event: ended });
+                    }
+                    Verdict::EndNamed(name) => {
+                        let event = Event::Named(message::text(&name).into());
+                        self.hand_on(Heard::Event { at, pid: of.process, event, glance: None });
+                    }
+                    _ => {}
+                }
                 // Whichever thread was the last, it is the process that ends.
                 let process = Task { thread: of.process, process: of.process };
                 (process, Event::Ended(Box::new(ending), start))
@@ -272,7 +363,7 @@ impl Listener {
         if !of.leads() && matches!(event, Event::Users(..) | Event::Groups(..)) {
             self.view.suspect(of.process, of.thread);
         }
-        if of.leads() {
+        if of.leads() && verdict != Verdict::Count {
             self.hand_on(Heard::Event { at, pid: of.process, event, glance });
         }
     }
@@ -287,23 +378,46 @@ impl Listener {
         if let Some(loss) = self.uncounted.take_if(|loss| loss.to.plus(UNCOUNTED) < now) {
             self.hand_on(Heard::Lost { loss, what: Lost::Events });
         }
+        for flood in self.users.take_floods(now) {
+            self.hand_on(Heard::Flood(flood));
+        }
         if let Some(loss) = self.dropped.take() {
             let heard = Heard::Lost { loss, what: Lost::Handed };
+            let weight = heard.weight();
+            self.shared.put(weight);
             if self.hand.try_send(heard).is_err() {
+                self.shared.taken(weight);
                 self.dropped = Some(loss);
             }
         }
     }
 
-    /// Hands something on, or counts that it could not be.
-    fn hand_on(&mut self, heard: Heard) {
+    /// Hands something on, or counts that it could not be: what a look showed goes first where there is no room for its bytes.
+    fn hand_on(&mut self, mut heard: Heard) {
+        if !self.shared.has_room(heard.weight()) {
+            match heard {
+                Heard::Look { .. } => return,
+                Heard::Event { pid, glance: ref mut glance @ Some(_), .. } => {
+                    *glance = None;
+                    self.users.unlooked(pid, Stamps::now());
+                }
+                _ => {}
+            }
+        }
         let events = match &heard {
-            Heard::Event { .. } => Some(1),
+            Heard::Event { .. } | Heard::EndIfShown { .. } => Some(1),
             // Of what was dropped that is said by itself.
             Heard::Look { .. } => Some(0),
             Heard::Lost { loss, .. } => loss.events,
+            Heard::Flood(flood) => Some(flood.lost().max(1)),
         };
-        match self.hand.try_send(heard) {
+        let weight = heard.weight();
+        self.shared.put(weight);
+        let result = self.hand.try_send(heard);
+        if result.is_err() {
+            self.shared.taken(weight);
+        }
+        match result {
             Ok(()) => self.waiting = self.waiting.or_else(|| Some(Stamps::now())),
             Err(TrySendError::Full(_)) if events == Some(0) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
@@ -323,4 +437,71 @@ impl Listener {
             self.waiting = None;
         }
     }
+}
+
+/// The listening thread's share of a core.
+#[derive(Debug)]
+struct Share {
+    effort: Effort,
+    /// What was reckoned with last, µs a second.
+    rate: u64,
+    left: Allowance,
+    /// The thread's CPU time when that was last looked at, and how much the last turn took, µs.
+    cpu: u64,
+    turn: u64,
+}
+
+impl Share {
+    fn new(effort: Effort, now: Moment) -> Self {
+        let rate = effort.listener();
+        Self { left: Allowance::new(rate, limits::WINDOW_SECONDS, now.0), effort, rate, cpu: 0, turn: 0 }
+    }
+
+    /// Begins in the thread whose time is counted.
+    fn begin(&mut self) {
+        self.cpu = thread_micros();
+    }
+
+    /// Takes note of what was done since the last time.
+    fn worked(&mut self, now: Moment) {
+        let cpu = thread_micros();
+        self.turn = cpu.saturating_sub(self.cpu);
+        self.cpu = cpu;
+        let rate = self.effort.listener();
+        if rate != self.rate {
+            (self.rate, self.left) = (rate, Allowance::new(rate, limits::WINDOW_SECONDS, now.0));
+        }
+        self.left.spend(self.turn, now.0);
+    }
+
+    /// Returns what is left, in percent.
+    fn spare(&mut self, now: Moment) -> i64 {
+        self.left.percent(now.0)
+    }
+
+    /// Tells whether much more was used than may be.
+    fn is_overdrawn(&mut self, now: Moment) -> bool {
+        self.spare(now) < -50
+    }
+
+    /// Returns how long to rest before the next turn, µs, so that one turn takes more messages at once, and at last only as many as
+    /// the share allows.
+    fn rest(&mut self, now: Moment) -> Option<i64> {
+        match self.spare(now) {
+            50.. => None,
+            25..50 => Some(2_000),
+            0..25 => Some(5_000),
+            -50..0 => Some(20_000),
+            _ => {
+                let fits = self.turn.saturating_mul(1_000_000) / self.rate.max(1);
+                Some(i64::try_from(fits).unwrap_or(REST).clamp(20_000, REST))
+            }
+        }
+    }
+}
+
+/// Returns the CPU time of this thread, µs.
+fn thread_micros() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
 }

@@ -5,6 +5,8 @@
 //! listens and looks at newborn processes while they are there ([`listener`]). What it hands on, the [`nursery`] makes notices
 //! of, in the recorder's thread.
 //!
+//! What one user may have told is bounded ([`users`]): beyond that it is counted, and a gap that begins with `flood:` names the user.
+//!
 //! Losses are counted: the kernel numbers what it says ([`sequence`]), and what the recorder does not take in time is counted by
 //! who drops it.
 
@@ -22,6 +24,7 @@ mod nursery;
 mod phase;
 mod sequence;
 mod telling;
+mod users;
 
 use crate::HostView;
 use crossbeam::channel::{Receiver, TryRecvError};
@@ -44,8 +47,9 @@ const NAME: &str = "process-events";
 
 /// How long to wait, before a sample is written, for the listening thread to hear out what happened before it, µs.
 const PATIENCE_MICROS: i64 = 100_000;
-/// How long to sleep in between.
+/// How long to sleep in between: longer each time, up to a thousandth of a second and more.
 const NAP: Duration = Duration::from_micros(100);
+const LONGEST_NAP: Duration = Duration::from_millis(2);
 
 /// Makes the source for the registry.
 pub(super) fn make(view: &HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>) {
@@ -87,7 +91,10 @@ impl ProcessEvents {
         // What comes while this works is for the next time.
         for _ in 0..=self.hearing.len() {
             match self.hearing.try_recv() {
-                Ok(heard) => self.nursery.hear(heard, out),
+                Ok(heard) => {
+                    self.ear.shared.taken(heard.weight());
+                    self.nursery.hear(heard, out);
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Err(self.ear.failure()),
             }
@@ -124,8 +131,10 @@ impl EventSource for ProcessEvents {
             return Ok(());
         }
         let now = Stamps::now();
+        let mut nap = NAP;
         while !self.ear.has_heard_until(now) && Stamps::now() < now.plus(PATIENCE_MICROS) {
-            std::thread::sleep(NAP);
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(LONGEST_NAP);
         }
         self.take(out)?;
         self.nursery.settle(self.drained, seen, out);

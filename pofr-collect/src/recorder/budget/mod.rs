@@ -2,20 +2,25 @@
 //!
 //! CPU: what the process used over a sliding window is compared with its share. Over it, ticks are taken at every second, third, …
 //! multiple of the interval, so that what they cost fits into what events leave over; once that would fit at a shorter one again,
-//! it goes back. Memory: over it, the bundle ends early, then the samplers forget what they keep. Neither ever ends the recording,
-//! and each says so in a thin gap.
+//! it goes back. That is the last that gives way: the listening thread keeps to a share of its own, and so does the telling of
+//! events ([`Telling`]), at the cost of the user who makes the most of them ([`limits`](crate::limits)). Memory: over it,
+//! memory that is free is given back, then the bundle ends early, then the samplers forget what they keep. Neither ever ends the
+//! recording, and each says so in a thin gap.
 //!
 //! [`pace`] and [`memory`] decide and know neither clock nor kernel; a [`Meter`] tells them what was used.
 
 mod memory;
 mod meter;
 mod pace;
+mod telling;
 
 pub(super) use memory::{Memory, Relief};
 pub use meter::{Meter, ProcessMeter};
 pub(super) use pace::Pace;
+pub(super) use telling::Telling;
 
 use super::reason;
+use crate::limits;
 use pofr_core::{
     gap::{Gap, Severity},
     time::WallMicros,
@@ -36,9 +41,13 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// No bound; a share, once given, holds over 30 s.
+    /// Any share, which, once given, holds over 10 s; 96 MiB.
     fn default() -> Self {
-        Self { max_cpu: None, window_micros: 30_000_000, max_memory: None }
+        Self {
+            max_cpu: None,
+            window_micros: limits::WINDOW_SECONDS * 1_000_000,
+            max_memory: Some(limits::MEMORY),
+        }
     }
 }
 

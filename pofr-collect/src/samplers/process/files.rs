@@ -1,6 +1,6 @@
 //! A process's descriptor table: `/proc/PID/fd` (proc_pid_fd(5)).
 
-use crate::{iterators::FileIterator, sys};
+use crate::{iterators::FileIterator, limits, sys};
 use pofr_core::{
     fact::{Fact, FileDetails, FileKey, FileMode, Files, Namespaces, OpenFile},
     identity::{Entity, Pid},
@@ -69,8 +69,11 @@ pub(super) fn read(
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error),
         };
-        sockets.extend(socket_inode(text));
-        facts.push(fact(dir, entity, fd, text, mode(reads, writes)));
+        // One more than is told of says that there are more.
+        if facts.len() - before.0 <= limits::FILES {
+            sockets.extend(socket_inode(text));
+            facts.push(fact(dir, entity, fd, text, mode(reads, writes)));
+        }
         Ok(())
     });
     match listed {
@@ -104,11 +107,14 @@ pub(super) fn iterate(
     sockets: &mut Vec<u64>,
     mut hasher: impl Hasher,
 ) -> Result<Told, Errno> {
+    let before = facts.len();
     let namespaces = iterator.of_process(thread.0, |open| {
         (open.fd, open.device, open.inode).hash(&mut hasher);
-        let text = open.text.unwrap_or_default();
-        sockets.extend(socket_inode(text));
-        facts.push(fact(dir, entity, open.fd, text, mode(open.reads, open.writes)));
+        if facts.len() - before <= limits::FILES {
+            let text = open.text.unwrap_or_default();
+            sockets.extend(socket_inode(text));
+            facts.push(fact(dir, entity, open.fd, text, mode(open.reads, open.writes)));
+        }
     })?;
     Ok(Told { behind: Behind::Device(hasher.finish()), namespaces })
 }

@@ -19,6 +19,7 @@ use super::{
     known::{Due, Known},
     look::{Look, Seen, Whom},
     prints::Printer,
+    quota::Quota,
     scan::{open_proc, pass_over},
     sharing::{self, Groups, has_table_of, place},
     stat::{self, Stat},
@@ -51,6 +52,7 @@ pub(super) struct Incremental {
     pub(super) births: Births,
     groups: Groups,
     tables: Tables,
+    quota: Quota,
     /// All processes, and threads that have something of their own, by their numbers.
     pub(super) table: Vec<Known>,
     pub(super) comparer: Comparer,
@@ -122,6 +124,7 @@ impl Incremental {
             tables: Tables::default(),
             comparer: Comparer::default(),
             walked: 0,
+            quota: Quota::new(view.effort.clone()),
             table: Vec::new(),
             last: None,
             grace: 0,
@@ -146,6 +149,7 @@ impl Incremental {
         self.table.clear();
         self.last = None;
         self.births.forget();
+        self.quota.begin();
     }
 
     /// Reads what may have changed; returns how many processes could not be read at all.
@@ -204,6 +208,7 @@ impl Incremental {
         }
         self.audit(tick)?;
         self.walk(tick)?;
+        self.quota.tell(tick.stamp, &mut tick.out.gaps);
         // What an audit stumbles on has happened since the listing: all that it concerns are read in the next tick, as are those
         // that were read just before the end of the parent that they still name.
         let late = std::mem::take(&mut self.stirred);
@@ -287,7 +292,12 @@ impl Incremental {
         });
         let read = read.map(|(dir, seen)| (dir, Seen { files_of, ..seen }));
         match read {
-            Ok(read) => Ok(Some(read)),
+            Ok((dir, seen)) => {
+                if let Some(process) = &seen.process {
+                    self.quota.admit(process, &mut tick.out.facts, before);
+                }
+                Ok(Some((dir, seen)))
+            }
             Err(error) => {
                 tick.out.facts.truncate(before);
                 tick.unread += u64::from(pass_over(error)?);
@@ -429,6 +439,7 @@ impl Incremental {
             self.stirred.tables.insert(known.pid);
         }
         tick.holders.remove(Pid(known.pid));
+        self.quota.gone(entity);
         if !known.left_out {
             tick.read.push(Subject::Entity(entity).into());
         }

@@ -16,6 +16,7 @@ mod known;
 mod look;
 mod newborn;
 mod prints;
+mod quota;
 mod scan;
 mod sharing;
 mod stat;

@@ -3,6 +3,7 @@
 use super::{
     crowd::Crowd,
     look::{Look, Seen, Table, Whom},
+    quota::Quota,
     stat::Stat,
 };
 use crate::{HostView, samplers::holders::Holders, sys};
@@ -26,6 +27,7 @@ pub(super) struct Scan {
     sockets: Vec<u64>,
     there: HashSet<Pid>,
     crowd: Crowd,
+    quota: Option<Quota>,
 }
 
 impl Default for Scan {
@@ -36,6 +38,7 @@ impl Default for Scan {
             sockets: Vec::new(),
             there: HashSet::new(),
             crowd: Crowd::default(),
+            quota: None,
         }
     }
 }
@@ -52,6 +55,8 @@ impl Scan {
         let mut unread = 0;
         let (look, sockets, there) = (&mut self.look, &mut self.sockets, &mut self.there);
         let crowd = &mut self.crowd;
+        let quota = self.quota.get_or_insert_with(|| Quota::new(view.effort.clone()));
+        quota.begin();
         look.begin();
         crowd.begin();
         there.clear();
@@ -63,6 +68,9 @@ impl Scan {
             let whom = Whom { thread_of: None, table: &mut table };
             match dir.and_then(|dir| look.at(view, &dir, Pid(pid), whom, &mut out.facts, sockets)) {
                 Ok(seen) => {
+                    if let Some(process) = &seen.process {
+                        quota.admit(process, &mut out.facts, before);
+                    }
                     crowd.saw(view, pid, &seen);
                     hold(holders, pid, &seen, sockets);
                     there.insert(Pid(pid));
@@ -87,6 +95,9 @@ impl Scan {
             let seen = dir.and_then(|dir| look.at(view, &dir, Pid(thread), whom, &mut out.facts, sockets));
             match seen {
                 Ok(seen) if crowd.is_apart(process, &seen, files_of) => {
+                    if let Some(process) = &seen.process {
+                        quota.admit(process, &mut out.facts, before);
+                    }
                     hold(holders, thread, &seen, sockets);
                     there.insert(Pid(thread));
                     out.facts.extend(seen.process.map(Fact::from));
@@ -95,6 +106,7 @@ impl Scan {
             }
         }
         holders.keep(there);
+        quota.tell(view.clock.now(), &mut out.gaps);
         Ok(unread)
     }
 }

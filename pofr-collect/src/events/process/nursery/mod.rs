@@ -24,6 +24,7 @@ use super::{
     moment::Moment,
     phase::Phase,
     telling::Teller,
+    users::Flood,
 };
 use crate::{HostView, samplers::Sight};
 use hashbrown::{HashMap, HashSet};
@@ -66,6 +67,12 @@ impl Nursery {
                     self.looked_at(pid, glance);
                 }
             }
+            Heard::EndIfShown { at, pid, event } => {
+                if self.lives.contains_key(&pid) || self.ours.contains(&pid) {
+                    self.happened(at, pid, event, out);
+                }
+            }
+            Heard::Flood(flood) => out.push(Notice::Lost(self.flooded(&flood))),
             Heard::Look { pid, glance } => self.looked_at(pid, glance),
             Heard::Lost { loss, what } => {
                 self.lost = self.lost.max(Some(loss.to));
@@ -79,6 +86,18 @@ impl Nursery {
                     lost: loss.events,
                 }));
             }
+        }
+    }
+
+    /// Says what was left out of a user's doing.
+    fn flooded(&self, flood: &Flood) -> Gap {
+        Gap {
+            source: Some(Source::Process),
+            severity: Severity::Thin,
+            reason: flood.reason(),
+            from: self.view.clock.at_boot(flood.from.0),
+            to: Some(self.view.clock.at_boot(flood.to.0)),
+            lost: Some(flood.lost()),
         }
     }
 
