@@ -47,15 +47,15 @@ pub(crate) const FILES: usize = 1 << 15;
 pub(crate) const FILE_BYTES: u64 = 512;
 
 /// Changes of names in one watched directory, or of one watched file, that are told, a second.
-pub(crate) const NAMES: u64 = 100;
+pub(crate) const NAMES: u64 = 200;
 /// Events of files that are told in all, a second.
-pub(crate) const FILE_EVENTS: u64 = 1_000;
+pub(crate) const FILE_EVENTS: u64 = 2_000;
 /// Events of files that are read at once; the rest is left for the next time.
 pub(crate) const FILE_EVENTS_AT_ONCE: usize = 8_192;
 /// Names that are told as found in a directory that appears.
 pub(crate) const FOUND: usize = 1_000;
 /// Ends of sockets that no sample has shown that are told, a second.
-pub(crate) const SOCKETS: u64 = 500;
+pub(crate) const SOCKETS: u64 = 2_000;
 /// Ends of sockets that are read at once; the rest is left for the next time.
 pub(crate) const SOCKETS_AT_ONCE: usize = 4_096;
 /// Logins that are told from one look at a log; there is a look a second.

@@ -4,6 +4,7 @@
 //! in a thin gap: the samples go on without it.
 
 pub mod files;
+mod left_out;
 mod login;
 mod process;
 pub mod sockets;
@@ -104,6 +105,12 @@ impl EventSources {
     pub(crate) fn take_losses(&mut self) -> BTreeMap<String, u64> {
         std::mem::take(&mut self.losses)
     }
+}
+
+/// Returns the real user of a process of which this is the `status`: `Uid: 1000 0 0 0`, with tabs (proc_pid_status(5)).
+fn real_user(status: &[u8]) -> Option<u32> {
+    let ids = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:\t"))?;
+    crate::sys::parse(ids.split(|b| *b == b'\t').next()?)
 }
 
 fn standing(name: &str, why: &str, from: WallMicros) -> Gap {

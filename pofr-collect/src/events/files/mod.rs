@@ -16,16 +16,22 @@
 //!
 //! The kernel gives no times: an event is told with the time at which it was received, on the run's clock. Events of one process
 //! about one name that are not read at once may be told as one, and their order is then that of the table above.
+//!
+//! How much is told of one directory or file, and of all, is bounded ([`throttle`]): what goes beyond is counted in a gap that begins
+//! with `flood:`, and then marks are set anew, since what was made meanwhile may need one. So much is read at once, and so many
+//! entries of a directory that appears.
 
 mod event;
 mod group;
 mod opens;
 mod places;
+mod throttle;
 mod watch;
 
 pub use watch::Watch;
 
-use crate::{HostView, samplers::process_start};
+use super::real_user;
+use crate::{HostView, limits, samplers::process_start};
 use event::{Entry, Event, Handle};
 use group::Group;
 use nix::sys::fanotify::MaskFlags;
@@ -46,6 +52,7 @@ use std::{
     os::{fd::BorrowedFd, unix::ffi::OsStrExt as _},
     path::Path,
 };
+use throttle::{Left, Throttle};
 use watch::Watches;
 
 /// The name of this source, and of the source of its custom facts.
@@ -68,6 +75,10 @@ pub struct FileEvents {
     empty: WallMicros,
     /// Whether the kernel kept back who it was.
     nameless: bool,
+    throttle: Throttle,
+    /// Whether marks are to be set anew, and when that was done last.
+    stale: bool,
+    marked: WallMicros,
 }
 
 /// A process as it was when it was asked, at once.
@@ -124,6 +135,9 @@ impl FileEvents {
             opens: Opens::default(),
             own: Pid(std::process::id()),
             empty: view.clock.now(),
+            throttle: Throttle::new(view.effort.clone(), view.clock.now()),
+            stale: false,
+            marked: view.clock.now(),
             nameless: false,
             view: view.clone(),
         }
@@ -294,19 +308,63 @@ impl FileEvents {
     /// Watches what has appeared, where it takes a mark of its own.
     fn appeared(&mut self, path: &[u8], is_dir: bool, at: WallMicros, out: &mut Vec<Notice>) {
         let mut found = Vec::new();
-        let mut find = |path: &Path| found.push(path.to_owned());
+        let mut more = 0_u64;
+        let mut find = |path: &Path| match found.len() {
+            0..limits::FOUND => found.push(path.to_owned()),
+            _ => more += 1,
+        };
         let path = Path::new(OsStr::from_bytes(path));
         self.watches.appeared(path, is_dir, &mut self.group, &mut self.places, &mut find);
         for path in found {
             let fact = self.custom("found", path.is_dir(), None, places::bytes(&path), None);
             out.push(Notice::Passed { fact, began: Some(at), ended: at });
         }
+        if more > 0 {
+            let reason = format!("flood: {} has more in it than is told: {more} more", path.display());
+            out.push(self.gap(reason, at, at, Some(more)));
+        }
+    }
+
+    fn gap(&self, reason: String, from: WallMicros, to: WallMicros, lost: Option<u64>) -> Notice {
+        let (source, reason) = (Some(self.source.clone()), crate::recorder::reason(reason));
+        Notice::Lost(Gap { source, severity: Severity::Thin, reason, from, to: Some(to), lost })
+    }
+
+    /// Says what was left out, by whom as far as it can still be asked.
+    fn flooded(&mut self, left: &Left, reading: &mut Reading) -> Notice {
+        let Left { span, of } = left;
+        let user = of.as_ref().and_then(|(_, pid)| {
+            let status = std::fs::read(self.view.proc_root.join(pid.0.to_string()).join("status"));
+            real_user(&status.ok()?)
+        });
+        let who = user.map_or_else(|| "an unknown user".to_owned(), |user| format!("user {user}"));
+        let place = match of {
+            Some((entry, _)) => {
+                let dir = Entry { dir: entry.dir.clone(), name: Vec::new() };
+                String::from_utf8_lossy(&self.path(&dir, reading)).into_owned()
+            }
+            None => "a directory".to_owned(),
+        };
+        let reason = format!(
+            "flood: {who} did more in {} than is told: {} events were only counted",
+            RawText::from(place.as_str()).escaped(),
+            span.count
+        );
+        self.gap(reason, span.from, span.to, Some(span.count))
+    }
+
+    /// Sets marks anew where that is needed and was not done lately.
+    fn mark_anew(&mut self, now: WallMicros) {
+        if self.stale && now.since(self.marked) >= limits::TELL_MICROS {
+            self.watches.mark_all(&mut self.group, &mut self.places);
+            (self.stale, self.marked) = (false, now);
+        }
     }
 
     /// Says that the queue was full, and begins anew: directories may have been made that nothing was told of.
     fn lose(&mut self, at: WallMicros, out: &mut Vec<Notice>) {
         self.opens.clear();
-        self.watches.mark_all(&mut self.group, &mut self.places);
+        self.stale = true;
         out.push(Notice::Lost(Gap {
             source: Some(self.source.clone()),
             severity: Severity::Thin,
@@ -331,7 +389,8 @@ impl EventSource for FileEvents {
     fn drain(&mut self, out: &mut Vec<Notice>) -> Result<(), CollectError> {
         let mut reading =
             Reading { at: self.view.clock.now(), batch: Batch::default(), people: HashMap::new() };
-        loop {
+        let (mut read, mut is_all) = (0, false);
+        while read < limits::FILE_EVENTS_AT_ONCE {
             let mut events = Vec::new();
             let more = if self.group.named {
                 self.group.read(|event| events.push((event, RawText::default())))?
@@ -339,11 +398,17 @@ impl EventSource for FileEvents {
                 self.group.read_unnamed(|event, path| events.push((event, path)))?
             };
             if !more {
+                is_all = true;
                 break;
             }
             reading.at = self.view.clock.now();
+            read += events.len();
             for (event, path) in events {
-                if self.group.named || event.mask.contains(MaskFlags::FAN_Q_OVERFLOW) {
+                let is_lost = event.mask.contains(MaskFlags::FAN_Q_OVERFLOW);
+                if event.pid != self.own && !is_lost && !self.throttle.admits(&event, reading.at) {
+                    continue;
+                }
+                if self.group.named || is_lost {
                     self.tell(event, &mut reading, out);
                 } else if event.pid != self.own
                     && let Some(file) = event.file
@@ -353,7 +418,15 @@ impl EventSource for FileEvents {
                 }
             }
         }
-        self.empty = reading.at;
+        if is_all {
+            self.empty = reading.at;
+        }
+        for left in self.throttle.take_due(reading.at) {
+            self.stale = true;
+            let gap = self.flooded(&left, &mut reading);
+            out.push(gap);
+        }
+        self.mark_anew(reading.at);
         Ok(())
     }
 

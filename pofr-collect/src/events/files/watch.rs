@@ -3,7 +3,8 @@
 //! A file is watched by a mark on itself, so that nothing else is slowed down, and one on its directory, which tells when the
 //! name is made, removed or given to another file: that one is then marked. A directory is watched with all below it in its
 //! filesystem, each directory by a mark of its own; one that is made later is marked when that is told, and what lies in it by
-//! then is told as found. Where a tree is a filesystem of its own, or has very many directories, the filesystem is marked.
+//! then is told as found. Where a tree is a filesystem of its own, or has very many directories when the watching begins, the
+//! filesystem is marked. A tree that appears later and has very many is marked in part, and said not to be watched.
 
 use super::{
     group::{Group, Mark},
@@ -19,6 +20,11 @@ use std::{
 
 /// More directories than this are not marked one by one.
 const MOST_DIRS: usize = 1_000;
+/// More entries than this are not looked at in a tree.
+const MOST_ENTRIES: usize = 20_000;
+
+/// So many things that could not be watched are named.
+const MOST_FAILED: usize = 100;
 
 /// Something to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +108,8 @@ pub(super) struct Watches {
     all: Vec<Watched>,
     /// What could not be watched, and why.
     pub(super) failed: Vec<String>,
+    /// Whether all that there was has been marked.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -116,8 +124,9 @@ impl Watches {
     pub(super) fn new(all: Vec<Watch>, group: &mut Group, places: &mut Places) -> Self {
         let real = |watch: Watch| Watch { path: real(&watch.path), ..watch };
         let all = all.into_iter().map(|watch| Watched { watch: real(watch), whole: false }).collect();
-        let mut watches = Self { all, failed: Vec::new() };
+        let mut watches = Self { all, failed: Vec::new(), begun: false };
         watches.mark_all(group, places);
+        watches.begun = true;
         watches
     }
 
@@ -205,9 +214,21 @@ impl Watches {
             group.mark(path, Mark::Filesystem, *opens)
         } else {
             places.add(path);
-            let mut dirs = 0;
-            let result = mark_tree(path, of.dev(), *opens, group, &mut dirs, found);
-            *whole |= dirs > MOST_DIRS;
+            let mut tree = Tree {
+                filesystem: of.dev(),
+                opens: *opens,
+                widens: *whole || !self.begun,
+                dirs: 0,
+                entries: 0,
+            };
+            let result = mark_tree(path, &mut tree, group, found);
+            *whole |= tree.is_wide();
+            if tree.is_cut() {
+                let what = format!("{}: has too many directories or entries", path.display());
+                if self.failed.len() < MOST_FAILED && !self.failed.contains(&what) {
+                    self.failed.push(what);
+                }
+            }
             result
         };
         match result {
@@ -217,6 +238,9 @@ impl Watches {
     }
 
     fn fail(&mut self, path: &Path, errno: Errno) {
+        if self.failed.len() >= MOST_FAILED {
+            return;
+        }
         self.failed.push(format!("{}: {}", path.display(), io::Error::from(errno)));
     }
 }
@@ -227,33 +251,57 @@ fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).ok().or_else(parent).unwrap_or_else(|| path.to_owned())
 }
 
+/// A tree that is being marked.
+struct Tree {
+    filesystem: u64,
+    opens: bool,
+    /// Whether the filesystem may be marked in its place.
+    widens: bool,
+    dirs: usize,
+    entries: usize,
+}
+
+impl Tree {
+    /// Tells whether the filesystem is to be marked.
+    const fn is_wide(&self) -> bool {
+        self.widens && self.dirs > MOST_DIRS
+    }
+
+    /// Tells whether there is more than is marked or looked at.
+    const fn is_cut(&self) -> bool {
+        self.entries > MOST_ENTRIES || (!self.widens && self.dirs > MOST_DIRS)
+    }
+}
+
 /// Marks a directory before it is listed, so that what is made in between is told at least once.
 fn mark_tree(
     dir: &Path,
-    filesystem: u64,
-    opens: bool,
+    tree: &mut Tree,
     group: &mut Group,
-    dirs: &mut usize,
     found: &mut dyn FnMut(&Path),
 ) -> Result<(), Errno> {
-    *dirs += 1;
-    if *dirs > MOST_DIRS {
-        return group.mark(dir, Mark::Filesystem, opens);
+    tree.dirs += 1;
+    if tree.is_wide() {
+        return group.mark(dir, Mark::Filesystem, tree.opens);
     }
-    group.mark(dir, Mark::Dir, opens)?;
+    if tree.is_cut() {
+        return Ok(());
+    }
+    group.mark(dir, Mark::Dir, tree.opens)?;
     // A directory may go while it is looked at.
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        tree.entries += 1;
         let path = entry.path();
-        let Ok(of) = entry.metadata() else { continue };
         found(&path);
-        if of.is_dir() && of.dev() == filesystem {
-            match mark_tree(&path, filesystem, opens, group, dirs, found) {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_dir && entry.metadata().is_ok_and(|of| of.dev() == tree.filesystem) {
+            match mark_tree(&path, tree, group, found) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(errno),
             }
-            if *dirs > MOST_DIRS {
-                break;
-            }
+        }
+        if tree.is_wide() || tree.is_cut() {
+            break;
         }
     }
     Ok(())

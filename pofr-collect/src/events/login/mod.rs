@@ -17,13 +17,15 @@ mod accepted;
 mod follow;
 mod session;
 
-use crate::{HostView, sys};
+use super::left_out::LeftOut;
+use crate::{HostView, limits, sys};
 use accepted::Accepted;
 use follow::Log;
 use pofr_core::{
     EventSource, Source,
     collector::{CollectError, Notice},
     fact::{Custom, Fact},
+    gap::{Gap, Severity},
     raw::RawText,
     time::WallMicros,
 };
@@ -67,6 +69,8 @@ pub struct LoginEvents {
     sessions: BTreeSet<String>,
     /// What cannot be read.
     note: Option<String>,
+    /// Lines that were only counted.
+    left: LeftOut,
 }
 
 impl LoginEvents {
@@ -90,6 +94,7 @@ impl LoginEvents {
             accepted: VecDeque::new(),
             sessions: BTreeSet::new(),
             note: None,
+            left: LeftOut::default(),
         })
     }
 
@@ -103,9 +108,13 @@ impl LoginEvents {
                 self.note = Some(format!("cannot read {}: {error}", log.path().display()));
             }
         }
+        let mut told = 0;
         for (accepted, old) in new {
-            if !old {
+            if !old && told < limits::LOGINS {
+                told += 1;
                 out.push(self.let_in(&accepted, now));
+            } else if !old {
+                self.left.add(1, now);
             }
             self.accepted.push_back(accepted);
             if self.accepted.len() > MOST_ACCEPTED {
@@ -207,6 +216,19 @@ impl EventSource for LoginEvents {
         let now = self.view.clock.now();
         self.follow(now, out);
         self.sessions(first, now, out);
+        if let Some(span) = self.left.take_due(now) {
+            out.push(Notice::Lost(Gap {
+                source: Some(self.source.clone()),
+                severity: Severity::Thin,
+                reason: format!(
+                    "flood: the log of logins grew faster than is told: {} were only counted",
+                    span.count
+                ),
+                from: span.from,
+                to: Some(span.to),
+                lost: Some(span.count),
+            }));
+        }
         Ok(())
     }
 

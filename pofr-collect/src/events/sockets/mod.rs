@@ -16,11 +16,15 @@
 //! The kernel hands the message to a work queue, so that it may come after a reading that already misses the socket. Then the
 //! reading is held back for it, for a moment; a message that comes later still is dropped, since the sample has said that the
 //! socket is gone.
+//!
+//! Of sockets that a sample has shown every end is told. Of others so many a second are, and the rest is counted in a gap that begins
+//! with `flood:`: whose they were the kernel does not say.
 
 mod message;
 mod shown;
 
-use crate::HostView;
+use super::left_out::LeftOut;
+use crate::{HostView, allowance::Allowance, limits};
 use message::{Gone, parse};
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 use pofr_core::{
@@ -77,6 +81,9 @@ pub struct SocketEvents {
     early: Vec<(Gone, WallMicros)>,
     /// Why the queue is no larger than anyone's.
     small: Option<String>,
+    /// Ends of sockets that no sample has shown, as many as are told, and those that are not.
+    unshown: Allowance,
+    left: LeftOut,
 }
 
 /// Makes the source for the registry.
@@ -115,6 +122,8 @@ impl SocketEvents {
             inode,
             lost: 0,
             empty: view.clock.now(),
+            unshown: Allowance::new(limits::SOCKETS, limits::SAVED_SECONDS, view.clock.boot_micros()),
+            left: LeftOut::default(),
             view: view.clone(),
             shown: Shown::default(),
             early: Vec::new(),
@@ -128,12 +137,15 @@ impl SocketEvents {
         out: &mut Vec<Notice>,
         mut each: impl FnMut(&mut Self, Gone, &mut Vec<Notice>),
     ) -> Result<(), CollectError> {
-        let mut overrun = false;
-        loop {
+        let (mut overrun, mut is_all) = (false, false);
+        for _ in 0..limits::SOCKETS_AT_ONCE {
             self.buffer.clear();
             match self.netlink.recv(&mut self.buffer, DONT_WAIT) {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    is_all = true;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
                     overrun = true;
@@ -158,8 +170,20 @@ impl SocketEvents {
             let loss = self.loss();
             out.push(loss);
         }
-        self.empty = self.view.clock.now();
+        if is_all {
+            self.empty = self.view.clock.now();
+        }
         Ok(())
+    }
+
+    /// Tells of an end; of a socket that no sample has shown as long as there are not too many.
+    fn tell(&mut self, gone: Gone, at: WallMicros, was_shown: bool, out: &mut Vec<Notice>) {
+        let now = self.view.clock.boot_micros();
+        if was_shown || self.unshown.take(self.view.effort.dearness(), now) {
+            out.push(self.closed(gone, at));
+        } else {
+            self.left.add(1, at);
+        }
     }
 
     fn closed(&self, gone: Gone, at: WallMicros) -> Notice {
@@ -202,11 +226,26 @@ impl EventSource for SocketEvents {
             out.push(self.closed(gone, at));
         }
         self.receive(out, |this, gone, out| {
+            let was_shown = this.shown.shows(gone.cookie);
             // A sample has told already that it is gone.
             if !this.shown.announced(gone.cookie) {
-                out.push(this.closed(gone, this.view.clock.now()));
+                this.tell(gone, this.view.clock.now(), was_shown, out);
             }
-        })
+        })?;
+        if let Some(span) = self.left.take_due(self.view.clock.now()) {
+            out.push(Notice::Lost(Gap {
+                source: Some(Source::Endpoint),
+                severity: Severity::Thin,
+                reason: format!(
+                    "flood: sockets of an unknown user that no sample shows ended faster than is told: {} ends were only counted",
+                    span.count
+                ),
+                from: span.from,
+                to: Some(span.to),
+                lost: Some(span.count),
+            }));
+        }
+        Ok(())
     }
 
     fn note(&self) -> Option<String> {
@@ -230,8 +269,8 @@ impl EventSource for SocketEvents {
                 if this.shown.shows(gone.cookie) {
                     this.early.push((gone, at));
                 } else {
-                    this.shown.announced(gone.cookie);
-                    out.push(this.closed(gone, at));
+                    let was_shown = this.shown.announced(gone.cookie);
+                    this.tell(gone, at, was_shown, out);
                 }
             })?;
             if !self.shown.misses_any() || patience == 0 {

@@ -19,7 +19,9 @@ use super::{
     message::{Message, What},
     moment::Moment,
 };
-use crate::{HostView, allowance::Allowance, effort::Effort, limits, samplers::Sight, sys};
+use crate::{
+    HostView, allowance::Allowance, effort::Effort, events::real_user, limits, samplers::Sight, sys,
+};
 use hashbrown::HashMap;
 use member::Member;
 use rustix::{
@@ -276,12 +278,10 @@ impl Users {
         user
     }
 
-    /// Reads the real user of a process: `Uid:	1000	0	0	0` in its `status` (proc_pid_status(5)).
+    /// Reads the real user of a process.
     fn read(&mut self, pid: u32) -> Option<u32> {
         let dir = sys::open_process(self.proc.as_fd(), pid).ok()?;
-        let status = self.buffers.read(dir.as_fd(), c"status").ok()?;
-        let ids = status.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:\t"))?;
-        sys::parse(ids.split(|b| *b == b'\t').next()?)
+        real_user(self.buffers.read(dir.as_fd(), c"status").ok()?)
     }
 }
 
