@@ -21,7 +21,9 @@ pub use module::ModuleSampler;
 pub use process::ProcessSampler;
 pub use route::RouteSampler;
 
-pub(crate) use process::{Brief, Sight, Watcher, start as process_start, start_in, steady_name};
+pub(crate) use process::{
+    Brief, Sight, Watcher, cut_arguments, start as process_start, start_in, steady_name,
+};
 
 use crate::HostView;
 use pofr_core::{Collector, collector::CollectError};

@@ -292,8 +292,8 @@ impl Incremental {
         });
         let read = read.map(|(dir, seen)| (dir, Seen { files_of, ..seen }));
         match read {
-            Ok((dir, seen)) => {
-                if let Some(process) = &seen.process {
+            Ok((dir, mut seen)) => {
+                if let Some(process) = &mut seen.process {
                     self.quota.admit(process, &mut tick.out.facts, before);
                 }
                 Ok(Some((dir, seen)))

@@ -35,6 +35,7 @@ use pofr_core::{
     gap::{Gap, Severity},
     identity::{Pid, StartTicks},
 };
+pub(crate) use quota::cut_arguments;
 use rustix::io::Errno;
 use scan::Scan;
 use stat::Stat;

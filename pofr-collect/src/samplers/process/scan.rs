@@ -67,8 +67,8 @@ impl Scan {
             let mut table = |stat: &Stat| crowd.table_of(view, pid, stat);
             let whom = Whom { thread_of: None, table: &mut table };
             match dir.and_then(|dir| look.at(view, &dir, Pid(pid), whom, &mut out.facts, sockets)) {
-                Ok(seen) => {
-                    if let Some(process) = &seen.process {
+                Ok(mut seen) => {
+                    if let Some(process) = &mut seen.process {
                         quota.admit(process, &mut out.facts, before);
                     }
                     crowd.saw(view, pid, &seen);
@@ -94,8 +94,8 @@ impl Scan {
             let whom = Whom { thread_of: Some(Pid(process)), table: &mut table };
             let seen = dir.and_then(|dir| look.at(view, &dir, Pid(thread), whom, &mut out.facts, sockets));
             match seen {
-                Ok(seen) if crowd.is_apart(process, &seen, files_of) => {
-                    if let Some(process) = &seen.process {
+                Ok(mut seen) if crowd.is_apart(process, &seen, files_of) => {
+                    if let Some(process) = &mut seen.process {
                         quota.admit(process, &mut out.facts, before);
                     }
                     hold(holders, thread, &seen, sockets);

@@ -51,7 +51,7 @@ impl Flood {
         };
         format!(
             "flood: {who} did more than is recorded of one: {processes} processes were only counted, {changes} changes of processes \
-             were not told, {looks} programs were not looked at when they were new, the arguments of {arguments} were left out"
+             were not told, {looks} programs were not looked at when they were new, the arguments of {arguments} were cut or left out"
         )
     }
 

@@ -20,7 +20,13 @@ use super::{
     moment::Moment,
 };
 use crate::{
-    HostView, allowance::Allowance, effort::Effort, events::real_user, limits, samplers::Sight, sys,
+    HostView,
+    allowance::Allowance,
+    effort::Effort,
+    events::real_user,
+    limits,
+    samplers::{Sight, cut_arguments},
+    sys,
 };
 use hashbrown::HashMap;
 use member::Member;
@@ -215,17 +221,17 @@ impl Users {
         let dearness = self.effort.dearness();
         let of = self.user(user, now);
         of.looks.spend(micros.max(0).unsigned_abs(), now.0);
-        let arguments = match sight {
-            Some(Sight::Whole(process, _)) => &mut process.key.arguments,
-            Some(Sight::Brief(brief)) => &mut brief.arguments,
-            Some(Sight::Excluded) | None => return,
-        };
-        let Some(text) = arguments.as_ref().map(|text| text.as_bytes()) else { return };
-        let bytes = text.len() as u64;
-        if bytes > limits::CUT_ARGUMENTS as u64 && !of.bytes.take(bytes.saturating_mul(dearness), now.0) {
-            *arguments = None;
-            self.leave_out(user, now, |left| left.arguments += 1);
+        let Some(sight) = sight else { return };
+        let bytes = arguments(sight);
+        if bytes <= limits::CUT_ARGUMENTS as u64 || of.bytes.take(bytes.saturating_mul(dearness), now.0) {
+            return;
         }
+        match sight {
+            Sight::Whole(process, _) => cut_arguments(&mut process.key),
+            Sight::Brief(brief) => brief.arguments = None,
+            Sight::Excluded => {}
+        }
+        self.leave_out(user, now, |left| left.arguments += 1);
     }
 
     /// Counts something that is left out of the record.
@@ -283,6 +289,16 @@ impl Users {
         let dir = sys::open_process(self.proc.as_fd(), pid).ok()?;
         real_user(self.buffers.read(dir.as_fd(), c"status").ok()?)
     }
+}
+
+/// Returns how many bytes of arguments a look showed.
+fn arguments(sight: &Sight) -> u64 {
+    let text = match sight {
+        Sight::Whole(process, _) => process.key.arguments.as_ref(),
+        Sight::Brief(brief) => brief.arguments.as_ref(),
+        Sight::Excluded => None,
+    };
+    text.map_or(0, |text| text.as_bytes().len() as u64)
 }
 
 fn allowance(rate: u64, user: u32, now: Moment) -> Allowance {
