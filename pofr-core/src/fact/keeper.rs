@@ -162,11 +162,13 @@ fn container(path: &[u8]) -> Option<Container> {
     let groups: Vec<&[u8]> = groups(path).collect();
     let found = (0..groups.len()).rev().find_map(|i| {
         let parent = i.checked_sub(1).map(|p| groups[p]);
-        member(groups[i], parent).map(|(engine, id)| (i, engine, id))
+        let named = member(groups[i], parent).map(|(engine, id)| (engine, id.into()));
+        let named = named.or_else(|| Some((Engine::Nspawn, machine(groups[i], groups.get(i + 1).copied())?)));
+        named.map(|(engine, id)| (i, engine, id))
     });
     let (i, engine, id) = found?;
     let pod = groups[..=i].iter().rev().find_map(|group| pod(group));
-    Some(Container { engine, id: id.into(), pod })
+    Some(Container { engine, id, pod })
 }
 
 /// Tells whether one group is a container's, and which.
@@ -192,11 +194,33 @@ fn member<'a>(group: &'a [u8], parent: Option<&[u8]>) -> Option<(Engine, &'a [u8
     if let Some(name) = group.strip_prefix(b"lxc.payload.").filter(|name| !name.is_empty()) {
         return Some((Engine::Lxc, name));
     }
-    if matches!(parent, Some(b"lxc" | b"lxc.payload")) {
-        return Some((Engine::Lxc, group));
+    matches!(parent, Some(b"lxc" | b"lxc.payload")).then_some((Engine::Lxc, group))
+}
+
+/// Tells whether one group is that of a machine of systemd-nspawn(1), and which. Below it are `payload`, the machine, and
+/// `supervisor`, which is outside. A scope of systemd-machined that has no `payload` is a virtual machine's.
+fn machine(group: &[u8], child: Option<&[u8]>) -> Option<RawText> {
+    let scope =
+        || group.strip_prefix(b"machine-")?.strip_suffix(b".scope").filter(|_| child == Some(b"payload"));
+    let service = || group.strip_prefix(b"systemd-nspawn@")?.strip_suffix(b".service");
+    let name = scope().or_else(service)?;
+    (!name.is_empty() && child != Some(b"supervisor")).then(|| unescaped(name).into())
+}
+
+/// Takes back how systemd writes what a unit's name may not have: `\x2d` for `-` (systemd.unit(5)).
+fn unescaped(name: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((first, after)) = rest.split_first() {
+        let code = rest.strip_prefix(b"\\x").and_then(|code| code.first_chunk::<2>());
+        let code = code.and_then(|code| std::str::from_utf8(code).ok());
+        // FromStr would take a sign.
+        let code =
+            code.filter(|code| !code.starts_with('+')).and_then(|code| u8::from_str_radix(code, 16).ok());
+        text.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &rest[4..] } else { after };
     }
-    let nspawn = group.strip_prefix(b"systemd-nspawn@").and_then(|name| name.strip_suffix(b".service"));
-    nspawn.filter(|name| !name.is_empty()).map(|name| (Engine::Nspawn, name))
+    text
 }
 
 /// Tells whether a text has the form of a container's id: 64 hex digits, or those of Amazon's tasks, 32 and a number.

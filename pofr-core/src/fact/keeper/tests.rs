@@ -155,7 +155,35 @@ fn containers() {
         ("0::/lxc.payload.web1/system.slice/nginx.service\n", "lxc:web1 - -"),
         ("4:memory:/lxc/web1\n1:name=systemd:/lxc/web1/init.scope\n", "lxc:web1 - -"),
         ("0::/lxc.monitor.web1\n", "- - -"),
+        ("0::/lxc.monitor.web/system.slice\n", "- - -"),
+        ("0::/system.slice/snap.lxd.daemon.service/lxc.payload.c1\n", "lxc:c1 snap.lxd.daemon.service -"),
         ("0::/machine.slice/systemd-nspawn@deb.service/payload\n", "nspawn:deb systemd-nspawn@deb.service -"),
+        (
+            "0::/machine.slice/systemd-nspawn@deb.service/payload/init.scope\n",
+            "nspawn:deb systemd-nspawn@deb.service -",
+        ),
+        // Its supervisor is outside of it.
+        ("0::/machine.slice/systemd-nspawn@deb.service/supervisor\n", "- systemd-nspawn@deb.service -"),
+        ("0::/machine.slice/machine-deb.scope/supervisor\n", "- machine-deb.scope -"),
+        // Started by hand: a scope of systemd-machined, with the name escaped.
+        (
+            "0::/machine.slice/machine-my\\x2dbox.scope/payload/system.slice/cron.service\n",
+            "nspawn:my-box machine-my\\x2dbox.scope -",
+        ),
+        ("0::/machine.slice/machine-a\\x2+\\x.scope/payload\n", "nspawn:a\\x2+\\x - -"),
+        // A container in it: the innermost.
+        ("0::/machine.slice/machine-deb.scope/payload/docker/ID\n", "docker:ID machine-deb.scope -"),
+        // Monitors of Podman, jobs of Nomad, Buildkite and GitHub.
+        (
+            "0::/user.slice/user-1000.slice/user@1000.service/user.slice/podman-pause-1a2b3c4d.scope\n",
+            "- user@1000.service podman-pause-1a2b3c4d.scope",
+        ),
+        (
+            "0::/nomad.slice/share.slice/3f1c2b7e-1111-2222-3333-444455556666.web.scope\n",
+            "- 3f1c2b7e-1111-2222-3333-444455556666.web.scope -",
+        ),
+        ("0::/actions_job/ID\n", "unknown:ID - -"),
+        ("0::/buildkit/q3x1l2m3n4o5p6q7r8s9t0u1v\n", "- - -"),
         // Not quite ids.
         (&format!("0::/docker/{}\n", &ID[1..]), "- - -"),
         (&format!("0::/docker/{}\n", ID.to_uppercase()), "- - -"),
