@@ -5,6 +5,9 @@
 //! Nov 23 10:00:00 web sshd-session[812]: Accepted password for ann from 2001:db8::7 port 51234 ssh2
 //! ```
 //!
+//! The user's name, and behind the colon what a certificate calls itself, are others' choice: any text. Yet no name in passwd(5)
+//! has a colon, so that the first `from ADDRESS port PORT ssh2` with one behind it, or with nothing, is sshd's own.
+//!
 //! Any local user can write such a line (syslog(3) asks nobody who he is); that the process named is sshd's, and root's, is for
 //! the caller to see.
 
@@ -25,6 +28,8 @@ pub(super) struct Accepted {
     pub(super) user: RawText,
     /// From where.
     pub(super) address: IpAddr,
+    /// The interface of a link-local address.
+    pub(super) zone: Option<RawText>,
     /// From which port.
     pub(super) port: u16,
     /// The key: its type and its fingerprint; of a certificate what else sshd says of it.
@@ -53,26 +58,51 @@ pub(super) fn parse(line: &[u8]) -> Option<Accepted> {
     let start = rest.windows(tag.len()).position(|w| w == tag)? + tag.len();
     let said = rest.get(start..)?.strip_prefix(b" Accepted ")?;
     let (method, said) = cut(said, b" for ")?;
-    // The last ` from `: nothing of what follows it is the user's choice.
-    let from = said.windows(6).rposition(|w| w == b" from ")?;
-    let (user, said) = (&said[..from], &said[from + 6..]);
-    let (address, said) = cut(said, b" port ")?;
-    let (port, said) = cut(said, b" ").unwrap_or((said, b""));
-    let key = said.strip_prefix(b"ssh2: ").and_then(|key| {
+    // `Accepted certificate ID "…` is another line, which goes on as somebody pleases.
+    if !method.iter().all(|b| b.is_ascii_alphanumeric() || b"-_/.@".contains(b)) {
+        return None;
+    }
+    let (user, from, key) = (0..said.len()).find_map(|at| {
+        let (from, key) = origin(said[at..].strip_prefix(b" from ")?)?;
+        Some((&said[..at], from, key))
+    })?;
+    let key = key.and_then(|key| {
         let mut words = key.splitn(3, |b| *b == b' ');
         let (kind, fingerprint) = (words.next()?, words.next()?);
         let certificate = words.next().filter(|rest| !rest.is_empty()).map(RawText::from);
         Some(Key { kind: kind.into(), fingerprint: fingerprint.into(), certificate })
     });
-    Some(Accepted {
-        at,
-        pid,
-        method: method.into(),
-        user: user.into(),
-        address: std::str::from_utf8(address).ok()?.split('%').next()?.parse().ok()?,
-        port: crate::sys::parse(port)?,
-        key,
-    })
+    let Origin { address, zone, port } = from;
+    Some(Accepted { at, pid, method: method.into(), user: user.into(), address, zone, port, key })
+}
+
+impl Accepted {
+    /// Returns the address as sshd wrote it, with the interface of a link-local one: `fe80::7%eth0`.
+    pub(super) fn origin(&self) -> RawText {
+        let zone = self.zone.iter().flat_map(|zone| [b"%", zone.as_bytes()].concat());
+        self.address.to_string().into_bytes().into_iter().chain(zone).collect::<Vec<u8>>().into()
+    }
+}
+
+/// Where someone came from.
+struct Origin {
+    address: IpAddr,
+    zone: Option<RawText>,
+    port: u16,
+}
+
+/// Reads `ADDRESS port PORT ssh2`, and what stands behind a colon after it; `None` for anything else, and where anything else follows.
+fn origin(text: &[u8]) -> Option<(Origin, Option<&[u8]>)> {
+    let (address, rest) = cut(text, b" port ")?;
+    let mut parts = address.splitn(2, |b| *b == b'%');
+    let address: IpAddr = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    let zone = parts.next().map(RawText::from);
+    let (port, rest) = cut(rest, b" ssh2")?;
+    let key = match rest {
+        [] => None,
+        _ => Some(rest.strip_prefix(b": ")?),
+    };
+    Some((Origin { address, zone, port: crate::sys::parse(port)? }, key))
 }
 
 /// Takes the time off the front of a line: RFC 3339 with a zone, or `Nov 23 10:00:00`, which names neither year nor zone.
@@ -98,14 +128,14 @@ mod tests {
 
     fn read(line: &str) -> Option<String> {
         parse(line.as_bytes()).map(|a| {
-            let key = a.key.map(|k| format!(" {} {} {:?}", k.kind, k.fingerprint, k.certificate));
+            let key = a.key.as_ref().map(|k| format!(" {} {} {:?}", k.kind, k.fingerprint, k.certificate));
             let at = a.at.map(|at| at.0);
             format!(
                 "{at:?} {} {} {} {} {}{}",
                 a.pid,
                 a.method,
                 a.user,
-                a.address,
+                a.origin(),
                 a.port,
                 key.unwrap_or_default()
             )
@@ -125,7 +155,7 @@ mod tests {
             ),
             (
                 "Nov 23 10:00:00 web sshd[7]: Accepted keyboard-interactive/pam for ann from fe80::1%eth0 port 22 ssh2",
-                "None 7 keyboard-interactive/pam ann fe80::1 22",
+                "None 7 keyboard-interactive/pam ann fe80::1%eth0 22",
             ),
             (
                 "Nov 23 10:00:00 web sshd[7]: Accepted publickey for ann from 192.0.2.7 port 5 ssh2: ED25519-CERT SHA256:Jf ID ann (serial 0) CA ED25519 SHA256:Q",
@@ -137,6 +167,34 @@ mod tests {
             ),
         ] {
             assert_eq!(read(line).as_deref(), Some(want), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_certificate_calls_itself_is_no_part_of_the_rest() {
+        let line = |id: &str| {
+            read(&format!(
+                "Nov 23 10:00:00 web sshd[7]: Accepted publickey for ann from 192.0.2.9 port 5 ssh2: ED25519-CERT SHA256:abc ID {id} (serial 7) CA ED25519 SHA256:def"
+            ))
+        };
+        for id in [
+            "ann from her laptop",
+            "x from 198.51.100.1 port 22 ssh2",
+            "x from 198.51.100.1 port 22 ssh2: RSA SHA256:def",
+            "x for root from 198.51.100.1 port 22 ssh2: RSA SHA256:def ID y",
+            "Accepted password for root from 198.51.100.1 port 22 ssh2",
+        ] {
+            let want = format!(
+                "None 7 publickey ann 192.0.2.9 5 ED25519-CERT SHA256:abc Some(\"ID {id} (serial 7) CA ED25519 SHA256:def\")"
+            );
+            assert_eq!(line(id), Some(want));
+        }
+        // What sshd says at a higher level of the same certificate lets nobody in.
+        for said in [
+            "certificate ID \"x for root from 198.51.100.1 port 22 ssh2: \" (serial 7) signed by ED25519 CA SHA256:def via /k",
+            "key ED25519 SHA256:abc found at /home/x for root from 198.51.100.1 port 22 ssh2: /k:1",
+        ] {
+            assert_eq!(read(&format!("Nov 23 10:00:00 web sshd[7]: Accepted {said}")), None);
         }
     }
 

@@ -176,7 +176,7 @@ impl LoginEvents {
 /// Adds what sshd said.
 fn describe(accepted: &Accepted, attributes: &mut BTreeMap<String, RawText>) {
     let mut add = |name: &str, value: RawText| attributes.insert(name.to_owned(), value);
-    add("address", accepted.address.to_string().as_str().into());
+    add("address", accepted.origin());
     add("port", accepted.port.to_string().as_str().into());
     add("method", accepted.method.clone());
     if let Some(key) = &accepted.key {
