@@ -33,6 +33,11 @@ impl Clock for KernelClock {
     }
 }
 
+/// Returns the CPU time that the calling thread has taken, µs.
+pub(crate) fn thread_micros() -> i64 {
+    micros(clock_gettime(ClockId::ThreadCPUTime))
+}
+
 fn micros(time: Timespec) -> i64 {
     time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }

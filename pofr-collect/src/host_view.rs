@@ -3,11 +3,12 @@
 use crate::{
     clock::{KernelClock, RunClock},
     effort::Effort,
+    peers::Peers,
     programs::Programs,
     samplers::process_start,
     sys,
+    zone::Zone,
 };
-use jiff::{Timestamp, tz::TimeZone};
 use pofr_core::{
     identity::{BootId, Pid, StartTicks},
     raw::RawText,
@@ -67,7 +68,7 @@ pub struct HostView {
     pub live: bool,
     /// The run's clock.
     pub clock: RunClock,
-    zone: TimeZone,
+    zone: Zone,
     own_pid: Option<Pid>,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
     /// Of these, those whose children are left out as well.
@@ -80,6 +81,8 @@ pub struct HostView {
     pub(crate) programs: Programs,
     /// What the recorder may use of the machine.
     pub(crate) effort: Effort,
+    /// The network namespaces besides ours whose sockets' ends are heard of.
+    pub(crate) peers: Peers,
 }
 
 impl HostView {
@@ -89,7 +92,7 @@ impl HostView {
     /// Where `/proc` is not mounted or has no boot id.
     pub fn live() -> Result<Self, HostViewError> {
         let architecture = rustix::system::uname().machine().to_bytes().into();
-        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+        let zone = Zone::of_system(Path::new("/etc"));
         Self::new(Path::new("/"), architecture, zone, true)
     }
 
@@ -98,14 +101,11 @@ impl HostView {
     /// # Errors
     /// Where the tree has no `proc/sys/kernel/random/boot_id`.
     pub fn of_tree(root: &Path) -> Result<Self, HostViewError> {
-        let zone = std::fs::read(root.join("etc/localtime"))
-            .ok()
-            .and_then(|data| TimeZone::tzif("captured", &data).ok())
-            .unwrap_or(TimeZone::UTC);
+        let zone = Zone::of_file(&root.join("etc"));
         Self::new(root, RawText::default(), zone, false)
     }
 
-    fn new(root: &Path, architecture: RawText, zone: TimeZone, live: bool) -> Result<Self, HostViewError> {
+    fn new(root: &Path, architecture: RawText, zone: Zone, live: bool) -> Result<Self, HostViewError> {
         let proc_root = root.join("proc");
         let path = proc_root.join("sys/kernel/random/boot_id");
         let boot = match std::fs::read_to_string(&path) {
@@ -133,14 +133,19 @@ impl HostView {
             suspects: Arc::default(),
             programs: Programs::default(),
             effort: Effort::default(),
+            peers: Peers::default(),
         })
     }
 
-    /// Returns the zone's offset at `time`.
+    /// Returns the offset at `time` of the zone that the machine had at the last look.
     #[must_use]
     pub fn zone_offset(&self, time: WallMicros) -> ZoneOffset {
-        let time = Timestamp::from_microsecond(time.0).unwrap_or(Timestamp::UNIX_EPOCH);
-        ZoneOffset::from_minutes(self.zone.to_offset(time).seconds() / 60).unwrap_or(ZoneOffset::UTC)
+        self.zone.offset(time)
+    }
+
+    /// Looks whether the machine's zone is another now.
+    pub fn look_at_zone(&self) {
+        self.zone.look_again();
     }
 
     /// Leaves the process out of the record, by its id and start time: a later process with its id is recorded.

@@ -36,9 +36,11 @@ mod iterators;
 mod limits;
 mod namespaces;
 mod netlink;
+mod peers;
 mod priority;
 mod ran;
 mod sys;
+mod zone;
 
 pub use client_id::{ClientIdError, machine_id};
 pub use host_view::{HostView, HostViewError};

@@ -30,5 +30,10 @@ pub(crate) fn read(buffers: &mut sys::Buffers, dir: BorrowedFd<'_>) -> Reading<N
 /// Reads the number in a namespace's link, such as `net:[4026531840]`.
 pub(crate) fn inode(link: &[u8]) -> Option<u32> {
     let open = link.iter().position(|b| *b == b'[')?;
-    sys::parse(link[open + 1..].strip_suffix(b"]")?)
+    number(&link[open..])
+}
+
+/// Reads the number in brackets at the end of a link, such as `[4026531840]`.
+pub(crate) fn number<T: std::str::FromStr>(brackets: &[u8]) -> Option<T> {
+    sys::parse(brackets.strip_prefix(b"[")?.strip_suffix(b"]")?)
 }

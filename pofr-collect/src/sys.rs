@@ -3,6 +3,7 @@
 //! This is the one module of the workspace that may hold `unsafe`; rustix makes it possible that it holds very little.
 
 pub(crate) mod bpf;
+pub(crate) mod nsfs;
 
 use pofr_core::raw::{RawText, Reading};
 use rustix::{
@@ -310,6 +311,12 @@ pub(crate) fn may_list_all() -> bool {
     use rustix::thread::{CapabilitySet, capabilities};
     let listing = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::DAC_OVERRIDE;
     capabilities(None).is_ok_and(|ours| ours.effective.intersects(listing))
+}
+
+/// Tells whether the calling thread may enter namespaces (setns(2)).
+pub(crate) fn may_enter_namespaces() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    capabilities(None).is_ok_and(|ours| ours.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// Returns random bytes (getrandom(2)).

@@ -12,7 +12,10 @@ use rustix::{
         sockopt,
     },
 };
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 /// Bytes of a message's header, `struct nlmsghdr`.
 pub(crate) const HEADER: usize = 16;
@@ -68,11 +71,12 @@ impl NetlinkError {
 pub(crate) struct Socket(OwnedFd);
 
 impl Socket {
-    /// Opens a socket of one of netlink's protocols, with a port that the kernel chooses, in these multicast groups.
-    pub(crate) fn open(protocol: Protocol, groups: u32) -> Result<Self, Errno> {
+    /// Opens a socket of one of netlink's protocols, with a port that the kernel chooses, in these multicast groups. `None` is
+    /// rtnetlink(7), which has the number 0.
+    pub(crate) fn open(protocol: impl Into<Option<Protocol>>, groups: u32) -> Result<Self, Errno> {
         let flags = SocketFlags::CLOEXEC;
         let socket =
-            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(protocol))?;
+            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol.into())?;
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
         rustix::net::connect(&socket, &SocketAddrNetlink::new(0, 0))?;
         Ok(Self(socket))
@@ -215,6 +219,23 @@ pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     bytes.get(offset..)?.first_chunk().map(|b| u64::from_ne_bytes(*b))
 }
 
+/// Says of an address that means nothing without its interface (RFC 4007) which one that is: the one that its socket is bound to,
+/// `idiag_if` in `struct inet_diag_sockid`.
+pub(crate) fn with_scope(address: SocketAddr, interface: u32) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mut six) if is_scoped(six.ip().segments()[0]) => {
+            six.set_scope_id(interface);
+            six.into()
+        }
+        other => other,
+    }
+}
+
+/// Tells whether an address that begins so is link-local, or for a group on a link or an interface (RFC 4291).
+const fn is_scoped(begin: u16) -> bool {
+    begin & 0xffc0 == 0xfe80 || begin & 0xff0f == 0xff01 || begin & 0xff0f == 0xff02
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +263,25 @@ mod tests {
             bytes[..4].copy_from_slice(&length.to_ne_bytes());
             assert_eq!(messages(&bytes).count(), 0);
         }
+    }
+
+    #[test]
+    fn only_addresses_of_a_link_have_an_interface() {
+        for (address, scope) in [
+            ("[fe80::1]:5", 7),
+            ("[febf::1]:5", 7),
+            ("[ff02::1]:5", 7),
+            ("[ff11::1]:5", 7),
+            ("[fec0::1]:5", 0),
+            ("[ff05::1]:5", 0),
+            ("[2001:db8::1]:5", 0),
+            ("[::]:5", 0),
+        ] {
+            let SocketAddr::V6(told) = with_scope(address.parse().unwrap(), 7) else { panic!("{address}") };
+            assert_eq!(told.scope_id(), scope, "{address}");
+        }
+        let four = SocketAddr::from(([169, 254, 0, 1], 5));
+        assert_eq!(with_scope(four, 7), four);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use pofr_core::{
     gap::{Gap, Severity},
     identity::RunId,
     record::Record,
-    time::WallMicros,
+    time::{WallMicros, ZoneOffset},
 };
 use std::collections::BTreeMap;
 
@@ -52,6 +52,10 @@ pub(super) struct Run<'a, S: Sink> {
     opened: Option<i64>,
     /// Whether the bundle must be closed as soon as possible, whatever its age.
     overfull: bool,
+    /// The offset of the zone that the open bundle names.
+    zone: ZoneOffset,
+    /// When the machine's zone was looked at last, on `CLOCK_BOOTTIME`.
+    zone_looked: i64,
     /// Whether no tick of this bundle is over yet.
     fresh: bool,
     /// What the samplers' audits found in this bundle.
@@ -62,6 +66,9 @@ pub(super) struct Run<'a, S: Sink> {
 
 /// So many ticks in a row may put off the end of a bundle; that many in which something new cannot be told do not happen by chance.
 const PATIENCE: u32 = 100;
+
+/// How often the machine's zone is looked at, µs: one stat(2).
+const ZONE_MICROS: i64 = 1_000_000;
 
 /// What events told is written after so long, µs, where no tick comes before.
 const FLUSH_MICROS: i64 = 500_000;
@@ -87,6 +94,8 @@ impl<'a, S: Sink> Run<'a, S> {
             last: None,
             opened: None,
             overfull: false,
+            zone: ZoneOffset::UTC,
+            zone_looked: i64::MIN,
             fresh: false,
             audits: BTreeMap::new(),
             postponed: 0,
@@ -168,6 +177,7 @@ impl<'a, S: Sink> Run<'a, S> {
         let age = self.opened.map(|opened| boot_micros - opened);
         let roll = self.overfull
             || self.recorder.sink.is_full()
+            || self.is_zone_another(stamp, boot_micros)
             || age.is_some_and(|age| age.unsigned_abs() >= self.recorder.settings.bundle_micros);
         let answers = self.ask(boot_micros, roll || age.is_none());
         self.settle(stamp, &answers, &mut notices);
@@ -198,6 +208,17 @@ impl<'a, S: Sink> Run<'a, S> {
         self.last = Some(stamp);
         self.recorder.summary.tick(stamp);
         Ok(())
+    }
+
+    /// Tells whether the clock on the wall is no more that of the zone which the open bundle names: somebody set another, or summer
+    /// begins or ends.
+    fn is_zone_another(&mut self, stamp: WallMicros, boot_micros: i64) -> bool {
+        let view = &self.recorder.view;
+        if boot_micros.saturating_sub(self.zone_looked) >= ZONE_MICROS {
+            self.zone_looked = boot_micros;
+            view.look_at_zone();
+        }
+        self.opened.is_some() && view.zone_offset(stamp) != self.zone
     }
 
     /// Asks the samplers that are due, or all.
@@ -263,6 +284,7 @@ impl<'a, S: Sink> Run<'a, S> {
             recorder_pids: view.excluded(),
             sources: self.recorder.slots.iter().map(|slot| slot.source.clone()).collect(),
         };
+        self.zone = opening.zone;
         let told = self.recorder.sink.begin(&opening).map_err(RecordError::Sink)?;
         self.differ.begin_bundle();
         self.opened = Some(boot_micros);

@@ -60,16 +60,13 @@ fn line(path: &Path) -> RawText {
     std::fs::read(path).map(|text| text.trim_ascii().into()).unwrap_or_default()
 }
 
-/// Reads the zone's name from `timezone` (Debian) or from where the link `localtime` leads (localtime(5)).
+/// Reads the zone's name from where the link `localtime` leads (localtime(5)), which is what the clock on the wall follows; where it is
+/// a file of its own, from `timezone` (Debian).
 fn zone_name(etc_root: &Path) -> RawText {
-    let named = line(&etc_root.join("timezone"));
-    if !named.as_bytes().is_empty() {
-        return named;
-    }
     let target = std::fs::read_link(etc_root.join("localtime")).unwrap_or_default();
     match target.to_string_lossy().split_once("zoneinfo/") {
         Some((_, name)) => name.into(),
-        None => RawText::default(),
+        None => line(&etc_root.join("timezone")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages of the destroy groups, and the kernel's count of those that it had no room for.
 
+use crate::netlink::with_scope;
 use netlink_packet_core::{NetlinkBuffer, NlasIterator, Parseable};
 use netlink_packet_sock_diag::{
     constants::{IPPROTO_TCP, IPPROTO_UDP, SOCK_DIAG_BY_FAMILY},
@@ -46,8 +47,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Gone>, String> {
         return Ok(None);
     };
     let id = &header.socket_id;
-    let local = SocketAddr::new(id.source_address, id.source_port);
-    let remote = SocketAddr::new(id.destination_address, id.destination_port);
+    let local = with_scope(SocketAddr::new(id.source_address, id.source_port), id.interface_id);
+    let remote = with_scope(SocketAddr::new(id.destination_address, id.destination_port), id.interface_id);
     let cookie = u64::from_ne_bytes(id.cookie);
     Ok((local.port() != 0).then_some(Gone { transport, local, remote, state, cookie }))
 }

@@ -1,8 +1,9 @@
 //! `socket-events`: TCP and UDP sockets that are gone, from the destroy groups of sock_diag(7) (net/core/sock_diag.c).
 //!
-//! The kernel tells of every socket of our network namespace when it is destroyed: its addresses and its cookie, but no
-//! inode and no owner, and a TCP state that is always `UNCONN`. Who held it is what the samples say of the cookie
-//! ([`Notice::Closed`]); of a socket that came and went between two samples the holder and the uid stay unknown.
+//! The kernel tells of every socket when it is destroyed, of our network namespace and of those that ours has a number for
+//! ([`crate::peers`]): its addresses and its cookie, but no inode and no owner, and a TCP state that is always `UNCONN`. Who held it is
+//! what the samples say of the cookie, or where they know none of the addresses ([`Notice::Closed`]); of a socket that came and
+//! went between two samples the holder and the uid stay unknown.
 //!
 //! A socket that aborted its connection (`SO_LINGER` with 0) is told without the peer's port, and without its own address if it
 //! had not bound one: the kernel clears them first (tcp_disconnect in net/ipv4/tcp.c).
@@ -24,7 +25,7 @@ mod message;
 mod shown;
 
 use super::left_out::LeftOut;
-use crate::{HostView, allowance::Allowance, limits};
+use crate::{HostView, allowance::Allowance, limits, sys::nsfs::receive_with_origin};
 use message::{Gone, parse};
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 use pofr_core::{
@@ -60,8 +61,8 @@ const QUEUE_BYTES: usize = 16 << 20;
 const MESSAGE_BYTES: usize = 8 << 10;
 /// How long a reading that misses sockets is held back for the kernel to announce their ends: at most so often so long.
 const PATIENCE: (u32, Timespec) = (4, Timespec { tv_sec: 0, tv_nsec: 500_000 });
-/// `MSG_DONTWAIT` (recv(2)).
-const DONT_WAIT: i32 = 0x40;
+/// So many ends in namespaces that no sampler has found yet are kept for when one has.
+const MOST_STRANGE: usize = 10_000;
 
 /// Tells of sockets that are gone.
 pub struct SocketEvents {
@@ -77,8 +78,12 @@ pub struct SocketEvents {
     /// When it was last known that nothing waits.
     empty: WallMicros,
     shown: Shown,
-    /// Ends that the last reading does not show yet, and when they were told.
-    early: Vec<(Gone, WallMicros)>,
+    /// Ends that the last reading does not show yet, their namespaces, and when they were told.
+    early: Vec<(Gone, Option<u32>, WallMicros)>,
+    /// Ends in namespaces of which only the number is known, and whether a reading has not made them known since.
+    strange: Vec<(Gone, i32, WallMicros, bool)>,
+    /// How many more there were, and since when.
+    unplaced: (u64, Option<WallMicros>),
     /// Why the queue is no larger than anyone's.
     small: Option<String>,
     /// Ends of sockets that no sample has shown, as many as are told, and those that are not.
@@ -111,6 +116,8 @@ impl SocketEvents {
         for group in GROUPS {
             netlink.add_membership(group).map_err(|cause| unavailable("join", cause))?;
         }
+        let all = netlink.set_listen_all_namespaces(true);
+        view.peers.hear(all.map_err(|cause| format!("cannot listen in other network namespaces: {cause}")));
         let inode = rustix::fs::fstat(netlink.as_fd())
             .map_err(|error| unavailable("find its inode", error.into()))?
             .st_ino;
@@ -118,7 +125,7 @@ impl SocketEvents {
         Ok(Self {
             netns: netns.and_then(|ns| u32::try_from(ns.ino()).ok()),
             netlink,
-            buffer: Vec::with_capacity(MESSAGE_BYTES),
+            buffer: vec![0; MESSAGE_BYTES],
             inode,
             lost: 0,
             empty: view.clock.now(),
@@ -127,6 +134,8 @@ impl SocketEvents {
             view: view.clone(),
             shown: Shown::default(),
             early: Vec::new(),
+            strange: Vec::new(),
+            unplaced: (0, None),
             small: small.map(|error| format!("the queue stays small: {error}")),
         })
     }
@@ -135,35 +144,39 @@ impl SocketEvents {
     fn receive(
         &mut self,
         out: &mut Vec<Notice>,
-        mut each: impl FnMut(&mut Self, Gone, &mut Vec<Notice>),
+        mut each: impl FnMut(&mut Self, Gone, Option<u32>, &mut Vec<Notice>),
     ) -> Result<(), CollectError> {
         let (mut overrun, mut is_all) = (false, false);
         for _ in 0..limits::SOCKETS_AT_ONCE {
-            self.buffer.clear();
-            match self.netlink.recv(&mut self.buffer, DONT_WAIT) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let (length, origin) = match receive_with_origin(self.netlink.as_fd(), &mut self.buffer) {
+                Ok(received) => received,
+                Err(Errno::AGAIN) => {
                     is_all = true;
                     break;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
+                Err(Errno::INTR) => continue,
+                Err(Errno::NOBUFS) => {
                     overrun = true;
                     continue;
                 }
-                Err(cause) => {
+                Err(error) => {
                     return Err(CollectError::Unavailable {
                         what: "sock_diag destroy groups".to_owned(),
-                        cause,
+                        cause: error.into(),
                     });
                 }
-            }
-            let told = parse(&self.buffer).map_err(|detail| CollectError::Malformed {
+            };
+            let told = parse(&self.buffer[..length]).map_err(|detail| CollectError::Malformed {
                 what: "message of the sock_diag destroy groups".to_owned(),
                 detail,
             })?;
-            if let Some(gone) = told.filter(|gone| !self.view.is_socket_excluded(gone.cookie)) {
-                each(self, gone, out);
+            let Some(gone) = told.filter(|gone| !self.view.is_socket_excluded(gone.cookie)) else { continue };
+            match origin {
+                None => each(self, gone, self.netns, out),
+                Some(number) => match self.view.peers.of(number) {
+                    Some(netns) => each(self, gone, Some(netns), out),
+                    None => self.set_aside(gone, number),
+                },
             }
         }
         if overrun {
@@ -176,21 +189,65 @@ impl SocketEvents {
         Ok(())
     }
 
-    /// Tells of an end; of a socket that no sample has shown as long as there are not too many.
-    fn tell(&mut self, gone: Gone, at: WallMicros, was_shown: bool, out: &mut Vec<Notice>) {
-        let now = self.view.clock.boot_micros();
-        if was_shown || self.unshown.take(self.view.effort.dearness(), now) {
-            out.push(self.closed(gone, at));
+    /// Keeps an end in a namespace that is not known yet.
+    fn set_aside(&mut self, gone: Gone, number: i32) {
+        let now = self.view.clock.now();
+        if self.strange.len() < MOST_STRANGE {
+            self.strange.push((gone, number, now, false));
         } else {
-            self.left.add(1, at);
+            self.unplaced.0 += 1;
+            self.unplaced.1.get_or_insert(now);
         }
     }
 
-    fn closed(&self, gone: Gone, at: WallMicros) -> Notice {
-        let Gone { transport, local, remote, state, cookie } = gone;
-        let socket = SocketId::Cookie(cookie);
-        let key = EndpointKey { transport, local, remote, state, socket, netns: self.netns, holder: None };
-        Notice::Closed { endpoint: Endpoint { key, details: EndpointDetails::default() }, at }
+    /// Tells the ends in namespaces that are known by now, and says how many there were in those that are not found by the second
+    /// reading.
+    fn place_strange(&mut self, out: &mut Vec<Notice>) {
+        for (gone, number, at, waited) in std::mem::take(&mut self.strange) {
+            match self.view.peers.of(number) {
+                Some(netns) => self.hold_or_tell(gone, Some(netns), at, out),
+                None if !waited => self.strange.push((gone, number, at, true)),
+                None => {
+                    self.unplaced.0 += 1;
+                    self.unplaced.1 = self.unplaced.1.into_iter().chain([at]).min();
+                }
+            }
+        }
+        if let (lost, Some(from)) = std::mem::take(&mut self.unplaced) {
+            out.push(Notice::Lost(Gap {
+                source: Some(Source::Endpoint),
+                severity: Severity::Thin,
+                reason: "unreadable: sockets of a network namespace that was not found have ended".to_owned(),
+                from,
+                to: Some(self.view.clock.now()),
+                lost: Some(lost),
+            }));
+        }
+    }
+
+    /// Takes an end while a reading is not written yet: keeps it for later where the reading still shows the socket, and tells it
+    /// where the reading misses it.
+    fn hold_or_tell(&mut self, gone: Gone, netns: Option<u32>, at: WallMicros, out: &mut Vec<Notice>) {
+        if self.shown.shows(&gone, netns) {
+            self.early.push((gone, netns, at));
+        } else if self.shown.was_missed(&gone) {
+            out.push(closed(gone, SocketId::Cookie(gone.cookie), netns, at));
+        } else {
+            self.tell(gone, netns, at, out);
+        }
+    }
+
+    /// Tells an end, unless a sample has told already that the socket is gone; of a socket that no sample has shown as long as there
+    /// are not too many.
+    fn tell(&mut self, gone: Gone, netns: Option<u32>, at: WallMicros, out: &mut Vec<Notice>) {
+        let was_shown = self.shown.shows(&gone, netns);
+        let Some(socket) = self.shown.announced(&gone, netns) else { return };
+        let now = self.view.clock.boot_micros();
+        if was_shown || self.unshown.take(self.view.effort.dearness(), now) {
+            out.push(closed(gone, socket, netns, at));
+        } else {
+            self.left.add(1, at);
+        }
     }
 
     /// Says what was lost since nothing waited last.
@@ -211,6 +268,13 @@ impl SocketEvents {
     }
 }
 
+/// Says that a socket is gone.
+fn closed(gone: Gone, socket: SocketId, netns: Option<u32>, at: WallMicros) -> Notice {
+    let Gone { transport, local, remote, state, .. } = gone;
+    let key = EndpointKey { transport, local, remote, state, socket, netns, holder: None };
+    Notice::Closed { endpoint: Endpoint { key, details: EndpointDetails::default() }, at }
+}
+
 impl EventSource for SocketEvents {
     fn name(&self) -> &str {
         NAME
@@ -221,17 +285,10 @@ impl EventSource for SocketEvents {
     }
 
     fn drain(&mut self, out: &mut Vec<Notice>) -> Result<(), CollectError> {
-        for (gone, at) in std::mem::take(&mut self.early) {
-            self.shown.announced(gone.cookie);
-            out.push(self.closed(gone, at));
+        for (gone, netns, at) in std::mem::take(&mut self.early) {
+            self.tell(gone, netns, at, out);
         }
-        self.receive(out, |this, gone, out| {
-            let was_shown = this.shown.shows(gone.cookie);
-            // A sample has told already that it is gone.
-            if !this.shown.announced(gone.cookie) {
-                this.tell(gone, this.view.clock.now(), was_shown, out);
-            }
-        })?;
+        self.receive(out, |this, gone, netns, out| this.tell(gone, netns, this.view.clock.now(), out))?;
         if let Some(span) = self.left.take_due(self.view.clock.now()) {
             out.push(Notice::Lost(Gap {
                 source: Some(Source::Endpoint),
@@ -261,17 +318,14 @@ impl EventSource for SocketEvents {
         if *source != Source::Endpoint {
             return Ok(());
         }
-        self.shown.update(seen, self.netns);
+        let peers = &self.view.peers;
+        let is_heard = |netns: Option<u32>| netns == self.netns || netns.is_some_and(|of| peers.is_heard(of));
+        self.shown.update(seen, is_heard);
+        self.place_strange(out);
         let mut patience = PATIENCE.0;
         loop {
-            self.receive(out, |this, gone, out| {
-                let at = this.view.clock.now();
-                if this.shown.shows(gone.cookie) {
-                    this.early.push((gone, at));
-                } else {
-                    let was_shown = this.shown.announced(gone.cookie);
-                    this.tell(gone, at, was_shown, out);
-                }
+            self.receive(out, |this, gone, netns, out| {
+                this.hold_or_tell(gone, netns, this.view.clock.now(), out);
             })?;
             if !self.shown.misses_any() || patience == 0 {
                 return Ok(());

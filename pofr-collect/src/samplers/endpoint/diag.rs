@@ -188,8 +188,8 @@ fn read(transport: Transport, message: &[u8]) -> Option<Socket> {
     Some(Socket {
         id: SocketId::Cookie(netlink::u64_at(message, 44)?),
         transport,
-        local: SocketAddr::new(address(8)?, port(4)?),
-        remote: SocketAddr::new(address(24)?, port(6)?),
+        local: netlink::with_scope(SocketAddr::new(address(8)?, port(4)?), word(40)?),
+        remote: netlink::with_scope(SocketAddr::new(address(24)?, port(6)?), word(40)?),
         state: TcpState::from_kernel(*message.get(1)?)?,
         uid: word(64)?,
         inode: word(68)?.into(),

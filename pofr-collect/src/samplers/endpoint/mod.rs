@@ -1,17 +1,25 @@
 //! The endpoint sampler: TCP and UDP sockets over IPv4 and IPv6, in all states, with all who hold them.
 //!
 //! Our own network namespace is asked by sock_diag(7) at every tick, for TCP unless nothing can have happened there
-//! ([`still`]); the others are read from the `/proc/PID/net` of one of their processes, which costs ten times as much: when one
-//! of their processes ran, and once a second in any case. What is found then in one that was not read in the tick before may
-//! have been there since it was last read, and is reported so. Who holds a socket is what the process sampler found in the same
-//! tick; a socket that a process opened after its descriptors were read has no holder until the next tick.
+//! ([`still`]). The [`others`] are found where processes ([`places`]) and their sockets ([`strangers`]) are, and read by sock_diag, too,
+//! where we may enter them ([`visit`]), else from the `/proc/PID/net` of one of their threads: when one of their processes ran, and
+//! once a second in any case, within a budget of time ([`turns`]). What is found then in one that was not read in the tick
+//! before may have been there since it was last read, and is reported so. Who holds a socket is what the process sampler found in
+//! the same tick; a socket that a process opened after its descriptors were read has no holder until the next tick.
 //!
 //! Only sockets that differ from what was last told of them are reported.
 
 mod diag;
+mod mounts;
 mod namespace;
+mod others;
+mod pieces;
+mod places;
 mod still;
+mod strangers;
 mod table;
+mod turns;
+mod visit;
 
 use super::{
     Context, SharedHolders,
@@ -21,6 +29,7 @@ use crate::{HostView, namespaces};
 use diag::{Diag, DiagError, States};
 use hashbrown::HashSet;
 use namespace::Namespace;
+use others::Others;
 use pofr_core::{
     Collector, Source,
     collector::{CollectError, Extent, Observation, Reread},
@@ -28,10 +37,7 @@ use pofr_core::{
     gap::{Gap, Severity},
     time::WallMicros,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 use still::{Standing, Stillness};
 
 /// The protocols and families, as sock_diag and `/proc/net` both divide them.
@@ -65,9 +71,6 @@ struct Socket {
     inode: u64,
 }
 
-/// How long a namespace that is not ours may go unread while none of its processes runs, µs.
-const UNREAD: i64 = 1_000_000;
-
 /// Samples network endpoints.
 #[derive(Debug)]
 pub struct EndpointSampler {
@@ -82,12 +85,11 @@ pub struct EndpointSampler {
     /// The UDP sockets of our own namespace as they were last listed.
     udp: Vec<Socket>,
     still: Stillness,
-    /// What was told of each namespace; the key is `None` for our own where its number is not known.
-    told: BTreeMap<Option<u32>, Namespace>,
+    /// What was told of our own namespace.
+    told: Namespace,
+    others: Others,
     /// When the last tick was, on `CLOCK_BOOTTIME`, µs; `None` where the next reading is a whole one.
     last: Option<i64>,
-    /// Namespaces of which it has been said that they cannot be read.
-    unreadable: HashSet<u32>,
     /// The cookies of sockets that only processes hold that are left out.
     left_out: BTreeSet<u64>,
 }
@@ -132,9 +134,9 @@ impl EndpointSampler {
             sockets: Vec::new(),
             udp: Vec::new(),
             still: Stillness::default(),
-            told: BTreeMap::new(),
+            told: Namespace::default(),
+            others: Others::new(context),
             last: None,
-            unreadable: HashSet::new(),
             left_out: BTreeSet::new(),
         }
     }
@@ -217,48 +219,16 @@ impl EndpointSampler {
         }
     }
 
-    /// Reads the namespace `inode` through the first of its processes that is still there; false where that could not be done.
-    fn read_other(&mut self, inode: u32, tick: &mut Tick<'_>) -> bool {
-        let mut failure = None;
-        for pid in tick.holders.namespaces().get(&inode).into_iter().flatten() {
-            self.sockets.clear();
-            let net = self.view.proc_root.join(pid.to_string()).join("net");
-            let read = FAMILIES
-                .iter()
-                .try_for_each(|family| table::read(&net.join(family.table), *family, &mut self.sockets));
-            match read {
-                Ok(()) => {
-                    self.unreadable.remove(&inode);
-                    return true;
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(error) = failure
-            && self.unreadable.insert(inode)
-        {
-            tick.out.gaps.push(Gap {
-                source: Some(Source::Endpoint),
-                severity: Severity::Thin,
-                reason: format!("endpoints of network namespace {inode} are unknown: {error}"),
-                from: tick.stamp,
-                to: None,
-                lost: None,
-            });
-        }
-        false
-    }
-
     fn tick(&mut self, tick: &mut Tick<'_>) -> Result<(), CollectError> {
         let own = *self.own.get_or_insert_with(|| {
             let link = std::fs::read_link(self.view.proc_root.join("self/ns/net")).ok()?;
             namespaces::inode(link.as_os_str().as_encoded_bytes())
         });
         match self.read_own(tick)? {
-            Own::AsItWas => self.told.entry(own).or_default().stay(tick),
+            Own::AsItWas => self.told.stay(tick),
             Own::Read { since } => {
                 let before = tick.read.len();
-                self.told.entry(own).or_default().tell(own, &mut self.sockets, since, tick);
+                self.told.tell(own, &mut self.sockets, since, tick);
                 if let Some(from) = since.filter(|_| tick.read.len() > before) {
                     tick.thin(
                         "TCP sockets were not listed while the kernel counted nothing that concerned them",
@@ -267,42 +237,8 @@ impl EndpointSampler {
                 }
             }
         }
-        let mut others: Vec<u32> = tick.holders.namespaces().keys().copied().collect();
-        others.retain(|inode| own.is_some_and(|own| own != *inode) && *inode != 0);
-        let mut found_late = None;
-        for inode in &others {
-            if let Some(told) = self.told.get(&Some(*inode))
-                && tick.may_wait(*inode, told, self.last)
-            {
-                told.tell_holders(Some(*inode), tick);
-                continue;
-            }
-            if !self.read_other(*inode, tick) {
-                self.sockets.clear();
-            }
-            let told = self.told.entry(Some(*inode)).or_default();
-            // A namespace that was read in the tick before has nothing in it that could have been there for longer.
-            let since = told.read().filter(|(boot, _)| self.last.is_some_and(|last| *boot < last));
-            let since = since.map(|(_, stamp)| stamp);
-            let before = tick.read.len();
-            told.tell(Some(*inode), &mut self.sockets, since, tick);
-            if let Some(since) = since
-                && tick.read.len() > before
-            {
-                found_late = found_late.into_iter().chain([since]).min();
-            }
-        }
-        let is_there = |inode: &u32| others.binary_search(inode).is_ok();
-        self.told.retain(|inode, told| {
-            let there = *inode == own || inode.as_ref().is_some_and(is_there);
-            if !there {
-                told.tell(*inode, &mut Vec::new(), None, tick);
-            }
-            there
-        });
-        self.unreadable.retain(is_there);
-        if let Some(from) = found_late {
-            tick.thin("network namespaces in which nothing ran were not read", from);
+        if let Some(own) = own {
+            self.others.tick(own, &self.told, self.last, tick);
         }
         Ok(())
     }
@@ -319,12 +255,6 @@ impl Tick<'_> {
             to: Some(self.stamp),
             lost: None,
         });
-    }
-
-    /// Tells whether a namespace need not be read in this tick.
-    fn may_wait(&self, inode: u32, told: &Namespace, last: Option<i64>) -> bool {
-        let next = self.now + last.map_or(0, |last| self.now - last);
-        !self.stirred.contains(&inode) && told.read().is_some_and(|(boot, _)| next <= boot + UNREAD)
     }
 
     /// Returns who holds a socket. One that only left-out processes hold is left out with them: then there is none.
@@ -372,7 +302,8 @@ impl Collector for EndpointSampler {
     }
 
     fn restart(&mut self) {
-        self.told.clear();
+        self.told = Namespace::default();
+        self.others.restart();
         self.still.forget();
         self.udp.clear();
         self.left_out.clear();

@@ -26,6 +26,11 @@ impl Namespace {
         self.read
     }
 
+    /// Returns the inodes of its sockets.
+    pub(super) fn inodes(&self) -> impl Iterator<Item = u64> {
+        self.sorted.iter().map(|socket| socket.inode).filter(|inode| *inode != 0)
+    }
+
     /// Takes note that all is as it was told, holders too.
     pub(super) const fn stay(&mut self, tick: &Tick<'_>) {
         self.read = Some((tick.now, tick.stamp));
