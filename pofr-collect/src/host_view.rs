@@ -14,8 +14,13 @@ use pofr_core::{
     raw::RawText,
     time::{WallMicros, ZoneOffset},
 };
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    io::Errno,
+};
 use std::{
     collections::BTreeSet,
+    os::fd::{AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -70,6 +75,9 @@ pub struct HostView {
     pub clock: RunClock,
     zone: Zone,
     own_pid: Option<Pid>,
+    /// The root of a proc filesystem of our own, and why there is none where one was asked for.
+    own_proc: Option<Arc<OwnedFd>>,
+    no_own_proc: Option<String>,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
     /// Of these, those whose children are left out as well.
     families: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
@@ -96,6 +104,47 @@ impl HostView {
         Self::new(Path::new("/"), architecture, zone, true)
     }
 
+    /// Has `/proc` read in a mount of our own, which nobody can hide anything in ([`own_proc`](crate::own_proc)); where there can be
+    /// none, the given one is read, and a note says so. Must be called before privileges go.
+    #[must_use]
+    pub fn with_own_proc(mut self) -> Self {
+        match self.mount_proc() {
+            Ok(root) => {
+                self.proc_root = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+                self.own_proc = Some(Arc::new(root));
+            }
+            Err(why) => {
+                tracing::info!("the system's /proc is read: {why}");
+                self.no_own_proc = Some(why);
+            }
+        }
+        self
+    }
+
+    fn mount_proc(&self) -> Result<OwnedFd, String> {
+        // One that is made shows our pid namespace; the given one may be of another.
+        let status = std::fs::read_to_string(self.proc_root.join("self/status")).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+        if !self.live || !numbers.split_whitespace().eq([std::process::id().to_string()]) {
+            return Err(format!("{} is that of another pid namespace", self.proc_root.display()));
+        }
+        crate::own_proc::mount().map_err(|error| std::io::Error::from(error).to_string())
+    }
+
+    /// Returns why `/proc` is not read in a mount of our own, where that was asked for.
+    pub(crate) fn no_own_proc(&self) -> Option<&str> {
+        self.no_own_proc.as_deref()
+    }
+
+    /// Opens `/proc`.
+    pub(crate) fn open_proc(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match &self.own_proc {
+            Some(root) => rustix::fs::openat(root, ".", flags, Mode::empty()),
+            None => rustix::fs::openat(CWD, &self.proc_root, flags, Mode::empty()),
+        }
+    }
+
     /// Looks at a tree that has the `proc`, `sys`, `etc` and `run` of some machine below it, in the units of this machine.
     ///
     /// # Errors
@@ -116,6 +165,8 @@ impl HostView {
         let own_pid = own_pid.and_then(|link| sys::parse(link.as_os_str().as_encoded_bytes()).map(Pid));
         Ok(Self {
             own_pid,
+            own_proc: None,
+            no_own_proc: None,
             proc_root,
             sys_root: root.join("sys"),
             etc_root: root.join("etc"),

@@ -36,6 +36,7 @@ mod iterators;
 mod limits;
 mod namespaces;
 mod netlink;
+mod own_proc;
 mod peers;
 mod priority;
 mod ran;

@@ -198,6 +198,11 @@ pub(crate) fn open_process(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Er
     open_place(proc, DecInt::new(pid).as_c_str())
 }
 
+/// Opens whatever has a process's number for its name in `proc`.
+pub(crate) fn open_any(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(proc, DecInt::new(pid).as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Returns the inode number of the socket that a descriptor of this process is; `None` where it is something else.
 ///
 /// # Errors

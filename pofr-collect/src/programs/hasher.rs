@@ -6,7 +6,7 @@
 use super::{Asking, MOST_BYTES, Programs, State, file_id, file_id::FileId, open_asking};
 use pofr_core::digest::Sha256;
 use rustix::{
-    fs::{CWD, Mode, OFlags},
+    fs::{Mode, OFlags},
     io::Errno,
     time::{ClockId, clock_gettime},
 };
@@ -14,7 +14,6 @@ use sha2::{Digest as _, Sha256 as Digest};
 use std::{
     collections::HashMap,
     os::fd::{AsFd as _, OwnedFd},
-    path::Path,
     sync::PoisonError,
     time::{Duration, Instant},
 };
@@ -44,16 +43,14 @@ struct Reading {
 }
 
 /// Reads for as long as `programs` has not been stopped.
-pub(super) fn run(programs: &Programs, proc_root: &Path) {
+pub(super) fn run(programs: &Programs, proc: &OwnedFd) {
     // The recorder's own thread may run at once; this one need not. What cannot be set stays.
     let _ = crate::sys::run_in_turn();
     let _ = rustix::process::nice(10);
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(proc) = rustix::fs::openat(CWD, proc_root, flags, Mode::empty()) else { return };
     let mut open: HashMap<FileId, Reading> = HashMap::new();
     let mut buffer = vec![0; CHUNK];
     while let Some(asked) = wait(programs, &open) {
-        let found = open_all(&proc, asked, &mut open);
+        let found = open_all(proc, asked, &mut open);
         settle(programs, found);
         for _ in 0..LOOK_EVERY {
             let Some(smallest) = open.keys().min_by_key(|file| file.size).copied() else { break };
@@ -75,7 +72,7 @@ pub(super) fn run(programs: &Programs, proc_root: &Path) {
                 open.remove(&smallest);
                 settle(programs, vec![(smallest, outcome)]);
             }
-            rest(programs, turn.over(programs.share(), read.unwrap_or(0)), &proc, &mut open);
+            rest(programs, turn.over(programs.share(), read.unwrap_or(0)), proc, &mut open);
         }
     }
 }

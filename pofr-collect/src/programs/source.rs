@@ -6,7 +6,10 @@ use pofr_core::{
     EventSource,
     collector::{CollectError, Notice},
 };
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    fs::OFlags,
+};
 use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     thread,
@@ -47,8 +50,9 @@ impl ProgramEvents {
     }
 
     fn start(&self) -> std::io::Result<()> {
-        let (programs, proc_root): (Programs, _) = (self.view.programs.clone(), self.view.proc_root.clone());
-        let work = move || hasher::run(&programs, &proc_root);
+        let programs: Programs = self.view.programs.clone();
+        let proc = self.view.open_proc(OFlags::PATH)?;
+        let work = move || hasher::run(&programs, &proc);
         thread::Builder::new().name("pofr-programs".into()).spawn(work).map(drop)
     }
 }

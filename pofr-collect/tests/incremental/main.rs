@@ -9,6 +9,7 @@ mod alone;
 mod audit;
 mod changes;
 mod endpoints;
+mod hidden;
 mod limits;
 mod numbers;
 mod open;
@@ -70,8 +71,12 @@ impl Machine {
     }
 
     fn of(shared: Option<RwLockReadGuard<'static, ()>>) -> Option<Self> {
+        Self::viewing(HostView::live().unwrap(), shared)
+    }
+
+    /// Takes the first reading of a host.
+    fn viewing(mut view: HostView, shared: Option<RwLockReadGuard<'static, ()>>) -> Option<Self> {
         let clock = Arc::new(Ahead::default());
-        let mut view = HostView::live().unwrap();
         view.clock = RunClock::new(clock.clone());
         let context = Context::new(view.clone());
         let (process, endpoint) = (ProcessSampler::new(&context), EndpointSampler::new(&context));

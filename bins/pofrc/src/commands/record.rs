@@ -11,7 +11,7 @@ pub(super) fn run(args: &Record) -> anyhow::Result<Exit> {
     let stop = Stop::new().context("cannot make a stop")?;
     signals::block()?;
     signals::tell(stop.clone())?;
-    let view = HostView::live()?;
+    let view = HostView::live()?.with_own_proc();
     let mut spool = SpoolSettings::beside(&args.out);
     spool.max_bytes = args.max_bytes;
     if let Some(state) = &args.state {

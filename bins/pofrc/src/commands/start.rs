@@ -147,7 +147,7 @@ fn record(
     identity: Identity,
     shipping: Vec<String>,
 ) -> anyhow::Result<Outcome> {
-    let view = HostView::live()?;
+    let view = HostView::live()?.with_own_proc();
     let (name, files) = watch_files(&plan, &view);
     let samplers = Registry::samplers_only(&view);
     // The thread that must be quick inherits its priority; made after the last right is given up, it has none to give up.

@@ -15,6 +15,8 @@ pub(super) struct Life {
     pub(super) told: Option<Process>,
     /// How many samples have missed it since one showed it, though its end has not been heard.
     pub(super) missed: u32,
+    /// When the reading of the last sample that showed it began, if one has missed it since.
+    pub(super) last_shown: Moment,
     /// What is yet to be told.
     pub(super) pending: Option<Box<Pending>>,
 }
@@ -54,14 +56,14 @@ pub(super) enum Start {
 impl Life {
     /// Begins with a process that a sample shows.
     pub(super) const fn shown(process: Process) -> Self {
-        Self { told: Some(process), missed: 0, pending: None }
+        Self { told: Some(process), missed: 0, last_shown: Moment(0), pending: None }
     }
 
     /// Begins with one that has just been heard of.
     pub(super) fn heard_of(entity: Entity, start: Start, phase: Phase) -> Self {
         let mut pending = Pending::new(entity, start);
         pending.phases.push(phase);
-        Self { told: None, missed: 0, pending: Some(Box::new(pending)) }
+        Self { told: None, missed: 0, last_shown: Moment(0), pending: Some(Box::new(pending)) }
     }
 
     /// Returns what the process is now.

@@ -137,7 +137,7 @@ impl EventSource for ProcessEvents {
             nap = (nap * 2).min(LONGEST_NAP);
         }
         self.take(out)?;
-        self.nursery.settle(self.drained, seen, out);
+        self.nursery.settle(self.drained, seen, self.ear.has_heard_until(now), out);
         Ok(())
     }
 

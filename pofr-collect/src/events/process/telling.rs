@@ -8,8 +8,10 @@ use super::{
 };
 use crate::HostView;
 use pofr_core::{
+    Source,
     collector::Notice,
     fact::{Fact, FileDetails, FileKey, OpenFile, Process},
+    gap::{Gap, Severity},
     identity::Entity,
     time::WallMicros,
 };
@@ -151,6 +153,19 @@ impl Teller<'_> {
             self.file(key, &process, first, last.plus(1));
         }
         self.passed(process, from, last_sign.plus(1));
+    }
+
+    /// Says that a process is shown no more whose exit was not told: since the sample before `from` was taken.
+    pub(super) fn strange(&mut self, process: &Process, from: Moment, to: Moment) {
+        let (pid, comm) = (process.key.entity.pid(), process.key.comm.escaped());
+        self.out.push(Notice::Lost(Gap {
+            source: Some(Source::Process),
+            severity: Severity::Thin,
+            reason: format!("vanished: process {pid} ({comm}) is shown no more, and no exit was told"),
+            from: self.at(from),
+            to: Some(self.at(to)),
+            lost: None,
+        }));
     }
 
     /// Tells of a file that was open for a while.

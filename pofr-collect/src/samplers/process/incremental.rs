@@ -28,7 +28,7 @@ use super::{
     threads::{Comparer, Walk},
 };
 use crate::{HostView, figures::Told, iterators::Iterators, ran::Ran, samplers::holders::Holders, sys};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use pofr_core::{
     collector::{Extent, Observation, Reread},
     fact::{Fact, Subject},
@@ -37,8 +37,11 @@ use pofr_core::{
     source::Source,
     time::WallMicros,
 };
-use rustix::io::Errno;
-use std::os::fd::{AsFd as _, OwnedFd};
+use rustix::{
+    fs::{PROC_SUPER_MAGIC, fstatfs},
+    io::Errno,
+};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 /// Samples incrementally.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub(super) struct Incremental {
     groups: Groups,
     tables: Tables,
     quota: Quota,
+    /// Processes over whose directories something is mounted, and whether that has been said.
+    covered: HashMap<u32, bool>,
     /// All processes, and threads that have something of their own, by their numbers.
     pub(super) table: Vec<Known>,
     pub(super) comparer: Comparer,
@@ -122,6 +127,7 @@ impl Incremental {
             births: Births::default(),
             groups: Groups::default(),
             tables: Tables::default(),
+            covered: HashMap::new(),
             comparer: Comparer::default(),
             walked: 0,
             quota: Quota::new(view.effort.clone()),
@@ -300,6 +306,10 @@ impl Incremental {
             }
             Err(error) => {
                 tick.out.facts.truncate(before);
+                if thread_of.is_none() && is_covered(tick.proc.as_fd(), pid, error) {
+                    self.covered.entry(pid).or_insert(false);
+                    return Ok(None);
+                }
                 tick.unread += u64::from(pass_over(error)?);
                 Ok(None)
             }
@@ -328,6 +338,7 @@ impl Incremental {
             self.lose(at, tick);
             return;
         }
+        self.covered.remove(&self.table[at].pid);
         let boot = tick.view.boot;
         let known = &mut self.table[at];
         let new = known.due == Due::New;
@@ -411,6 +422,17 @@ impl Incremental {
     /// Takes note that a process could not be read any more.
     pub(super) fn lose(&mut self, at: usize, tick: &mut Tick<'_>) {
         let known = &mut self.table[at];
+        if !known.over
+            && let Some(told) = self.covered.get_mut(&known.pid)
+        {
+            if !std::mem::replace(told, true) {
+                tick.out.gaps.push(covered(known, tick.stamp));
+            }
+            // It is there: what was seen of it last stands.
+            known.again = true;
+            known.gone = std::mem::replace(&mut known.due, Due::Done) == Due::New;
+            return;
+        }
         let was_new = std::mem::replace(&mut known.due, Due::Done) == Due::New;
         known.gone = true;
         if known.thread_of == 0 {
@@ -438,11 +460,38 @@ impl Incremental {
         if known.lends {
             self.stirred.tables.insert(known.pid);
         }
+        self.covered.remove(&known.pid);
         tick.holders.remove(Pid(known.pid));
         self.quota.gone(entity);
         if !known.left_out {
             tick.read.push(Subject::Entity(entity).into());
         }
+    }
+}
+
+/// Tells whether a process could not be read because something is mounted over its directory.
+pub(super) fn is_covered(proc: BorrowedFd<'_>, pid: u32, error: Errno) -> bool {
+    let is_other = |dir: OwnedFd| fstatfs(dir).is_ok_and(|found| found.f_type != PROC_SUPER_MAGIC);
+    match error {
+        Errno::STALE => true,
+        Errno::NOTDIR => sys::open_any(proc, pid).is_ok_and(is_other),
+        error if sys::is_gone(error) => sys::open_process(proc, pid).is_ok_and(is_other),
+        _ => false,
+    }
+}
+
+/// Says that a process is hidden.
+fn covered(known: &Known, now: WallMicros) -> Gap {
+    Gap {
+        source: Some(Source::Process),
+        severity: Severity::Thin,
+        reason: format!(
+            "unreadable: something is mounted over the directory of process {} in /proc",
+            known.pid
+        ),
+        from: if known.due == Due::New { now } else { known.looked },
+        to: None,
+        lost: None,
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Known {
     pub(super) orphan: bool,
     /// The record leaves it out.
     pub(super) left_out: bool,
+    /// The kernel says that there is no such process any more.
+    pub(super) over: bool,
     /// It is gone, and forgotten at the end of the tick.
     pub(super) gone: bool,
 }
@@ -118,6 +120,7 @@ impl Known {
             again: false,
             orphan: false,
             left_out: false,
+            over: false,
             gone: false,
         }
     }

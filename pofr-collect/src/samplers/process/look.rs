@@ -173,6 +173,10 @@ impl Look {
         let before = (facts.len(), sockets.len());
         for attempt in 1.. {
             let mut stat = stat::parse(self.buffers.read(leader_dir, c"stat")?).ok_or(stat::Malformed)?;
+            if stat.pid != Some(pid.0) {
+                // Another's directory is mounted there.
+                return Err(Errno::STALE);
+            }
             let entity = Entity::Started { boot: view.boot, pid, start: stat.start };
             let other = match whom.thread_of {
                 // Such a thread is gone with its exit.

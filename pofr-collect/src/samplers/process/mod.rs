@@ -46,8 +46,8 @@ pub struct ProcessSampler {
     view: HostView,
     holders: SharedHolders,
     way: Way,
-    /// Whether it has been said that some processes do not even tell who they are.
-    said_unread: bool,
+    /// Of how many processes it was said last that they do not even tell who they are.
+    said_unread: u64,
 }
 
 /// How processes are read.
@@ -109,13 +109,14 @@ impl ProcessSampler {
     }
 
     fn of(context: &Context, way: Way) -> Self {
-        Self { view: context.view.clone(), holders: context.holders.clone(), way, said_unread: false }
+        Self { view: context.view.clone(), holders: context.holders.clone(), way, said_unread: 0 }
     }
 
-    /// Says, once, that there are processes of which not even the start time may be read (`hidepid`, proc(5)).
+    /// Says that there are processes of which not even the start time may be read (`hidepid`, proc(5)), whenever there are more than
+    /// was said.
     fn tell_unread(&mut self, unread: u64, out: &mut Observation) {
-        if unread > 0 && !self.said_unread {
-            self.said_unread = true;
+        if unread > self.said_unread {
+            self.said_unread = unread;
             out.gaps.push(Gap {
                 source: Some(Source::Process),
                 severity: Severity::Thin,
@@ -176,10 +177,15 @@ impl Collector for ProcessSampler {
     }
 
     fn note(&self) -> Option<String> {
-        match &self.way {
+        let scan = match &self.way {
             Way::Scan(_, why) => Some(format!("full scan at every tick: {why}")),
             Way::Unknown(_) | Way::Incremental(_) => None,
-        }
+        };
+        let given = self.view.no_own_proc();
+        let given =
+            given.map(|why| format!("processes may be hidden by mounts over the system's /proc: {why}"));
+        let notes: Vec<_> = scan.into_iter().chain(given).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 }
 

@@ -11,10 +11,7 @@ use pofr_core::{
     identity::{Pid, StartTicks},
     raw::{RawText, Reading},
 };
-use rustix::{
-    fs::{CWD, Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What a look shows.
@@ -59,8 +56,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Opens `/proc`.
     pub(crate) fn new(view: &HostView) -> Result<Self, Errno> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let proc = rustix::fs::openat(CWD, &view.proc_root, flags, Mode::empty())?;
+        let proc = view.open_proc(OFlags::PATH)?;
         Ok(Self { view: view.clone(), proc, look: Look::default(), buffers: sys::Buffers::default() })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     crowd::Crowd,
+    incremental::is_covered,
     look::{Look, Seen, Table, Whom},
     quota::Quota,
     stat::Stat,
@@ -9,10 +10,7 @@ use super::{
 use crate::{HostView, samplers::holders::Holders, sys};
 use hashbrown::HashSet;
 use pofr_core::{collector::Observation, fact::Fact, identity::Pid};
-use rustix::{
-    fs::{CWD, Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
 use std::os::fd::{AsFd as _, OwnedFd};
 
 /// Room for some forty processes at a time: the newest, which stand last and often live shortly, are listed just before they
@@ -78,7 +76,7 @@ impl Scan {
                 }
                 Err(error) => {
                     out.facts.truncate(before);
-                    unread += u64::from(pass_over(error)?);
+                    unread += u64::from(is_covered(proc.as_fd(), pid, error) || pass_over(error)?);
                 }
             }
             Ok(())
@@ -121,8 +119,7 @@ fn hold(holders: &mut Holders, number: u32, seen: &Seen, sockets: &mut Vec<u64>)
 
 /// Opens `/proc` to list it.
 pub(super) fn open_proc(view: &HostView) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, &view.proc_root, flags, Mode::empty())
+    view.open_proc(OFlags::RDONLY)
 }
 
 /// Says what to do where a process could not be read: whether it is there (true) or gone.

@@ -17,6 +17,8 @@ const EXITING: u32 = 0x4;
 /// What is taken from the line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
+    /// The number, by which the line begins; `None` where it does not.
+    pub(super) pid: Option<u32>,
     /// The name.
     pub(super) comm: RawText,
     /// Field 3.
@@ -80,6 +82,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
         None => 0,
     };
     Some(Stat {
+        pid: sys::parse(line[..open].trim_ascii_end()),
         comm: if kernel_thread { steady(comm) } else { comm }.into(),
         state,
         ppid,

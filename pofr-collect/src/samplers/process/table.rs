@@ -146,6 +146,7 @@ struct Pace {
 impl Known {
     /// Decides whether a process that is still there is to be read.
     fn judge(&mut self, told: Told, pace: Pace) {
+        self.over = told == Told::Gone;
         let due = match told {
             Told::Figures(figures) if figures == self.figures => {
                 // One of several threads may have been on a CPU when it last was asked for, and then have left it without a

@@ -35,8 +35,9 @@ const FIRST: usize = 4_096;
 const SLICE: usize = 8;
 /// At each turn one thread of so many is looked at in full: real ids, and the namespaces in which a thread alone is seldom.
 const THOROUGH: i64 = 8;
-/// If all threads of a process take longer than this, it is said, µs.
+/// If all threads of a process take longer than this, and more than some ticks, it is said, µs.
 const LONG: i64 = 30_000_000;
+const SOME: u32 = 8;
 /// Room for some forty threads at a time: listing one costs as much as looking at it.
 const LISTING: usize = 1 << 10;
 
@@ -47,14 +48,18 @@ pub(super) struct Walk {
     next: u64,
     /// The process ran after this began, so that another must follow.
     more: bool,
-    /// When it began.
+    /// When it began, and at how many ticks it has gone on since.
     since: WallMicros,
+    ticks: u32,
 }
 
 impl Walk {
     /// Begins a walk, or has another follow the one that is going on.
     pub(super) fn begin(walk: Option<Self>, stamp: WallMicros) -> Self {
-        walk.map_or(Self { next: 0, more: false, since: stamp }, |walk| Self { more: walk.next > 0, ..walk })
+        walk.map_or(Self { next: 0, more: false, since: stamp, ticks: 0 }, |walk| Self {
+            more: walk.next > 0,
+            ..walk
+        })
     }
 }
 
@@ -239,12 +244,12 @@ impl Incremental {
             return Ok(1);
         };
         let walk = if is_end {
-            if tick.stamp.0 - walk.since.0 > LONG {
+            if tick.stamp.0 - walk.since.0 > LONG && walk.ticks >= SOME {
                 tick.out.gaps.push(slow(pid, walk.since, tick.stamp));
             }
-            walk.more.then_some(Walk { next: 0, more: false, since: tick.stamp })
+            walk.more.then_some(Walk { next: 0, more: false, since: tick.stamp, ticks: 0 })
         } else {
-            Some(Walk { next: walk.next + looked as u64, ..walk })
+            Some(Walk { next: walk.next + looked as u64, ticks: walk.ticks + 1, ..walk })
         };
         self.table[at].walk = walk;
         for thread in found {

@@ -26,7 +26,7 @@ pub(super) struct Captured {
 
 /// Records for so many seconds into `work`.
 pub(super) fn capture(seconds: u64, work: &Path, cid: &Cid) -> anyhow::Result<Captured> {
-    let view = HostView::live()?;
+    let view = HostView::live()?.with_own_proc();
     let bundles = work.join("bundles");
     let settings = SpoolSettings { cid: Some(cid.clone()), ..SpoolSettings::beside(&bundles) };
     let spool = Spool::open(&view, settings)?;

@@ -47,12 +47,22 @@ pub(super) struct Nursery {
     ended: Vec<u32>,
     /// Until when events have been lost, if any have.
     lost: Option<Moment>,
+    /// When the reading of the last sample began.
+    settled: Moment,
 }
 
 impl Nursery {
     pub(super) fn new(view: HostView) -> Self {
         let own = std::process::id();
-        Self { view, own, lives: HashMap::new(), ours: HashSet::new(), ended: Vec::new(), lost: None }
+        Self {
+            view,
+            own,
+            lives: HashMap::new(),
+            ours: HashSet::new(),
+            ended: Vec::new(),
+            lost: None,
+            settled: Moment(0),
+        }
     }
 
     /// Takes note of what was heard.

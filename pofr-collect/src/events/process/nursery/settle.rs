@@ -11,13 +11,17 @@ use pofr_core::{
 
 /// How often a process may be missed by samples before it is taken for gone whose end was lost.
 const PATIENCE: u32 = 3;
+/// And for how long at least before that is said to be strange, µs: a loss of events is told within two seconds.
+const SURE: i64 = 4_000_000;
 
 impl Nursery {
-    /// Learns what a sample shows of processes, whose reading began after `from`; tells what must stand before it.
+    /// Learns what a sample shows of processes, whose reading began after `from`; tells what must stand before it. `all_heard` tells
+    /// whether everything that happened before that has been heard.
     pub(in crate::events::process) fn settle(
         &mut self,
         from: Moment,
         seen: &Observation,
+        all_heard: bool,
         out: &mut Vec<Notice>,
     ) {
         let mut files: HashMap<u32, HashSet<&FileKey>> = HashMap::new();
@@ -70,7 +74,8 @@ impl Nursery {
                 self.ended.push(pid);
             }
         }
-        self.miss(from, seen, &shown, out);
+        self.miss(from, seen, &shown, all_heard, out);
+        self.settled = from;
     }
 
     /// Takes a process that a sample shows; true if that is alive.
@@ -139,7 +144,14 @@ impl Nursery {
     }
 
     /// Takes note of what a sample should show and does not.
-    fn miss(&mut self, from: Moment, seen: &Observation, shown: &HashSet<Entity>, out: &mut Vec<Notice>) {
+    fn miss(
+        &mut self,
+        from: Moment,
+        seen: &Observation,
+        shown: &HashSet<Entity>,
+        all_heard: bool,
+        out: &mut Vec<Notice>,
+    ) {
         let read: Option<HashSet<_>> = match &seen.extent {
             Extent::Whole => None,
             Extent::Subjects(read) => Some(read.iter().map(|reread| reread.subject).collect()),
@@ -153,10 +165,21 @@ impl Nursery {
                 continue;
             }
             match (&life.told, &mut life.pending) {
-                (Some(_), _) => {
-                    life.missed += 1;
-                    if life.missed > PATIENCE {
+                (Some(told), _) => {
+                    if life.missed == 0 {
+                        life.last_shown = self.settled;
+                    }
+                    life.missed = life.missed.saturating_add(1);
+                    // Where its end may have been lost, or was told, as that of a zombie, this is how it goes.
+                    let is_clear = told.key.zombie
+                        || self.lost >= Some(life.last_shown)
+                        || entity.start().is_some_and(|start| self.view.is_excluded(entity.pid(), start));
+                    let is_strange = all_heard && from >= life.last_shown.plus(SURE);
+                    if life.missed > PATIENCE && (is_clear || is_strange) {
                         vanished.push(*pid);
+                        if !is_clear {
+                            Teller { view: &self.view, out }.strange(told, life.last_shown, from);
+                        }
                     }
                 }
                 (None, Some(pending)) => {

@@ -54,7 +54,7 @@ impl Stage {
             let reread = |entity| Reread::from(Subject::Entity(entity));
             seen.extent = Extent::Subjects(read.into_iter().map(reread).collect());
         }
-        self.nursery.settle(at(millis), &seen, &mut out);
+        self.nursery.settle(at(millis), &seen, true, &mut out);
         self.shorten(&out)
     }
 
@@ -76,6 +76,9 @@ impl Stage {
             Notice::Gone { process: p, began: b, at } => {
                 let code = p.details.exit_code.unwrap_or(-1);
                 format!("gone {} {} {} code {code}", name(p), began(*b), time(*at))
+            }
+            Notice::Lost(gap) if gap.reason.starts_with("vanished: ") => {
+                format!("{} {} {}", gap.reason, time(gap.from), gap.to.map_or(0, time))
             }
             Notice::Lost(gap) => format!("lost {:?}", gap.lost),
             other => format!("{other:?}"),
@@ -339,7 +342,7 @@ proptest! {
                     if late {
                         seen.extent = Extent::Subjects(vec![Subject::Entity(entity).into()]);
                     }
-                    stage.nursery.settle(moment.plus(if late { -3_000 } else { 0 }), &seen, &mut out);
+                    stage.nursery.settle(moment.plus(if late { -3_000 } else { 0 }), &seen, true, &mut out);
                     continue;
                 }
             };
@@ -358,4 +361,33 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn who_is_shown_no_more_without_an_exit_has_vanished() {
+    let mut stage = Stage::new();
+    let (hidden, exits) = (process(stage.entity(7, 0), "hid"), process(stage.entity(8, 0), "sh"));
+    stage.sample(300, vec![hidden.clone(), exits.clone()], None);
+    stage.sample(600, vec![hidden, exits], None);
+    // Both are missed; of one the exit comes late.
+    let early: Vec<String> = (3..=14).flat_map(|n| stage.sample(n * 300, vec![], None)).collect();
+    assert_eq!(early, NOTHING);
+    stage.hear(4_400, 8, ended(0, "sh"), None);
+    stage.drain();
+    let told: Vec<String> = (15..=40).flat_map(|n| stage.sample(n * 300, vec![], None)).collect();
+    assert_eq!(told, ["vanished: process 7 (hid) is shown no more, and no exit was told 600 4800"], "once");
+}
+
+#[test]
+fn who_may_have_exited_unheard_has_not_vanished() {
+    let mut stage = Stage::new();
+    let alive = process(stage.entity(7, 0), "sh");
+    let mut zombie = process(stage.entity(8, 0), "done");
+    zombie.key.zombie = true;
+    stage.sample(300, vec![alive, zombie], None);
+    let loss = Loss { from: at(310), to: at(320), events: Some(3) };
+    let mut out = Vec::new();
+    stage.nursery.hear(Heard::Lost { loss, what: Lost::Events }, &mut out);
+    let told: Vec<String> = (2..=40).flat_map(|n| stage.sample(n * 300, vec![], None)).collect();
+    assert_eq!(told, NOTHING);
 }
