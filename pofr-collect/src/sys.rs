@@ -198,6 +198,12 @@ pub(crate) fn open_process(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Er
     open_place(proc, DecInt::new(pid).as_c_str())
 }
 
+/// Opens the directory of a thread of a process in `proc`.
+pub(crate) fn open_thread(proc: BorrowedFd<'_>, pid: u32, thread: u32) -> Result<OwnedFd, Errno> {
+    let path = std::ffi::CString::new(format!("{pid}/task/{thread}")).map_err(|_| Errno::INVAL)?;
+    open_place(proc, &path)
+}
+
 /// Opens whatever has a process's number for its name in `proc`.
 pub(crate) fn open_any(proc: BorrowedFd<'_>, pid: u32) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(proc, DecInt::new(pid).as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())

@@ -163,3 +163,91 @@ fn a_thread_among_thousands_is_found_and_the_others_cost_little() {
 fn is_thread_of(fact: &Fact, pid: u32) -> bool {
     matches!(fact, Fact::Process(p) if p.key.marks.thread_of.is_some_and(|of| of.0 == pid))
 }
+
+/// The part of a script in Perl that opens so many files and then makes children that have the same table. They sleep.
+fn sharers(files: u32, children: u32) -> String {
+    format!(
+        r#"my @h; for (1 .. {files}) {{ open my $h, "<", "/dev/zero" or die; push @h, $h }}
+        my @children;
+        for (1 .. {children}) {{
+            my $child = {};
+            if (!$child) {{ sleep 1000; POSIX::_exit(0) }}
+            push @children, $child;
+        }}
+        print "@children\n";"#,
+        super::puppet::clone_files()
+    )
+}
+
+#[test]
+fn a_table_that_hundreds_have_is_told_once_and_without_a_hole() {
+    let Some(mut machine) = Machine::new() else { return };
+    let script = format!("{} sleep 1000;", sharers(2_000, 300));
+    let (mut puppet, children) = super::puppet::perl(&script, &[]);
+    let children: Vec<u32> = children.split(' ').map(|child| child.parse().unwrap()).collect();
+    let first = puppet.pid();
+    machine.tick();
+    let entity = machine.process(first).unwrap().key.entity;
+    let files =
+        |machine: &Machine, pid| open(machine, pid).iter().filter(|path| *path == "/dev/zero").count();
+    let holder = |machine: &Machine, pid| {
+        let key = machine.process(pid).unwrap().key;
+        key.marks.files_of.map_or(pid, |of| of.pid().0)
+    };
+    assert_eq!(files(&machine, first), 2_000);
+    for child in &children {
+        let key = machine.process(*child).unwrap().key;
+        assert_eq!((key.marks.files_of, key.files), (Some(entity), Files::Read));
+        assert_eq!(files(&machine, *child), 0);
+    }
+    // When the first one ends another takes over in the same sample, and all name that one.
+    puppet.kill();
+    machine.tick();
+    let heir = holder(&machine, children[0]);
+    let first_key = machine.process(first);
+    assert_eq!(
+        files(&machine, heir),
+        2_000,
+        "heir {heir} first {first} {first_key:?} {:?}",
+        machine.process(heir)
+    );
+    let told: usize = children.iter().map(|child| files(&machine, *child)).sum();
+    assert_eq!(told, 2_000, "once");
+    assert!(children.iter().all(|child| holder(&machine, *child) == heir));
+    children.iter().for_each(|child| super::puppet::kill(*child));
+    for child in &children {
+        while Path::new(&format!("/proc/{child}/exe")).exists() {
+            std::thread::yield_now();
+        }
+    }
+    machine.tick();
+    assert!(children.iter().all(|child| open(&machine, *child).is_empty()));
+    assert!(children.iter().all(|child| machine.process(*child).is_none_or(|p| p.key.zombie)));
+    assert_eq!(machine.processes.audit.misses, 0);
+}
+
+#[test]
+fn a_table_whose_first_holder_is_gone_unseen_is_told_once_as_well() {
+    let Some(mut machine) = Machine::new() else { return };
+    // Nobody ever sees the parent of these.
+    let script = format!(
+        r"my $first = fork; if ($first) {{ waitpid $first, 0; sleep 1000 }} {} POSIX::_exit(0);",
+        sharers(2_000, 100)
+    );
+    let (_puppet, children) = super::puppet::perl(&script, &[]);
+    let children: Vec<u32> = children.split(' ').map(|child| child.parse().unwrap()).collect();
+    while Path::new(&format!("/proc/{}", children[0] - 1)).exists() && parent(children[0]) != 1 {
+        std::thread::yield_now();
+    }
+    machine.tick();
+    let count = |pid: &u32| open(&machine, *pid).iter().filter(|path| *path == "/dev/zero").count();
+    let told: usize = children.iter().map(count).sum();
+    assert_eq!(told, 2_000);
+    children.iter().for_each(|child| super::puppet::kill(*child));
+}
+
+/// Returns the parent of a process.
+fn parent(pid: u32) -> u32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    text.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
+}

@@ -8,6 +8,7 @@ mod alone;
 mod recorded;
 mod refused;
 mod stopped;
+mod vanished;
 
 use pofr_collect::{HostView, Registry, events::ProcessEvents};
 use pofr_core::{

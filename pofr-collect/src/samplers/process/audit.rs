@@ -60,7 +60,7 @@ impl Known {
     }
 
     fn is_audit_due(&self, now: i64, next: i64) -> bool {
-        self.due == Due::Not && (now >= self.audit_at || next > self.looked_boot + WITHIN)
+        self.due == Due::Not && !self.put_off && (now >= self.audit_at || next > self.looked_boot + WITHIN)
     }
 }
 

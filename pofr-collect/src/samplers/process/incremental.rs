@@ -63,6 +63,9 @@ pub(super) struct Incremental {
     pub(super) comparer: Comparer,
     /// The process whose threads were looked at last.
     pub(super) walked: u32,
+    /// Since when threads that have something of their own are read by turns, and the last one that was.
+    pub(super) rationed: Option<WallMicros>,
+    pub(super) last_read: u32,
     /// When the last tick was, on `CLOCK_BOOTTIME`, µs; `None` where the next reading is a whole one.
     pub(super) last: Option<i64>,
     pub(super) grace: i64,
@@ -131,6 +134,8 @@ impl Incremental {
             comparer: Comparer::default(),
             walked: 0,
             quota: Quota::new(view.effort.clone()),
+            rationed: None,
+            last_read: 0,
             table: Vec::new(),
             last: None,
             grace: 0,
@@ -193,6 +198,7 @@ impl Incremental {
         self.notice_exclusions(tick.view);
         self.tables.begin();
         let since = self.take_stock(tick)?;
+        self.ration(tick);
         let mut all = Stirred::default();
         loop {
             for at in 0..self.table.len() {
@@ -252,12 +258,13 @@ impl Incremental {
     /// Reads a process that may have changed, and reports it if it has.
     fn visit(&mut self, at: usize, tick: &mut Tick<'_>) -> Result<(), Errno> {
         let known = &self.table[at];
+        let since = known.put_off.then_some(known.looked);
         if known.kernel_thread && known.due == Due::Moved && !known.again && self.glance(at, tick) {
             return Ok(());
         }
         let before = tick.out.facts.len();
         match self.read(at, tick)? {
-            Some((_, seen)) => self.take(at, seen, before, None, tick),
+            Some((_, seen)) => self.take(at, seen, before, since, tick),
             None => self.lose(at, tick),
         }
         Ok(())
@@ -291,7 +298,11 @@ impl Incremental {
             tables::told_with(table, files_of, boot)
         };
         let thread_of = Some(table[at].thread_of).filter(|process| *process != 0).map(Pid);
-        let read = sys::open_process(tick.proc.as_fd(), pid).and_then(|dir| {
+        let dir = match thread_of {
+            Some(process) => sys::open_thread(tick.proc.as_fd(), process.0, pid),
+            None => sys::open_process(tick.proc.as_fd(), pid),
+        };
+        let read = dir.and_then(|dir| {
             let whom = Whom { thread_of, table: &mut whose };
             let seen = look.at(tick.view, &dir, Pid(pid), whom, &mut tick.out.facts, sockets)?;
             Ok((dir, seen))
@@ -350,7 +361,7 @@ impl Incremental {
         // Asked before it first ran, and after its only task has exited, a process has the same figures: none.
         known.again |= known.figures.is_zero() && !seen.process.as_ref().is_some_and(|p| p.key.zombie);
         known.ppid = seen.ppid.0;
-        known.due = Due::Done;
+        (known.due, known.put_off) = (Due::Done, false);
         (known.behind, known.looked) = (seen.behind, tick.stamp);
         known.plan_audit(tick.now, new);
         known.left_out = seen.process.is_none();
@@ -412,7 +423,7 @@ impl Incremental {
             }
         } else if known.lends {
             let mut others = self.table.iter().filter(|other| other.files_of == known.pid && !other.gone);
-            if others.next().is_none_or(|other| !has_table_of(other, known)) {
+            if known.left_out || others.next().is_none_or(|other| !has_table_of(other, known)) {
                 self.stirred.tables.insert(known.pid);
                 self.table[at].lends = false;
             }

@@ -68,6 +68,8 @@ pub(super) struct Known {
     pub(super) orphan: bool,
     /// The record leaves it out.
     pub(super) left_out: bool,
+    /// It was to be read in an earlier tick, and another's turn came first.
+    pub(super) put_off: bool,
     /// The kernel says that there is no such process any more.
     pub(super) over: bool,
     /// It is gone, and forgotten at the end of the tick.
@@ -120,6 +122,7 @@ impl Known {
             again: false,
             orphan: false,
             left_out: false,
+            put_off: false,
             over: false,
             gone: false,
         }

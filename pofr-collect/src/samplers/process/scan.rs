@@ -84,7 +84,7 @@ impl Scan {
         for (process, thread) in crowd.apart(proc.as_fd(), view.clock.boot_micros()) {
             let before = out.facts.len();
             sockets.clear();
-            let (dir, mut files_of) = (sys::open_process(proc.as_fd(), thread), Table::Own);
+            let (dir, mut files_of) = (sys::open_thread(proc.as_fd(), process, thread), Table::Own);
             let mut table = |_: &Stat| {
                 files_of = crowd.table_of_thread(process, thread);
                 files_of

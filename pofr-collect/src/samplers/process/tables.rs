@@ -47,7 +47,7 @@ impl Tables {
                 place(table, pid).map(|i| &table[i]).filter(|other| !other.gone && !other.left_out)?;
             // One that was never read has nothing told with it yet, and may be the next to be asked for this one.
             let root = if other.files_of == 0 { other } else { &table[place(table, other.files_of)?] };
-            let is_ready = root.pid != known.pid && !root.gone && root.due != Due::New;
+            let is_ready = root.pid != known.pid && !root.gone && !root.left_out && root.due != Due::New;
             (is_ready && has_table_of(known, root)).then_some(root.pid)
         };
         if known.files_of != 0 && known.start == stat.start {

@@ -17,7 +17,6 @@ use pofr_core::{
     Source,
     fact::{Ids, Namespaces},
     gap::{Gap, Severity},
-    identity::Pid,
     time::WallMicros,
 };
 use rustix::{
@@ -33,6 +32,8 @@ use std::{
 const BUDGET: usize = 64;
 const FIRST: usize = 4_096;
 const SLICE: usize = 8;
+/// How many of those that have something of their own are read again in a tick.
+const READ: usize = 256;
 /// At each turn one thread of so many is looked at in full: real ids, and the namespaces in which a thread alone is seldom.
 const THOROUGH: i64 = 8;
 /// If all threads of a process take longer than this, and more than some ticks, it is said, µs.
@@ -201,6 +202,44 @@ impl Known {
 }
 
 impl Incremental {
+    /// Has only so many threads read in this tick as it bears, though more are due: whoever was not reached in the last one comes
+    /// first. Those of processes that are gone go with them.
+    pub(super) fn ration(&mut self, tick: &mut Tick<'_>) {
+        let mut due = Vec::new();
+        for at in 0..self.table.len() {
+            let known = &mut self.table[at];
+            if known.thread_of == 0 || known.due != Due::Moved {
+                continue;
+            }
+            if known.over {
+                (known.due, known.gone) = (Due::Done, true);
+                let gone = known.clone();
+                self.bury(&gone, tick);
+            } else {
+                due.push(at);
+            }
+        }
+        if due.len() > READ {
+            let first = due.partition_point(|at| self.table[*at].pid <= self.last_read);
+            due.rotate_left(first);
+            self.last_read = self.table[due[READ - 1]].pid;
+            for at in due.drain(READ..) {
+                let known = &mut self.table[at];
+                (known.due, known.again, known.put_off) = (Due::Not, true, true);
+            }
+            self.rationed.get_or_insert(tick.stamp);
+        }
+        let is_over = due.len() < READ;
+        if let Some(from) = self.rationed.filter(|from| is_over || tick.stamp.0 - from.0 > LONG) {
+            self.rationed = (!is_over).then_some(tick.stamp);
+            tick.out.gaps.push(thin(
+                "threads with files, ids or namespaces of their own were read by turns",
+                from,
+                tick.stamp,
+            ));
+        }
+    }
+
     /// Looks at some of the threads that are to be looked at, and reads those that have something of their own.
     pub(super) fn walk(&mut self, tick: &mut Tick<'_>) -> Result<(), Errno> {
         for (process, thread) in tick.view.take_suspects() {
@@ -294,15 +333,13 @@ impl Incremental {
 
 /// Says that a process has more threads than could be looked at.
 fn slow(pid: u32, from: WallMicros, to: WallMicros) -> Gap {
-    Gap {
-        source: Some(Source::Process),
-        severity: Severity::Thin,
-        reason: format!(
-            "process {} has more threads than can be looked at within 30 s: one with files, ids or namespaces of its own may be told late",
-            Pid(pid)
-        ),
-        from,
-        to: Some(to),
-        lost: None,
-    }
+    let reason = format!(
+        "process {pid} has more threads than can be looked at within 30 s: one with files, ids or namespaces of its own may be told late"
+    );
+    thin(&reason, from, to)
+}
+
+fn thin(reason: &str, from: WallMicros, to: WallMicros) -> Gap {
+    let reason = reason.to_owned();
+    Gap { source: Some(Source::Process), severity: Severity::Thin, reason, from, to: Some(to), lost: None }
 }
