@@ -2,7 +2,7 @@
 //!
 //! It is done in two steps, since capabilities belong to threads. First, before any other thread is started and anything is
 //! opened, goes all that neither recording nor the opening of its sources needs. Then, once they are open, goes what only that
-//! needed: CAP_SYS_ADMIN for fanotify_init(2), CAP_BPF and CAP_PERFMON for the iterators of tasks and files, and CAP_SYS_NICE for real-time
+//! needed: CAP_SYS_ADMIN for fanotify_init(2) and for mounting a `/proc` of our own, CAP_BPF and CAP_PERFMON for the iterators of tasks and files, and CAP_SYS_NICE for real-time
 //! priority where RLIMIT_RTPRIO does not allow it. The threads that sources start come after both.
 //!
 //! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest,
