@@ -330,6 +330,16 @@ pub(crate) fn may_enter_namespaces() -> bool {
     capabilities(None).is_ok_and(|ours| ours.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
+/// Gives memory that is free in the heap back to the kernel (malloc_trim(3)), where the C library can.
+pub(crate) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "only libc has this call")]
+    // SAFETY: it takes a number, and may be called at any time by any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Returns random bytes (getrandom(2)).
 pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];

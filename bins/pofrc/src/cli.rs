@@ -115,11 +115,11 @@ pub(crate) struct Start {
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Take at most this share of one core: beyond it samples are taken less often, and a gap says so [default: 2%]
+    /// Take at most this share of one core: beyond it busy users are recorded thinner, then samples come less often; gaps say so [default: 2%]
     #[arg(long, value_name = "PERCENT", value_parser = units::share)]
     pub(crate) max_cpu: Option<f64>,
 
-    /// Hold at most this memory: beyond it bundles end early and samplers begin anew, and a gap says so [default: any]
+    /// Hold at most this memory: it bounds what is told of a user; beyond it bundles end early, and gaps say so [default: 96MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_mem: Option<u64>,
 

@@ -152,8 +152,8 @@ mod tests {
         assert_eq!((config.spool, config.state), (Some(places.spool), Some(places.state)));
         assert_eq!((config.run_dir, config.interval), (Some(places.run), Some(Duration::from_millis(300))));
         assert_eq!(
-            (config.spool_cap, config.max_cpu),
-            (Some(crate::plan::SPOOL_CAP), Some(crate::plan::MAX_CPU))
+            (config.spool_cap, config.max_cpu, config.max_mem),
+            (Some(crate::plan::SPOOL_CAP), Some(crate::plan::MAX_CPU), Some(crate::plan::MAX_MEM))
         );
         let all: String = example
             .lines()

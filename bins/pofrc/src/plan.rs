@@ -18,6 +18,8 @@ use std::{
 pub(crate) const SPOOL_CAP: u64 = 256 << 20;
 /// The share of a core where nothing else is said.
 pub(crate) const MAX_CPU: f64 = 0.02;
+/// The memory where nothing else is said, bytes.
+pub(crate) const MAX_MEM: u64 = 96 << 20;
 
 /// What to record, how, and where to.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ pub(crate) struct Plan {
     pub(crate) log: Option<PathBuf>,
     /// Share of one core.
     pub(crate) max_cpu: f64,
-    pub(crate) max_mem: Option<u64>,
+    pub(crate) max_mem: u64,
     pub(crate) user: Option<String>,
     pub(crate) watch: Vec<PathBuf>,
     pub(crate) without: Vec<String>,
@@ -64,7 +66,7 @@ impl Plan {
             run_dir: run_dir(&start.place, &config, &places)?,
             log: start.log.clone().or_else(|| config.log.clone()).map(std::path::absolute).transpose()?,
             max_cpu: start.max_cpu.or(config.max_cpu).unwrap_or(MAX_CPU),
-            max_mem: start.max_mem.or(config.max_mem),
+            max_mem: start.max_mem.or(config.max_mem).unwrap_or(MAX_MEM),
             user: start.user.clone().or_else(|| config.user.clone()),
             watch: watch.iter().map(std::path::absolute).collect::<Result<_, _>>()?,
             without,

@@ -170,7 +170,7 @@ fn record(
     let settings = Settings {
         interval_micros: micros(plan.interval),
         bundle_micros: micros(plan.bundle),
-        budget: Budget { max_cpu: Some(plan.max_cpu), max_memory: plan.max_mem, ..Budget::default() },
+        budget: Budget { max_cpu: Some(plan.max_cpu), max_memory: Some(plan.max_mem), ..Budget::default() },
         ..Settings::default()
     };
     let instance = plan.run_dir.instance()?.context("the pid file does not name this process")?;

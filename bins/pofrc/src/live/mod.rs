@@ -138,7 +138,7 @@ impl Account {
                 cpu_us,
                 cpu_share_max: plan.max_cpu,
                 resident_bytes: self.meter.resident_bytes(),
-                resident_bytes_max: plan.max_mem,
+                resident_bytes_max: Some(plan.max_mem),
                 over_budget: self.over_budget.clone(),
             },
             spool: SpoolReport {

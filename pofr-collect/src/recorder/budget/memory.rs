@@ -3,6 +3,9 @@
 /// Relief is tried at most this often, µs: what an allocator keeps does not come back by asking for it again.
 const PATIENCE_MICROS: i64 = 60_000_000;
 
+/// Free memory is given back at most this often, µs: looking for it takes some ms.
+const TRIM_MICROS: i64 = 1_000_000;
+
 /// What to do about memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::recorder) enum Relief {
@@ -20,16 +23,28 @@ pub(in crate::recorder) struct Memory {
     max: Option<u64>,
     resident: u64,
     last: Option<(Relief, i64)>,
+    /// When free memory was given back last.
+    trimmed: Option<i64>,
 }
 
 impl Memory {
     pub(super) const fn new(max: Option<u64>) -> Self {
-        Self { max, resident: 0, last: None }
+        Self { max, resident: 0, last: None, trimmed: None }
     }
 
     /// Tells whether there is a bound.
     pub(super) const fn is_bounded(&self) -> bool {
         self.max.is_some()
+    }
+
+    /// Tells whether free memory is to be given back to the kernel first: at most once a second, where more is resident than may be.
+    pub(super) fn may_trim(&mut self, now: i64, resident: Option<u64>) -> bool {
+        let is_over = self.max.zip(resident).is_some_and(|(max, resident)| resident > max);
+        let is_time = self.trimmed.is_none_or(|at| now.saturating_sub(at) >= TRIM_MICROS);
+        if is_over && is_time {
+            self.trimmed = Some(now);
+        }
+        is_over && is_time
     }
 
     /// Takes note of the resident bytes after the tick that ended at `now`.
@@ -83,6 +98,15 @@ mod tests {
         // Without a bound, or where it cannot be told.
         assert_eq!(Memory::new(None).seen(0, Some(u64::MAX)), Relief::None);
         assert_eq!(Memory::new(Some(1)).seen(0, None), Relief::None);
+    }
+
+    #[test]
+    fn free_memory_is_given_back_first_and_not_at_every_tick() {
+        let mut memory = Memory::new(Some(10));
+        let trims = [(0, 10), (1, 11), (2, 11), (TRIM_MICROS + 1, 11)];
+        let trims = trims.map(|(now, resident)| memory.may_trim(now, Some(resident)));
+        assert_eq!(trims, [false, true, false, true]);
+        assert!(!Memory::new(None).may_trim(0, Some(1)) && !memory.may_trim(i64::MAX, None));
     }
 
     #[test]

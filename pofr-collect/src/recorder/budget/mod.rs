@@ -20,7 +20,7 @@ pub(super) use pace::Pace;
 pub(super) use telling::Telling;
 
 use super::reason;
-use crate::limits;
+use crate::{limits, sys};
 use pofr_core::{
     gap::{Gap, Severity},
     time::WallMicros,
@@ -112,7 +112,11 @@ impl Watch {
             // The next piece has another reason.
             gaps.extend(self.excess.take());
         }
-        let resident = self.memory.is_bounded().then(|| meter.resident_bytes()).flatten();
+        let mut resident = self.memory.is_bounded().then(|| meter.resident_bytes()).flatten();
+        if self.memory.may_trim(boot_micros, resident) {
+            sys::trim_heap();
+            resident = meter.resident_bytes();
+        }
         let relief = self.memory.seen(boot_micros, resident);
         if let Some(text) = self.memory.describe(&relief) {
             tracing::warn!("{text}");

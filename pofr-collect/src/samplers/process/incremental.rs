@@ -311,7 +311,7 @@ impl Incremental {
         match read {
             Ok((dir, mut seen)) => {
                 if let Some(process) = &mut seen.process {
-                    self.quota.admit(process, &mut tick.out.facts, before);
+                    self.quota.admit(process, &mut tick.out.facts, before, &mut self.sockets);
                 }
                 Ok(Some((dir, seen)))
             }

@@ -51,6 +51,7 @@ struct Held {
 /// How much is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {
+    /// Open files, sockets twice.
     files: u64,
     /// Of arguments.
     bytes: u64,
@@ -83,7 +84,16 @@ impl Quota {
     }
 
     /// Keeps of the facts from `before` on, which are the files of `process`, and of its arguments as much as may be.
-    pub(super) fn admit(&mut self, process: &mut Process, facts: &mut Vec<Fact>, before: usize) {
+    ///
+    /// Of `sockets`, the inodes of those that are sockets, as many stay: each is another fact, of an endpoint and its holder, and so
+    /// counts twice.
+    pub(super) fn admit(
+        &mut self,
+        process: &mut Process,
+        facts: &mut Vec<Fact>,
+        before: usize,
+        sockets: &mut Vec<u64>,
+    ) {
         let (entity, user) = (process.key.entity, account(process));
         let was_cut = self.were.contains(&entity) || self.held.get(&entity).is_some_and(|held| held.cut);
         self.gone(entity);
@@ -97,6 +107,7 @@ impl Quota {
         let files = open.min(room);
         if cut {
             facts.truncate(before + usize::try_from(files).unwrap_or(usize::MAX));
+            sockets.truncate(facts[before..].iter().filter(|fact| is_socket(fact)).count());
         }
         let length =
             |process: &Process| process.key.arguments.as_ref().map_or(0, |text| text.as_bytes().len() as u64);
@@ -109,7 +120,7 @@ impl Quota {
         if cut && !was_cut {
             self.new.push(entity);
         }
-        let sum = Sum { files, bytes: length(process) };
+        let sum = Sum { files: files + sockets.len() as u64, bytes: length(process) };
         of_user.add(sum);
         self.all.add(sum);
         self.held.insert(entity, Held { user, sum, cut });
@@ -198,6 +209,10 @@ pub(crate) fn cut_arguments(key: &mut ProcessKey) {
     }
 }
 
+fn is_socket(fact: &Fact) -> bool {
+    matches!(fact, Fact::File(file) if file.key.path.as_bytes().starts_with(b"socket:["))
+}
+
 fn gap(reason: String, from: WallMicros, to: WallMicros) -> Gap {
     Gap { source: Some(Source::Process), severity: Severity::Thin, reason, from, to: Some(to), lost: None }
 }
@@ -246,7 +261,7 @@ mod tests {
     }
 
     fn admit(quota: &mut Quota, (mut process, mut facts): (Process, Vec<Fact>)) -> (usize, ProcessKey) {
-        quota.admit(&mut process, &mut facts, 0);
+        quota.admit(&mut process, &mut facts, 0, &mut Vec::new());
         (facts.len(), process.key)
     }
 

@@ -67,7 +67,7 @@ impl Scan {
             match dir.and_then(|dir| look.at(view, &dir, Pid(pid), whom, &mut out.facts, sockets)) {
                 Ok(mut seen) => {
                     if let Some(process) = &mut seen.process {
-                        quota.admit(process, &mut out.facts, before);
+                        quota.admit(process, &mut out.facts, before, sockets);
                     }
                     crowd.saw(view, pid, &seen);
                     hold(holders, pid, &seen, sockets);
@@ -94,7 +94,7 @@ impl Scan {
             match seen {
                 Ok(mut seen) if crowd.is_apart(process, &seen, files_of) => {
                     if let Some(process) = &mut seen.process {
-                        quota.admit(process, &mut out.facts, before);
+                        quota.admit(process, &mut out.facts, before, sockets);
                     }
                     hold(holders, thread, &seen, sockets);
                     there.insert(Pid(thread));
