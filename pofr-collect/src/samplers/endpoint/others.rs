@@ -19,6 +19,9 @@ const UNREAD: i64 = 1_000_000;
 /// How often it is said what is so for long, µs.
 const SAID_EVERY: i64 = 10_000_000;
 
+/// So many ways to a namespace are tried.
+const MOST_WAYS: usize = 16;
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Others {
@@ -173,9 +176,10 @@ impl Others {
 
     /// Returns the ways to a namespace, the best first.
     fn ways(&self, inode: u32, tick: &Tick<'_>) -> Vec<Way> {
-        let lives = tick.holders.namespaces().get(&inode).into_iter().flatten();
+        let lives = tick.holders.namespaces().get(&inode).into_iter().flatten().map(|task| Way::Task(*task));
+        let names = self.places.names(inode).map(|path| Way::Name(path.to_owned()));
         let socket = self.strangers.way(inode).map(|(pid, fd)| Way::Socket(pid, fd));
-        lives.map(|pid| Way::Thread(*pid, pid.0)).chain(self.places.ways(inode)).chain(socket).collect()
+        lives.chain(names).chain(socket).take(MOST_WAYS).collect()
     }
 
     /// Lists the sockets of a namespace, by the first way that leads there.
@@ -203,14 +207,12 @@ impl Others {
             }
         }
         for way in ways {
-            let Way::Thread(pid, thread) = way else { continue };
-            // A captured tree has what it was given.
-            let dir = self.view.proc_root.join(pid.to_string());
-            let dir = if *thread == pid.0 { dir } else { dir.join("task").join(thread.to_string()) };
+            let Way::Task(task) = way else { continue };
+            let net = self.view.proc_root.join(task.to_string()).join("net");
             let mut sockets = Vec::new();
-            let read = FAMILIES.iter().try_for_each(|family| {
-                table::read(&dir.join("net").join(family.table), *family, &mut sockets)
-            });
+            let read = FAMILIES
+                .iter()
+                .try_for_each(|family| table::read(&net.join(family.table), *family, &mut sockets));
             match read {
                 Ok(()) => return Ok(sockets),
                 Err(error) => failure = VisitError::Read(error),

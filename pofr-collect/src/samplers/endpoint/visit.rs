@@ -38,8 +38,8 @@ const MOST_LEFT: usize = 2;
 /// A way to a namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
-    /// A thread that lives in it.
-    Thread(Pid, u32),
+    /// A process or a thread that lives in it.
+    Task(Pid),
     /// A file that is bound to it.
     Name(PathBuf),
     /// A socket of it: a process and its descriptor.
@@ -135,7 +135,7 @@ impl Visitor {
 /// Opens a namespace.
 fn open(proc_root: &Path, way: &Way, inode: u32) -> Result<OwnedFd, VisitError> {
     let namespace = match way {
-        Way::Thread(pid, thread) => open_file(&proc_root.join(format!("{}/task/{thread}/ns/net", pid.0))),
+        Way::Task(task) => open_file(&proc_root.join(format!("{}/ns/net", task.0))),
         Way::Name(path) => open_file(path),
         Way::Socket(pid, fd) => of_descriptor(*pid, *fd),
     };
@@ -152,7 +152,9 @@ fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
 /// Opens the namespace of the socket that a descriptor of a process is. For a moment, the socket is ours, too.
 pub(super) fn of_descriptor(pid: Pid, fd: u32) -> Result<OwnedFd, Errno> {
     let pid = i32::try_from(pid.0).ok().and_then(rustix::process::Pid::from_raw).ok_or(Errno::SRCH)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    // The holder may be a thread with files of its own: PIDFD_THREAD, since Linux 6.9.
+    let thread = PidfdFlags::from_bits_retain(libc::O_EXCL.cast_unsigned());
+    let process = pidfd_open(pid, thread).or_else(|_| pidfd_open(pid, PidfdFlags::empty()))?;
     let socket = pidfd_getfd(process, fd.cast_signed(), PidfdGetfdFlags::empty())?;
     sys::nsfs::of_socket(socket)
 }

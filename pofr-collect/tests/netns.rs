@@ -1,0 +1,218 @@
+//! Sockets of other network namespaces, on real ones: found wherever they are, with their ends, and a gap where they cannot be read.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
+#![expect(dead_code, reason = "this test needs little of what tests share")]
+
+mod stream;
+
+use pofr_collect::{HostView, Recorder, Registry, Stop, events::SocketEvents};
+use pofr_core::{
+    fact::{Endpoint, Fact, TcpState},
+    gap::Gap,
+    identity::RunId,
+    lifetime::{Row, Tracker},
+    record::Record,
+};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use stream::{Memory, settings};
+
+/// Makes namespaces as `ip netns add` does: each with a name and nobody in it. They are gone with it.
+struct Named(Vec<String>);
+
+impl Named {
+    /// `None` where the machine does not let us.
+    fn make(names: &[&str]) -> Option<Self> {
+        let names: Vec<String> =
+            names.iter().map(|name| format!("pofr-{}-{name}", std::process::id())).collect();
+        let made = Self(names);
+        for name in &made.0 {
+            if !ip(&["netns", "add", name]) || !ip(&["-n", name, "link", "set", "lo", "up"]) {
+                eprintln!("NOT TRIED: no network namespace can be made");
+                return None;
+            }
+        }
+        Some(made)
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            ip(&["netns", "del", name]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> bool {
+    Command::new("ip").args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A program in Python that says `up`, and waits for lines before it goes on. It ends with this.
+struct Program(Child, BufReader<std::process::ChildStdout>);
+
+impl Program {
+    fn start(code: &str, arguments: &[&str]) -> Self {
+        let head = "import ctypes, os, socket, sys, threading, time\n\
+            libc = ctypes.CDLL(None, use_errno=True)\n\
+            def enter(path):\n    assert libc.setns(os.open(path, os.O_RDONLY), 0x40000000) == 0\n";
+        let mut child = Command::new("python3")
+            .args(["-c", &format!("{head}{code}")])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let mut program = Self(child, out);
+        program.wait_for("up");
+        program
+    }
+
+    fn wait_for(&mut self, said: &str) {
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), said);
+    }
+
+    fn go_on(&mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Records while `work` goes on; `enough` is asked of all rows before it ends.
+fn record(
+    work: impl FnOnce() + Send,
+    enough: impl Fn(&[Row], &[Gap]) -> bool + Sync,
+) -> (Vec<Row>, Vec<Gap>) {
+    let view = HostView::live().unwrap();
+    let events = SocketEvents::open(&view).unwrap();
+    let registry = Registry::samplers_only(&view).event_source(events);
+    let memory = Memory::default();
+    let mut recorder = Recorder::new(view, registry, settings(50_000, 600_000_000), memory.clone()).unwrap();
+    let stop = Stop::new().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            work();
+            let begun = Instant::now();
+            loop {
+                let (rows, gaps) = told(&memory);
+                if enough(&rows, &gaps) || begun.elapsed() > Duration::from_secs(60) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            stop.stop();
+        });
+        recorder.run(&stop, Some(Duration::from_secs(150))).unwrap();
+    });
+    told(&memory)
+}
+
+fn told(memory: &Memory) -> (Vec<Row>, Vec<Gap>) {
+    let (mut rows, mut gaps) = (Vec::new(), Vec::new());
+    for bundle in memory.bundles() {
+        let mut tracker = Tracker::new(RunId([1; 16]), bundle.opening.zone);
+        bundle.records.iter().for_each(|record| tracker.apply(record.clone()).unwrap());
+        rows.extend(tracker.finish().rows);
+        gaps.extend(bundle.records.into_iter().filter_map(|record| match record {
+            Record::Gap(gap) => Some(gap),
+            _ => None,
+        }));
+    }
+    (rows, gaps)
+}
+
+/// The rows of endpoints with this port of ours.
+fn of_port(rows: &[Row], port: u16) -> Vec<(&Row, &Endpoint)> {
+    let endpoints = rows.iter().filter_map(|row| match &row.fact {
+        Fact::Endpoint(endpoint) => Some((row, &**endpoint)),
+        _ => None,
+    });
+    endpoints.filter(|(_, endpoint)| endpoint.key.local.port() == port).collect()
+}
+
+fn inode(path: &str) -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    u32::try_from(std::fs::metadata(path).unwrap().ino()).unwrap()
+}
+
+#[test]
+fn a_namespace_is_found_by_its_name_by_a_thread_and_by_a_socket_alone() {
+    let Some(named) = Named::make(&["a", "b", "c"]) else { return };
+    let paths: Vec<String> = named.0.iter().map(|name| format!("/run/netns/{name}")).collect();
+    // A: a name, and a socket of a process that lives elsewhere. B: a thread. C: the socket is all that there is.
+    let mut program = Program::start(
+        "own = '/proc/self/ns/net'\n\
+        home = os.open(own, os.O_RDONLY)\n\
+        def back():\n    assert libc.setns(home, 0x40000000) == 0\n\
+        enter(sys.argv[1]); a = socket.create_server(('0.0.0.0', 45874)); back()\n\
+        enter(sys.argv[3]); c = socket.create_server(('0.0.0.0', 45876)); back()\n\
+        ready = threading.Event()\n\
+        def work():\n    enter(sys.argv[2]); b = socket.create_server(('0.0.0.0', 45875)); ready.set()\n    time.sleep(600)\n\
+        threading.Thread(target=work, daemon=True).start(); ready.wait()\n\
+        print('up', flush=True); sys.stdin.readline()",
+        &paths.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let inodes: Vec<u32> = paths.iter().map(|path| inode(path)).collect();
+    ip(&["netns", "del", &named.0[2]]);
+    let pid = program.0.id();
+    let is_held = |rows: &[Row], port: u16| {
+        of_port(rows, port).iter().any(|(_, e)| e.key.holder.is_some_and(|holder| holder.pid().0 == pid))
+    };
+    let all = |rows: &[Row], _: &[Gap]| (45_874..=45_876).all(|port| is_held(rows, port));
+    let (rows, gaps) = record(|| {}, all);
+    for (port, inode) in (45_874..).zip(&inodes) {
+        let found = of_port(&rows, port);
+        assert!(is_held(&rows, port), "port {port}: {found:#?}\n{gaps:#?}");
+        assert!(found.iter().all(|(_, e)| e.key.netns == Some(*inode) && e.key.state == TcpState::Listen));
+    }
+    program.go_on();
+}
+
+#[test]
+fn ends_in_other_namespaces_are_exact_and_what_is_short_is_not_missed() {
+    const CONNECTIONS: usize = 50;
+    let Some(named) = Named::make(&["d"]) else { return };
+    let path = format!("/run/netns/{}", named.0[0]);
+    let mut program = Program::start(
+        &format!(
+            "enter(sys.argv[1]); l = socket.create_server(('127.0.0.1', 45880))\n\
+            print('up', flush=True); sys.stdin.readline()\n\
+            for i in range({CONNECTIONS}):\n\
+            \x20   c = socket.create_connection(('127.0.0.1', 45880)); s, _ = l.accept(); c.close(); s.close()\n\
+            l.close(); print('over', flush=True); sys.stdin.readline()"
+        ),
+        &[&path],
+    );
+    let netns = Some(inode(&path));
+    let is_end = |row: &Row| row.life.ended.is_some();
+    let connections = |rows: &[Row]| {
+        of_port(rows, 45_880).iter().filter(|(row, e)| e.key.remote.port() != 0 && is_end(row)).count()
+    };
+    let listener = |rows: &[Row]| {
+        let all = of_port(rows, 45_880);
+        all.iter().any(|(row, e)| e.key.remote.port() == 0 && row.life.first_seen.is_some() && is_end(row))
+    };
+    let work = || {
+        // Once it is known that there is such a namespace.
+        std::thread::sleep(Duration::from_secs(3));
+        program.go_on();
+        program.wait_for("over");
+    };
+    let (rows, gaps) = record(work, |rows, _| connections(rows) >= CONNECTIONS && listener(rows));
+    assert!(connections(&rows) >= CONNECTIONS, "{} ends\n{gaps:#?}", connections(&rows));
+    assert!(listener(&rows), "{:#?}", of_port(&rows, 45_880));
+    assert!(of_port(&rows, 45_880).iter().all(|(_, e)| e.key.netns == netns));
+    program.go_on();
+}
