@@ -1,0 +1,102 @@
+//! Threads that are more than their process's first shows.
+
+use crate::{
+    recording::{Recording, rest},
+    scene::Scene,
+};
+use std::process::Command;
+
+#[test]
+fn a_process_is_all_of_its_threads() {
+    let Some(scene) = Scene::new() else { return };
+    let mut recording = Recording::begin(scene);
+    let held = recording.scene.lair("held-by-a-thread");
+    let pid = recording.attack("leader", &[held.to_str().unwrap()], ".");
+    let said = recording.said(pid);
+    let port: u16 = said.trim().trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
+
+    let own = recording.scene.lair("held-in-a-table-of-its-own");
+    // Begins as root, so that there is another id to take on.
+    let program = recording.scene.compile("threads");
+    let threads = recording.arrange(Command::new(program).arg(&own), "all there");
+    let told = recording.said(threads);
+    let number = |word: &str| -> u32 {
+        let line = told.lines().find_map(|line| line.strip_prefix(word));
+        line.unwrap_or_else(|| panic!("{word} is not in {told}")).trim().parse().unwrap()
+    };
+    let (table, ids, child) = (number("table "), number("ids "), number("child "));
+    rest(3.0);
+    let mut record = recording.end();
+
+    // The first thread has ended: the process goes on.
+    let zombie = record.processes(pid).iter().any(|p| p.key.zombie);
+    record.must(!zombie, "a process whose first thread has ended is told as a zombie");
+    let file = record.files().any(|file| {
+        file.key.entity.pid().0 == pid && file.key.path.as_bytes().ends_with(b"/held-by-a-thread")
+    });
+    record.must(file, "the file of a process whose first thread has ended is missing");
+    let holder = |port: u16| {
+        let mut found = record.endpoints().filter(|(e, _)| e.key.local.port() == port);
+        found.find_map(|(e, _)| e.key.holder.map(|holder| holder.pid().0))
+    };
+    let (first, in_net) = (holder(port), holder(45999));
+    record.must(first == Some(pid), format!("the listener of process {pid} is held by {first:?}"));
+
+    // A table of its own, ids of its own, a network of its own.
+    let file = record.files().find(|file| file.key.path.as_bytes().ends_with(b"/held-in-a-table-of-its-own"));
+    let holder = file.map(|file| file.key.entity.pid().0);
+    record.must(
+        holder == Some(table) || holder == Some(threads),
+        format!("the file that only thread {table} of {threads} has is held by {holder:?}"),
+    );
+    let another = record.all_processes().any(|p| {
+        serde_json::to_value(p).unwrap()["euid"] == 65532 && [ids, threads].contains(&p.key.entity.pid().0)
+    });
+    record.must(another, format!("nothing tells that thread {ids} of {threads} is user 65532"));
+    record
+        .must(in_net.is_some(), format!("the listener of a thread of {child} in another network is missing"));
+    record.judge();
+}
+
+#[test]
+fn hundreds_share_a_large_table() {
+    let Some(scene) = Scene::new() else { return };
+    let mut recording = Recording::begin(scene);
+    let mut attack = |processes: &str, descriptors: u32| {
+        let descriptors_said = (descriptors - 10).to_string();
+        recording.attack_with(descriptors, "crowd", &[processes, &descriptors_said], "share")
+    };
+    let crowd = attack("400", 18_000);
+    let many = attack("1", 250_000);
+    rest(6.0);
+    let mut record = recording.end();
+    for pid in [crowd, many] {
+        record.must(!record.processes(pid).is_empty(), format!("process {pid} is missing"));
+    }
+    let files = record.files().filter(|file| file.key.entity.pid().0 == many).count();
+    let told = files >= 249_000 || record.gap_names("cut:", many) || record.gap_names("flood:", many);
+    record.must(told, format!("of 250,000 descriptors {files} are there, and nothing says why"));
+    record.judge();
+}
+
+#[test]
+fn a_recorder_with_twenty_four_descriptors() {
+    let Some(scene) = Scene::new() else { return };
+    let scene = scene.through(&["prlimit", "--nofile=24:24"]);
+    let recording = Recording::begin(scene);
+    rest(3.0);
+    recording.end().judge();
+}
+
+#[test]
+fn thousands_of_zombies() {
+    let Some(scene) = Scene::new() else { return };
+    let mut recording = Recording::begin(scene);
+    let pid = recording.attack("zombies", &["3000"], "zombies");
+    rest(4.0);
+    let made: usize = recording.said(pid).split(' ').next().unwrap().parse().unwrap();
+    let mut record = recording.end();
+    let told = record.all_processes().filter(|p| p.key.zombie && p.key.ppid.0 == pid).count();
+    record.must(told >= made, format!("of {made} zombies {told} are told"));
+    record.judge();
+}
