@@ -4,93 +4,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
-use pofr_core::{
-    fact::FactKind, identity::Cid, lifetime::Lifetime, source::Source, store::Store, time::WallMicros,
-};
+use pofr_core::{identity::Cid, source::Source, time::WallMicros};
 use pofr_schema::Access;
-use pofr_tests::{programs::program, stores::TestStore};
-use serde_json::{Map, Value};
+use pofr_tests::{
+    programs::program,
+    replay::{Snapshot, compare, snapshots},
+    stores::TestStore,
+};
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
-
-/// One reading of one source: its facts as the sampler believed them.
-struct Snapshot {
-    source: Source,
-    stamp: WallMicros,
-    facts: Vec<Map<String, Value>>,
-}
-
-fn snapshots(path: &Path) -> Vec<Snapshot> {
-    BufReader::new(fs::File::open(path).unwrap())
-        .lines()
-        .map(|line| {
-            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            Snapshot {
-                source: Source::parse(line["source"].as_str().unwrap()).unwrap(),
-                stamp: WallMicros(line["stamp"].as_i64().unwrap()),
-                facts: line["facts"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|f| f.as_object().unwrap().clone())
-                    .collect(),
-            }
-        })
-        .collect()
-}
-
-/// What is learned of a fact after it was first shown, or worked out by the server: no part of what a snapshot says.
-const LATER: [&str; 4] = ["with_files", "exit_code", "totals", "exe_sha256"];
-
-fn text(fact: &Map<String, Value>) -> String {
-    let own: BTreeMap<_, _> = fact.iter().filter(|(name, _)| !LATER.contains(&name.as_str())).collect();
-    serde_json::to_string(&own).unwrap()
-}
-
-/// Tells whether a sample at that stamp shows a fact of this lifetime.
-fn is_shown(life: &Lifetime, stamp: WallMicros) -> bool {
-    life.first_seen.is_some_and(|first| first <= stamp) && life.last_seen.is_some_and(|last| stamp <= last)
-}
-
-/// Compares every snapshot with what the store says of its stamp; returns how many were compared and how many differ.
-fn compare(store: &dyn Store, cid: &Cid, all: &[&Snapshot]) -> (usize, usize) {
-    let mut reader = store.read(cid).unwrap();
-    let mut differences = 0;
-    for snapshot in all {
-        let kinds: &[FactKind] = match snapshot.source {
-            Source::Process => &[FactKind::Process, FactKind::File],
-            Source::Endpoint => &[FactKind::Endpoint],
-            _ => unreachable!(),
-        };
-        let mut got = Vec::new();
-        for &kind in kinds {
-            let state = reader.state_at(kind, snapshot.stamp).unwrap();
-            // Events tell of more: what held at the stamp and was gone when it would have been read, milliseconds later. A
-            // snapshot is what samples show.
-            let shown = state.certain.iter().filter(|row| is_shown(&row.life, snapshot.stamp));
-            got.extend(shown.map(|row| text(serde_json::to_value(&row.fact).unwrap().as_object().unwrap())));
-        }
-        let mut want: Vec<String> = snapshot.facts.iter().map(text).collect();
-        got.sort();
-        want.sort();
-        want.dedup();
-        if got != want {
-            differences += 1;
-            let missing: Vec<_> = want.iter().filter(|f| !got.contains(f)).take(3).collect();
-            let extra: Vec<_> = got.iter().filter(|f| !want.contains(f)).take(3).collect();
-            eprintln!("{} at {}: missing {missing:#?}, extra {extra:#?}", snapshot.source, snapshot.stamp);
-        }
-    }
-    (all.len(), differences)
-}
 
 /// Something going on: processes that come and go, files opened, deleted and renamed, connections.
 fn keep_busy(dir: &Path, stop: &AtomicBool) {
@@ -184,7 +113,7 @@ impl Client<'_> {
 fn check(client: &Client<'_>, snapshots: &[Snapshot], what: &str, there: &dyn Fn(&Snapshot) -> bool) {
     let store = pofr_schema::open(client.url, Access::Read).unwrap();
     let those: Vec<&Snapshot> = snapshots.iter().filter(|s| there(s)).collect();
-    let (compared, differences) = compare(store.as_ref(), &client.cid, &those);
+    let (compared, differences) = compare(store.as_ref(), &client.cid, &those, &|_| true);
     println!("{what}: {compared} snapshots compared, {differences} differences");
     std::io::stdout().flush().unwrap();
     assert!(compared > 0 && differences == 0, "{what}");

@@ -57,6 +57,11 @@ impl Companion {
         self.child.id()
     }
 
+    /// Tells whether it has not ended.
+    pub(crate) fn is_there(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// What it has said so far.
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.said).unwrap_or_default()).into_owned()

@@ -17,6 +17,7 @@ mod arguments;
 mod floods;
 mod names;
 mod networks;
+mod random;
 mod rooms;
 mod threads;
 mod views;

@@ -142,6 +142,11 @@ impl Record {
             if self.expected.iter().any(|word| gap.reason.starts_with(word)) {
                 continue;
             }
+            // It was asked to end: what comes after its last reading is no matter of the attack.
+            let after = gap.reason == "the recorder was not running" && gap.from.0 + allowed >= self.during.1.0;
+            if after {
+                continue;
+            }
             if gap.severity == Severity::Blind {
                 self.faults.push(format!("blind: {told}"));
                 continue;

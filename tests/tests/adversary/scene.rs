@@ -16,7 +16,7 @@ pub(crate) const ATTACKER: u32 = 65534;
 pub(crate) const BYSTANDER: u32 = 65533;
 /// The share of a core that a recorder is given. The programs under test are built without optimisation, so this is
 /// far above the default; what counts is that it is kept.
-pub(crate) const MAX_CPU: f64 = 0.4;
+pub(crate) const MAX_CPU: f64 = 0.2;
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -112,7 +112,7 @@ impl Scene {
 
     /// Compiles a program of `attacks/`; returns where it is.
     pub(crate) fn compile(&self, name: &str) -> PathBuf {
-        let to = self.path(name);
+        let to = self.path(&format!("{name}.bin"));
         if !to.exists() {
             let mut cc = Command::new("cc");
             cc.args(["-O1", "-pthread", "-o"]).arg(&to).arg(source(&format!("{name}.c")));
