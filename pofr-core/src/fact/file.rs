@@ -118,7 +118,7 @@ impl FileDigests {
 pub struct FileDetails {
     /// The holder's parent.
     pub ppid: Option<Pid>,
-    /// The holder's ids.
+    /// The holder's ids; `None` as long as not all four are known.
     pub ids: Option<Ids>,
     /// The holder's name.
     pub comm: Option<RawText>,

@@ -26,6 +26,12 @@ impl Ids {
         Self { ruid, euid, rgid, egid }
     }
 
+    /// Tells whether all four are known.
+    #[must_use]
+    pub fn are_known(&self) -> bool {
+        !self.numbers().contains(&Self::UNKNOWN)
+    }
+
     /// Returns the numbers of which [`of`](Self::of) makes these ids.
     #[must_use]
     pub fn numbers(self) -> [u32; 4] {

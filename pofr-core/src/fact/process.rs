@@ -111,11 +111,23 @@ pub struct ProcessKey {
 }
 
 impl ProcessKey {
+    /// The kernel's mark on the path of a program that was unlinked.
+    pub const DELETED: &[u8] = b" (deleted)";
+
     /// Tells whether both are equal but for their arguments.
     #[must_use]
     pub fn same_but_arguments(&self, other: &Self) -> bool {
         let bare = |key: &Self| Self { arguments: None, ..key.clone() };
         bare(self) == bare(other)
+    }
+
+    /// Returns the path of the program without the kernel's mark, and whether the kernel marked it as unlinked (`d_path` in
+    /// fs/d_path.c); `None` where the program is not known.
+    #[must_use]
+    pub fn program(&self) -> Option<(&[u8], bool)> {
+        let exe = self.exe.known()?.as_bytes();
+        let marked = if self.marks.exe_named_deleted { None } else { exe.strip_suffix(Self::DELETED) };
+        Some((marked.unwrap_or(exe), marked.is_some()))
     }
 
     /// Tells whether the files that it has open are facts of its own: not so where they could not be read, or are told with

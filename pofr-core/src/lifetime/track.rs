@@ -6,7 +6,7 @@
 use crate::{
     coverage::Span,
     digest::{KeyDigest, KeyEncoder},
-    fact::{Fact, FileDetails, FileDigests},
+    fact::{Fact, FileDetails, FileDigests, Ids},
     gap::{Gap, Severity},
     identity::{Entity, RunId},
     lifetime::{Lifetime, Row, StreamError, holders::Holders},
@@ -332,7 +332,8 @@ impl Tracker {
         let process = self.holders.process(entity).and_then(|id| self.row(id));
         match process.map(|row| &row.fact) {
             Some(Fact::Process(p)) => {
-                FileDetails { ppid: Some(p.key.ppid), ids: Some(p.key.ids), comm: Some(p.key.comm.clone()) }
+                let ids = Some(p.key.ids).filter(Ids::are_known);
+                FileDetails { ppid: Some(p.key.ppid), ids, comm: Some(p.key.comm.clone()) }
             }
             _ => FileDetails::default(),
         }

@@ -46,6 +46,8 @@ pub enum Narrow {
     Exe(RawText),
     /// Children of these processes. There is no index.
     Parents(BTreeSet<Pid>),
+    /// Processes whose files are told with another that has the same descriptor table. There is no index.
+    Sharing,
     /// Processes whose executable has this SHA-256, where the row itself has it. There is no index.
     ExeSha256(crate::digest::Sha256),
 }

@@ -3,7 +3,7 @@
 use pofr_core::{
     digest::{KeyDigest, Sha256},
     fact::{
-        Custom, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
+        Custom, Cut, Device, DeviceKey, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey,
         FileMode, Files, Group, Host, Ids, Interface, Module, Namespaces, OpenFile, Process, ProcessDetails,
         ProcessKey, ProcessMarks, Route, SocketId, TcpState, Totals, Transport, User,
     },
@@ -63,7 +63,21 @@ fn reading<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl 
 }
 
 fn ids() -> impl Strategy<Value = Ids> {
-    any::<[u32; 4]>().prop_map(Ids::of)
+    let id = || option::weighted(0.8, 0..Ids::UNKNOWN);
+    (id(), id(), id(), id()).prop_map(|(ruid, euid, rgid, egid)| Ids { ruid, euid, rgid, egid })
+}
+
+/// Marks, and with whom the files are told where the process has a start time.
+fn marks() -> impl Strategy<Value = (ProcessMarks, Option<(Pid, StartTicks)>)> {
+    let cut = (any::<u64>(), option::of(any::<[u8; 32]>()))
+        .prop_map(|(bytes, sha256)| Cut { bytes, sha256: sha256.map(Sha256) });
+    let table = option::of((any::<u32>().prop_map(Pid), any::<u64>().prop_map(StartTicks)));
+    (any::<bool>(), option::of(cut), any::<bool>(), option::of(any::<u32>().prop_map(Pid)), table).prop_map(
+        |(unreadable, arguments_cut, exe_named_deleted, thread_of, table)| {
+            let files_of = None;
+            (ProcessMarks { unreadable, arguments_cut, exe_named_deleted, thread_of, files_of }, table)
+        },
+    )
 }
 
 fn namespaces() -> impl Strategy<Value = Namespaces> {
@@ -84,7 +98,8 @@ fn process() -> impl Strategy<Value = Fact> {
         (entity(), any::<u32>(), ids(), raw(), option::of(raw()), reading(raw()), reading(raw())),
         (any::<u32>(), any::<u32>(), option::of(any::<u32>()), reading(raw()), reading(namespaces())),
         any::<bool>(),
-        prop::sample::select(vec![Files::Read, Files::Denied, Files::Unknown]),
+        prop::sample::select(vec![Files::Read, Files::Denied, Files::Unknown, Files::Unreadable]),
+        prop_oneof![Just((ProcessMarks::default(), None)), marks()],
     );
     let totals = any::<[u64; 4]>().prop_map(|[user_micros, system_micros, read_bytes, write_bytes]| Totals {
         user_micros,
@@ -100,9 +115,12 @@ fn process() -> impl Strategy<Value = Fact> {
         option::of(any::<[u8; 32]>()),
         option::of(digest()),
     );
-    (key, details).prop_map(|((a, b, zombie, files), d)| {
+    (key, details).prop_map(|((a, b, zombie, files, (mut marks, table)), d)| {
         let (entity, ppid, ids, comm, arguments, exe, cwd) = a;
         let (session, tty, login_uid, cgroup, namespaces) = b;
+        if let Entity::Started { boot, .. } = entity {
+            marks.files_of = table.map(|(pid, start)| Entity::Started { boot, pid, start });
+        }
         // The details hold the vector only where the key lacks it.
         let late = if arguments.is_none() { d.0 } else { None };
         Fact::from(Process {
@@ -121,7 +139,7 @@ fn process() -> impl Strategy<Value = Fact> {
                 namespaces,
                 zombie,
                 files,
-                marks: ProcessMarks::default(),
+                marks,
             },
             details: ProcessDetails {
                 arguments: late,
@@ -139,7 +157,8 @@ fn file() -> impl Strategy<Value = Fact> {
     let modes =
         vec![FileMode::Read, FileMode::Write, FileMode::ReadWrite, FileMode::Neither, FileMode::Unknown];
     let key = (entity(), any::<u32>(), raw(), prop::sample::select(modes), any::<bool>());
-    let details = (option::of(any::<u32>()), option::of(ids()), option::of(raw()));
+    let known = |ids: Option<Ids>| ids.filter(Ids::are_known);
+    let details = (option::of(any::<u32>()), option::of(ids()).prop_map(known), option::of(raw()));
     (key, details).prop_map(|((entity, fd, path, mode, deleted), (ppid, ids, comm))| {
         Fact::File(OpenFile {
             key: FileKey { entity, fd, path, mode, deleted },

@@ -11,7 +11,7 @@ use crate::{
 use pofr_core::{fact::FactKind, store::StoreError};
 
 /// The version of the schema that this program knows.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// The static tables, which each version only adds to; `$words` differ between the databases, see [`in_dialect`].
 const TABLES: &[&str] = &[
@@ -114,6 +114,9 @@ pub(crate) fn migrate(db: &mut Db, database: &str) -> Result<(), StoreError> {
         for statement in create_table(spec, &name, &name, dialect) {
             db.execute(statement).doing(&action)?;
         }
+    }
+    if found.is_some_and(|found| found < 4) {
+        upgrade::from_3(db)?;
     }
     if found.is_some_and(|found| found < 3) {
         // Nothing had filled it yet.

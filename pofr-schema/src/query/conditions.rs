@@ -3,19 +3,19 @@
 //! A row by itself may lack details that another row of the same fact has, so it is first asked whether it *may* fit; whole facts
 //! are asked whether they do.
 
-use super::{Direction, Filter, Subject, TextMatch, accounts::Accounts, listeners::listens};
+use super::{
+    Direction, Filter, Subject, TextMatch, accounts::Accounts, listeners::listens, sharing::Sharing,
+};
 use ipnet::IpNet;
 use jiff::civil::Time;
 use pofr_core::{
     fact::{Endpoint, Fact, FileMode, Keeper, OpenFile, Process},
+    identity::Entity,
     lifetime::Row,
     raw::RawText,
     time::{WallMicros, ZoneOffset},
 };
 use std::{collections::BTreeSet, net::IpAddr};
-
-/// The kernel's mark on the path of an executable that was unlinked.
-pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// A filter, ready to be asked.
 #[derive(Clone, Debug)]
@@ -25,12 +25,14 @@ pub(super) struct Conditions {
     /// The user ids that ever were one of the users wanted.
     pub(super) users: BTreeSet<u32>,
     login_users: BTreeSet<u32>,
+    /// Where files are looked for: the processes that may satisfy the filter and have another's descriptor table.
+    pub(super) sharing: Sharing,
 }
 
 impl Conditions {
     pub(super) fn new(filter: &Filter, accounts: Accounts) -> Self {
         let (users, login_users) = (accounts.ids(&filter.users), accounts.ids(&filter.login_users));
-        Self { filter: filter.clone(), accounts, users, login_users }
+        Self { filter: filter.clone(), accounts, users, login_users, sharing: Sharing::default() }
     }
 
     /// Tells whether a fact of that subject can satisfy the filter at all.
@@ -63,7 +65,10 @@ impl Conditions {
     /// Tells whether a process satisfies what is asked of processes, users aside. Without `whole`, what is not known may be.
     pub(super) fn process(&self, process: &Process, whole: bool) -> bool {
         let (f, key) = (&self.filter, &process.key);
-        let exe = key.exe.known().map(RawText::as_bytes);
+        let fits_exe = |m: &TextMatch| {
+            let whole = key.exe.known().map(RawText::as_bytes);
+            key.program().is_some_and(|(path, _)| m.fits(path)) || whole.is_some_and(|exe| m.fits(exe))
+        };
         let arguments = || match process.arguments() {
             Some(vector) => f.arguments.as_ref().is_none_or(|m| m.fits(&as_line(vector))),
             None => !whole || f.arguments.is_none(),
@@ -92,7 +97,7 @@ impl Conditions {
         (f.pids.is_empty() || f.pids.contains(&key.entity.pid()))
             && (f.ppids.is_empty() || f.ppids.contains(&key.ppid))
             && f.command.as_ref().is_none_or(|m| m.fits(key.comm.as_bytes()))
-            && f.exe.as_ref().is_none_or(|m| exe.is_some_and(|exe| m.fits(without_mark(exe)) || m.fits(exe)))
+            && f.exe.as_ref().is_none_or(fits_exe)
             && arguments()
             && sha256()
             && kept()
@@ -100,8 +105,7 @@ impl Conditions {
 
     /// Tells whether what is asked of a process by itself alone holds: its executable had been unlinked.
     pub(super) fn is_deleted_if_asked(&self, process: &Process) -> bool {
-        let exe = process.key.exe.known().map(RawText::as_bytes);
-        !self.filter.deleted || exe.is_some_and(|exe| exe.ends_with(DELETED))
+        !self.filter.deleted || process.key.program().is_some_and(|(_, deleted)| deleted)
     }
 
     fn is_any_user(&self, process: &Process) -> bool {
@@ -122,6 +126,16 @@ impl Conditions {
             && (f.login_users.is_empty() || one_of(&f.login_users, key.login_uid))
     }
 
+    /// Tells whether a process has one of the ids that are asked for.
+    pub(super) fn is_pid(&self, entity: &Entity) -> bool {
+        self.filter.pids.is_empty() || self.filter.pids.contains(&entity.pid())
+    }
+
+    /// Tells whether something is asked that may be learned late of a process: it is in rows of another time.
+    pub(super) const fn ask_of_what_is_learned(&self) -> bool {
+        self.filter.exe_sha256.is_some() || self.filter.arguments.is_some()
+    }
+
     /// Tells whether nothing but the user is asked of processes.
     pub(super) fn asks_of_users_alone(&self) -> bool {
         let without = Filter { users: Vec::new(), ..self.filter.clone() };
@@ -131,7 +145,7 @@ impl Conditions {
     fn file(&self, file: &OpenFile) -> bool {
         let (f, key) = (&self.filter, &file.key);
         let path = key.path.as_bytes();
-        (f.pids.is_empty() || f.pids.contains(&key.entity.pid()))
+        (self.is_pid(&key.entity) || self.sharing.has(&key.entity))
             && f.path.as_ref().is_none_or(|m| m.fits(path))
             && f.under.as_ref().is_none_or(|directory| is_under(path, directory.as_bytes()))
             && (!f.written || matches!(key.mode, FileMode::Write | FileMode::ReadWrite))
@@ -193,10 +207,6 @@ fn as_line(vector: &RawText) -> Vec<u8> {
     let bytes = vector.as_bytes();
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     bytes.iter().map(|b| if *b == 0 { b' ' } else { *b }).collect()
-}
-
-fn without_mark(exe: &[u8]) -> &[u8] {
-    exe.strip_suffix(DELETED).unwrap_or(exe)
 }
 
 /// Tells whether a container's id begins with the twelve or more digits that are asked for, as people write them.

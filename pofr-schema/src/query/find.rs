@@ -12,6 +12,7 @@ use super::{
     listeners::Listeners,
     plan::{self, Plan},
     processes::Processes,
+    sharing::Sharing,
 };
 use pofr_core::{
     digest::KeyDigest,
@@ -50,9 +51,12 @@ pub fn find(
     let mut gaps = reader.gaps(span.from, span.until)?;
     let holes = Holes::new(&gaps);
     gaps.retain(|gap| matters(gap, subject, filter));
-    let conditions = Conditions::new(filter, Accounts::load(reader)?);
+    let mut conditions = Conditions::new(filter, Accounts::load(reader)?);
     if !conditions.can_hold_for(subject) {
         return Ok(gaps);
+    }
+    if subject == Subject::Files && filter.asks_of_processes() {
+        conditions.sharing = Sharing::read(reader, &conditions, span)?;
     }
     let Some(plan) = Plan::new(reader, subject, &conditions, span)? else { return Ok(gaps) };
     let listeners = match subject {
@@ -237,13 +241,8 @@ impl Finder<'_> {
             times.fold((None, None), |(from, until): (Option<WallMicros>, Option<WallMicros>), (a, b)| {
                 (Some(from.map_or(a, |t| t.min(a))), Some(until.map_or(b, |t| t.max(b))))
             });
-        let filter = &self.conditions.filter;
-        // What is learned late of a process is in rows of another time.
-        let (from, until) = if filter.exe_sha256.is_some() || filter.arguments.is_some() {
-            (None, None)
-        } else {
-            (from, until)
-        };
+        let (from, until) =
+            if self.conditions.ask_of_what_is_learned() { (None, None) } else { (from, until) };
         Processes::read(self.borders.reader.as_mut(), &wanted, from, until)
     }
 
@@ -266,7 +265,7 @@ impl Finder<'_> {
         for part in &whole.parts[1..] {
             fact.learn(&part.fact);
         }
-        let (mut process, mut direction) = (None, None);
+        let (mut process, mut direction, mut shared_by) = (None, None, None);
         let user = match &fact {
             Fact::Process(p) => {
                 let fits = conditions.process(p, true)
@@ -289,10 +288,11 @@ impl Finder<'_> {
                 endpoint.details.uid.and_then(name)
             }
             _ => {
-                if !self.is_held(&fact, processes, from, until) {
-                    return None;
+                let entity = holder(&fact)?;
+                if !(conditions.is_pid(&entity) && self.is_held(&fact, processes, from, until)) {
+                    shared_by = Some(self.sharer(&entity, from, until)?);
                 }
-                process = holder(&fact).and_then(|entity| processes.at(&entity, begin));
+                process = processes.at(&entity, begin);
                 None
             }
         };
@@ -302,7 +302,7 @@ impl Finder<'_> {
         });
         let user = process.as_ref().and_then(|p| name(p.key.ids.ruid?)).or(user);
         let Whole { parts, breaks } = whole;
-        Some(Found { parts, breaks, process, user, direction })
+        Some(Found { parts, breaks, process, user, direction, shared_by })
     }
 
     /// Returns the known times of a fact within the span.
@@ -324,11 +324,19 @@ impl Finder<'_> {
             return true;
         }
         let Some(entity) = holder(fact) else { return false };
-        processes.of(&entity).iter().any(|row| {
-            let (a, b) = (row.life.earliest().max(from), row.life.reach().min(until));
-            let Fact::Process(process) = &row.fact else { return false };
-            a <= b && self.conditions.process(process, true) && self.conditions.is_user(process, a, b)
-        })
+        processes.of(&entity).iter().any(|row| self.is_process(row, from, until))
+    }
+
+    /// Returns a process that satisfies what is asked and had the descriptor table of `holder`, at a time between two.
+    fn sharer(&self, holder: &Entity, from: WallMicros, until: WallMicros) -> Option<Entity> {
+        self.conditions.sharing.sharer(holder, |row| self.is_process(row, from, until))
+    }
+
+    /// Tells whether a process satisfies what is asked of processes, at a time between two.
+    fn is_process(&self, row: &Row, from: WallMicros, until: WallMicros) -> bool {
+        let (a, b) = (row.life.earliest().max(from), row.life.reach().min(until));
+        let Fact::Process(process) = &row.fact else { return false };
+        a <= b && self.conditions.process(process, true) && self.conditions.is_user(process, a, b)
     }
 
     /// Tells whether a socket belongs to a user that is asked for, whoever holds it.

@@ -1,6 +1,6 @@
 //! When a program, a path or an address was first seen.
 
-use super::{Bound, Extent, Filter, QueryError, Span, Subject, conditions::DELETED, find};
+use super::{Bound, Extent, Filter, QueryError, Span, Subject, find};
 use pofr_core::{
     digest::Sha256,
     fact::{Fact, FactKind},
@@ -126,10 +126,10 @@ impl FirstOf {
     fn is(&self, fact: &Fact) -> bool {
         match (self, fact) {
             (Self::ExeSha256(sha256), Fact::Process(p)) => p.details.exe_sha256 == Some(*sha256),
-            (Self::Path(path), Fact::Process(p)) => p.key.exe.known().is_some_and(|exe| {
-                let exe = exe.as_bytes();
-                exe == path.as_bytes() || exe.strip_suffix(DELETED) == Some(path.as_bytes())
-            }),
+            (Self::Path(path), Fact::Process(p)) => {
+                p.key.exe.known() == Some(path)
+                    || p.key.program().is_some_and(|(program, _)| program == path.as_bytes())
+            }
             (Self::Path(path), Fact::File(f)) => f.key.path == *path,
             (Self::Remote(ip), Fact::Endpoint(e)) => {
                 e.key.remote.ip() == *ip || e.key.remote.ip().to_canonical() == ip.to_canonical()

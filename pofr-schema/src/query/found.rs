@@ -1,7 +1,7 @@
 //! What was found: a fact in all its parts.
 
 use super::Extent;
-use pofr_core::{fact::Process, lifetime::Row, raw::RawText, time::WallMicros};
+use pofr_core::{fact::Process, identity::Entity, lifetime::Row, raw::RawText, time::WallMicros};
 use serde::{Serialize, Serializer};
 use std::sync::Arc;
 
@@ -20,6 +20,10 @@ pub struct Found {
     pub user: Option<RawText>,
     /// Who connected; `None` for what is no endpoint.
     pub direction: Option<Direction>,
+    /// The process that satisfies what was asked, where that is not the one in `process`: both have one descriptor table, and its
+    /// files are told with the latter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_by: Option<Entity>,
 }
 
 /// Writes a process that several share.

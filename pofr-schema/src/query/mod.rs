@@ -32,6 +32,7 @@ mod plan;
 mod processes;
 mod read_only;
 mod search;
+mod sharing;
 mod sql;
 mod state_at;
 mod text_match;

@@ -109,14 +109,15 @@ fn few_processes(
     if !f.asks_of_processes() {
         return Ok(None);
     }
+    // The files of who has another's table are told with that one.
+    let mut pids: BTreeSet<Pid> = conditions.sharing.pids().collect();
     if !f.pids.is_empty() {
-        return Ok(Some(f.pids.clone()));
+        pids.extend(&f.pids);
+        return Ok(Some(pids));
     }
-    // What is learned late of a process is in rows of another time.
-    let span = if f.exe_sha256.is_some() || f.arguments.is_some() { Span::ALL } else { span };
+    let span = if conditions.ask_of_what_is_learned() { Span::ALL } else { span };
     let search =
         Search::all(FactKind::Process).narrow(of_processes(conditions)).within(span.from, span.until);
-    let mut pids = BTreeSet::new();
     reader.search(&search, &mut |row| {
         if let Fact::Process(process) = &row.fact
             && conditions.row_may(&row)

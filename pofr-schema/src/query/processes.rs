@@ -53,14 +53,19 @@ impl Processes {
             }
             ControlFlow::Continue(())
         })?;
-        for facts in found.0.values_mut() {
-            facts.sort_by_key(|row| (row.life.position(), row.life.reach()));
-        }
+        found.sort();
         Ok(found)
     }
 
+    /// Puts the facts of each process in order; after the last was added.
+    pub(super) fn sort(&mut self) {
+        for facts in self.0.values_mut() {
+            facts.sort_by_key(|row| (row.life.position(), row.life.reach()));
+        }
+    }
+
     /// Adds a row to the facts of its process: to one that goes on with it, or else as one of its own.
-    fn add(&mut self, entity: Entity, mut row: Row) {
+    pub(super) fn add(&mut self, entity: Entity, mut row: Row) {
         let facts = self.0.entry(entity).or_default();
         for known in facts.iter_mut().filter(|known| known.digest == row.digest) {
             known.fact.learn(&row.fact);

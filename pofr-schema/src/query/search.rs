@@ -5,7 +5,6 @@
 //! transaction, all tables are opened before the first row is told: from then on none of them can go until the search is over.
 //! So there is one list of triads from beginning to end, and nothing is told twice.
 
-use super::conditions::DELETED;
 use crate::{
     db::{Cell, Db, Dialect, Doing as _, Statement},
     ledger::{Names, TriadRow, custom_sources, load_triads, spans_around},
@@ -14,6 +13,7 @@ use crate::{
 };
 use pofr_core::{
     coverage::{Coverage, Neighbour},
+    fact::ProcessKey,
     lifetime::Row,
     raw::RawText,
     store::{Narrow, RowId, Search, StoreError, TableRef, TriadId},
@@ -310,7 +310,7 @@ fn conditions<'a>(place: &Place, narrow: &'a Narrow, dialect: Dialect) -> (bool,
             (false, vec![Box::new(move |s| s.sql("command = ").bind(Cell::bytes(command)))])
         }
         Narrow::Exe(path) if has("exe") => {
-            let marked = RawText::from([path.as_bytes(), DELETED].concat());
+            let marked = RawText::from([path.as_bytes(), ProcessKey::DELETED].concat());
             let exe = move |s: Statement<'a>| {
                 let cells = [Cell::bytes(path), Cell::Bytes(Some(marked.as_bytes().to_vec().into()))];
                 s.sql("exe IN ").tuple(cells)
@@ -319,6 +319,9 @@ fn conditions<'a>(place: &Place, narrow: &'a Narrow, dialect: Dialect) -> (bool,
         }
         Narrow::Parents(pids) if has("exe") && !pids.is_empty() && pids.len() <= PIDS => {
             (false, vec![one_of("ppid", pids.iter().map(|pid| pid.0))])
+        }
+        Narrow::Sharing if has("filesof") => {
+            (false, vec![Box::new(|s: Statement<'a>| s.sql("filesof IS NOT NULL"))])
         }
         Narrow::ExeSha256(sha256) if has("exesha256") => {
             (false, vec![Box::new(move |s| s.sql("exesha256 = ").bind(Cell::text(sha256.to_string())))])

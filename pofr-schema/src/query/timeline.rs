@@ -179,7 +179,7 @@ impl Teller<'_> {
         for (subject, filter) in &self.whose.asked {
             let mut is_full = false;
             find(reader, *subject, filter, span, &mut |found| {
-                let entity = holder(&found.row().fact);
+                let entity = found.shared_by.or_else(|| holder(&found.row().fact));
                 let counts = match (&self.whose.entities, entity) {
                     (Some(entities), Some(entity)) => entities.contains(&entity),
                     (Some(_), None) => false,

@@ -1,7 +1,8 @@
 //! How columns become CREATE TABLE, in both dialects.
 
-use super::{Column, Spec, Type};
-use crate::db::{Dialect, Statement};
+use super::{Column, Spec, Type, marks::COLUMNS};
+use crate::db::{Cell, Dialect, Statement};
+use pofr_core::fact::Ids;
 
 /// Indexes that every table of facts has besides its kind's own.
 ///
@@ -89,6 +90,58 @@ pub(crate) fn add_term(
         }
     }
 }
+
+/// Returns the statements that bring psinfo of version 3 up to date: its ids may be NULL, and it gets the columns of marks, unless it
+/// `has` them. On SQLite they belong in one transaction.
+pub(crate) fn add_marks(spec: &Spec, name: &str, dialect: Dialect, has: bool) -> Vec<Statement<'static>> {
+    let alter = || Statement::new("ALTER TABLE ").name(name.to_owned());
+    match dialect {
+        Dialect::Sqlite => {
+            let new = COLUMNS.iter().filter(|_| !has);
+            let mut statements: Vec<Statement<'static>> =
+                new.map(|c| alter().sql(" ADD COLUMN ").name(c.name).sql(definition(c, dialect))).collect();
+            // How SQLite's documentation takes NOT NULL away (lang_altertable.html, section 7): the table's text changes, its rows
+            // do not.
+            let mut text = "sql".to_owned();
+            for c in spec.all_columns().filter(|c| IDS.contains(&c.name)) {
+                let [old, new] = [false, true].map(|nullable| definition(&Column { nullable, ..c }, dialect));
+                text = format!("replace({text}, '`{0}`{old}', '`{0}`{new}')", c.name);
+            }
+            let edit = format!("UPDATE sqlite_schema SET sql = {text} WHERE type = 'table' AND name = ");
+            statements.push(Statement::new("PRAGMA writable_schema = ON"));
+            statements.push(Statement::new(edit).bind(Cell::text(name.to_owned())));
+            statements.push(Statement::new("PRAGMA writable_schema = OFF"));
+            statements
+        }
+        Dialect::Mariadb => {
+            let mut statement = alter();
+            let changed = spec.all_columns().filter(|c| IDS.contains(&c.name) || c.name == "files");
+            for (i, c) in changed.enumerate() {
+                let how = if i > 0 { ", MODIFY COLUMN " } else { " MODIFY COLUMN " };
+                statement = statement.sql(how).name(c.name).sql(definition(&c, dialect));
+            }
+            for c in &COLUMNS {
+                statement =
+                    statement.sql(", ADD COLUMN IF NOT EXISTS ").name(c.name).sql(definition(c, dialect));
+            }
+            vec![statement]
+        }
+    }
+}
+
+/// Returns the statement that makes ids unknown which stand in a table of version 3 as 4294967295.
+pub(crate) fn forget_nobody(name: &str) -> Statement<'static> {
+    let unknown = Ids::UNKNOWN;
+    let mut statement = Statement::new("UPDATE ").name(name.to_owned());
+    for (i, id) in IDS.into_iter().enumerate() {
+        let how = if i > 0 { ", " } else { " SET " };
+        statement = statement.sql(format!("{how}{id} = NULLIF({id}, {unknown})"));
+    }
+    statement.sql(format!(" WHERE {unknown} IN ({})", IDS.join(", ")))
+}
+
+/// The columns of a process's ids.
+const IDS: [&str; 4] = ["ruid", "euid", "rgid", "egid"];
 
 fn indexes(spec: &Spec) -> Vec<super::Index> {
     INDEXES.iter().chain(spec.indexes).copied().collect()

@@ -1,6 +1,6 @@
 //! fileinfo: open files.
 
-use super::{Column, Context, Details, Spec, Type, entity};
+use super::{Column, Context, Details, Spec, Type, entity, process};
 use crate::db::{Cell, Values};
 use pofr_core::{
     fact::{Fact, FactKind, FileDetails, FileKey, FileMode, Ids, OpenFile},
@@ -51,7 +51,7 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
     let Fact::File(OpenFile { key, details }) = fact else { return None };
     cells.push(Cell::bytes(&key.path));
     match details.ids {
-        Some(ids) => cells.extend(id_cells(ids)),
+        Some(ids) => cells.extend(process::id_cells(ids)),
         None => cells.extend([const { Cell::Int(None) }; 4]),
     }
     cells.push(Cell::Bytes(details.comm.as_ref().map(|c| c.as_bytes().into())));
@@ -61,20 +61,9 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
     Some(())
 }
 
-fn id_cells(ids: Ids) -> [Cell<'static>; 4] {
-    ids.numbers().map(Cell::int)
-}
-
 fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError> {
     let path = values.bytes("filename")?.into();
-    let mut ids = [None; 4];
-    for (id, column) in ids.iter_mut().zip(["ruid", "euid", "rgid", "egid"]) {
-        *id = values.opt_int(column)?;
-    }
-    let ids = match ids {
-        [Some(ruid), Some(euid), Some(rgid), Some(egid)] => Some(Ids::of([ruid, euid, rgid, egid])),
-        _ => None,
-    };
+    let ids = Some(process::read_ids(values)?).filter(Ids::are_known);
     let comm = values.opt_bytes("command")?.map(Into::into);
     let entity = entity::decode(values, context)?.ok_or_else(|| values.corrupt("pid is NULL"))?;
     let ppid = values.opt_int("ppid")?.map(Pid);
@@ -92,7 +81,7 @@ fn details(fact: &Fact) -> Details<'_> {
     let mut known: Details<'_> = Vec::new();
     known.extend(d.ppid.map(|p| ("ppid", Cell::int(p.0))));
     if let Some(ids) = d.ids {
-        known.extend(["ruid", "euid", "rgid", "egid"].into_iter().zip(id_cells(ids)));
+        known.extend(["ruid", "euid", "rgid", "egid"].into_iter().zip(process::id_cells(ids)));
     }
     known.extend(d.comm.as_ref().map(|c| ("command", Cell::bytes(c))));
     known

@@ -15,13 +15,16 @@ mod file;
 mod host;
 mod interface;
 mod lifetime_columns;
+mod marks;
 mod module;
 mod process;
 mod route;
 mod row;
 mod url;
 
-pub(crate) use ddl::{add_term, create_bare_table, create_indexes, create_table, is_stored};
+pub(crate) use ddl::{
+    add_marks, add_term, create_bare_table, create_indexes, create_table, forget_nobody, is_stored,
+};
 pub(crate) use lifetime_columns::{LIVE, TERMS};
 pub(crate) use row::{LIFE, life_cells, read_life, read_row, row_cells};
 pub(crate) use url::{all_columns as urlinfo_columns, create as create_urlinfo};

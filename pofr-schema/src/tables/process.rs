@@ -1,12 +1,10 @@
 //! psinfo: processes.
 
-use super::{Column, Context, Details, Spec, Type, arguments, entity};
+use super::{Column, Context, Details, Spec, Type, arguments, entity, marks};
 use crate::db::{Cell, Values};
 use pofr_core::{
     digest::{KeyDigest, Sha256},
-    fact::{
-        Fact, FactKind, Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, ProcessMarks, Totals,
-    },
+    fact::{Fact, FactKind, Files, Ids, Namespaces, Process, ProcessDetails, ProcessKey, Totals},
     identity::Pid,
     raw::{RawText, Reading},
     store::StoreError,
@@ -32,10 +30,10 @@ pub(crate) const SPEC: Spec = Spec {
         ),
         Column::virt("shafull", Type::Ascii(40), "COALESCE(withfiles, shanorm)", "withfiles, else shanorm"),
         Column::virt("uid", Type::U32, "ruid", "the real user id"),
-        Column::new("ruid", Type::U32, "real user id"),
-        Column::new("euid", Type::U32, "effective user id"),
-        Column::new("rgid", Type::U32, "real group id"),
-        Column::new("egid", Type::U32, "effective group id"),
+        Column::opt("ruid", Type::U32, "real user id; NULL unknown"),
+        Column::opt("euid", Type::U32, "effective user id; NULL unknown"),
+        Column::opt("rgid", Type::U32, "real group id; NULL unknown"),
+        Column::opt("egid", Type::U32, "effective group id; NULL unknown"),
         Column::new("pid", Type::U32, "process id"),
         entity::COLUMNS[0],
         entity::COLUMNS[1],
@@ -46,7 +44,7 @@ pub(crate) const SPEC: Spec = Spec {
         Column::opt(
             "arguments",
             Type::Bytes,
-            "argument vector with a space for each NUL, the last NUL dropped; empty for a kernel thread, NULL unknown",
+            "argument vector with a space for each NUL, the last NUL dropped, or its beginning (argbytes); empty for a kernel thread, NULL unknown",
         ),
         Column::opt(
             "argnuls",
@@ -54,7 +52,11 @@ pub(crate) const SPEC: Spec = Spec {
             "where the NULs of the vector are: differences of positions, LEB128",
         ),
         Column::opt("arglate", Type::Flag, "1: the vector was filled in later and is not in the key"),
-        Column::opt("exe", Type::Bytes, "path of the executable; NULL: none, or see unread"),
+        Column::opt(
+            "exe",
+            Type::Bytes,
+            "path of the executable, and (deleted) where it was unlinked, but see exenamed; NULL: none, or see unread",
+        ),
         Column::opt("cwd", Type::Bytes, "working directory; NULL: none, or see unread"),
         Column::new("session", Type::U32, "session id"),
         Column::new("tty", Type::U32, "device number of the controlling terminal, 0 for none"),
@@ -78,7 +80,11 @@ pub(crate) const SPEC: Spec = Spec {
             "which of exe, cwd, cgroup, namespaces could not be read: name=denied or name=unknown, separated by commas",
         ),
         Column::new("zombie", Type::Flag, "1: it has exited and waits for its parent"),
-        Column::new("files", Type::Ascii(8), "whether its descriptors could be read: read, denied, unknown"),
+        Column::new(
+            "files",
+            Type::Ascii(10),
+            "whether its descriptors could be read: read, denied, unknown, unreadable (no answer in time)",
+        ),
         Column::opt("started", Type::Big, "the kernel's start time on the run's clock, µs, to 10 ms"),
         Column::opt("exitcode", Type::Big, "wait status of the exit, as waitpid(2) encodes it"),
         Column::opt("usermicros", Type::Big, "CPU time in user mode over its life, µs"),
@@ -86,6 +92,14 @@ pub(crate) const SPEC: Spec = Spec {
         Column::opt("readbytes", Type::Big, "bytes read from storage over its life"),
         Column::opt("writebytes", Type::Big, "bytes written to storage over its life"),
         Column::opt("exesha256", Type::Ascii(64), "SHA-256 of the executable"),
+        marks::COLUMNS[0],
+        marks::COLUMNS[1],
+        marks::COLUMNS[2],
+        marks::COLUMNS[3],
+        marks::COLUMNS[4],
+        marks::COLUMNS[5],
+        marks::COLUMNS[6],
+        marks::COLUMNS[7],
     ],
     indexes: &[("pid", &["pid"], None)],
     encode,
@@ -105,7 +119,7 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
     let Fact::Process(process) = fact else { return None };
     let Process { key, details } = &**process;
     cells.push(Cell::Text(details.with_files.map(|d| d.to_string().into())));
-    cells.extend(key.ids.numbers().map(Cell::int));
+    cells.extend(id_cells(key.ids));
     entity::encode(Some(&key.entity), context, cells)?;
     cells.push(Cell::int(key.ppid.0));
     cells.push(Cell::bytes(&key.comm));
@@ -129,7 +143,22 @@ fn encode<'a>(fact: &'a Fact, context: &Context, cells: &mut Vec<Cell<'a>>) -> O
     cells.push(Cell::Int(details.exit_code.map(i64::from)));
     cells.extend(totals(details.totals));
     cells.push(Cell::Text(details.exe_sha256.map(|d| d.to_string().into())));
-    Some(())
+    marks::encode(key, cells)
+}
+
+/// Returns the values of ruid, euid, rgid and egid.
+pub(super) fn id_cells(ids: Ids) -> [Cell<'static>; 4] {
+    [ids.ruid, ids.euid, ids.rgid, ids.egid].map(|id| Cell::Int(id.map(i64::from)))
+}
+
+/// Reads ruid, euid, rgid and egid.
+pub(super) fn read_ids(values: &mut Values<'_>) -> Result<Ids, StoreError> {
+    Ok(Ids {
+        ruid: values.opt_int("ruid")?,
+        euid: values.opt_int("euid")?,
+        rgid: values.opt_int("rgid")?,
+        egid: values.opt_int("egid")?,
+    })
 }
 
 fn vector(arguments: Option<&RawText>, late: bool) -> [Cell<'static>; 3] {
@@ -176,11 +205,7 @@ fn unread(key: &ProcessKey) -> Option<String> {
 
 fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError> {
     let with_files = values.opt_parsed("withfiles", KeyDigest::parse)?;
-    let mut ids = [Ids::UNKNOWN; 4];
-    for (id, column) in ids.iter_mut().zip(["ruid", "euid", "rgid", "egid"]) {
-        *id = values.int(column)?;
-    }
-    let ids = Ids::of(ids);
+    let ids = read_ids(values)?;
     let entity = entity::decode(values, context)?.ok_or_else(|| values.corrupt("pid is NULL"))?;
     let ppid = Pid(values.int("ppid")?);
     let comm = values.bytes("command")?.into();
@@ -228,6 +253,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
         _ => None,
     };
     let exe_sha256 = values.opt_parsed("exesha256", Sha256::parse)?;
+    let marks = marks::decode(values, &entity)?;
     let (in_key, in_details) = if late { (None, vector) } else { (vector, None) };
     Ok(Fact::from(Process {
         key: ProcessKey {
@@ -245,7 +271,7 @@ fn decode(values: &mut Values<'_>, context: &Context) -> Result<Fact, StoreError
             namespaces: as_reading("namespaces", namespaces, unread),
             zombie,
             files,
-            marks: ProcessMarks::default(),
+            marks,
         },
         details: ProcessDetails { arguments: in_details, started, exit_code, totals, exe_sha256, with_files },
     }))

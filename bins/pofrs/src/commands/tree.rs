@@ -288,7 +288,7 @@ fn print(
                 .as_ref()
                 .map(RawText::escaped)
                 .or(ids.map(|uid| uid.to_string()))
-                .unwrap_or_default();
+                .unwrap_or_else(|| "?".to_owned());
             cut(&mut user, 8);
             let from = when::in_year(&zones, node.extent.from, now);
             [node.entity.pid().to_string(), user, from, fact::lasted(&node.extent)]

@@ -5,8 +5,8 @@ use crate::{
     output::when,
 };
 use pofr_core::{
-    fact::{Endpoint, Fact, OpenFile, Process},
-    raw::{RawText, Reading},
+    fact::{Endpoint, Fact, Files, OpenFile, Process, ProcessKey},
+    raw::RawText,
 };
 use pofr_schema::query::{Bound, Direction, Extent};
 
@@ -56,15 +56,26 @@ pub(crate) fn describe(fact: &Fact) -> String {
     }
 }
 
-/// Says what a process ran: its arguments, and its executable where that is gone.
+/// Says what a process ran: its arguments, its executable where that is gone, and what is unusual about it.
 pub(crate) fn ran(process: &Process) -> String {
-    let text = command(process);
-    match &process.key.exe {
-        Reading::Known(exe) if exe.as_bytes().ends_with(b" (deleted)") => {
-            format!("{text} [exe {}]", exe.escaped())
-        }
-        _ => text,
-    }
+    let key = &process.key;
+    let deleted = key.program().is_some_and(|(_, deleted)| deleted);
+    let exe = key.exe.known().filter(|_| deleted).map(|exe| format!(" [exe {}]", exe.escaped()));
+    let unusual: String = unusual(key).iter().map(|what| format!(" [{what}]")).collect();
+    format!("{}{}{unusual}", command(process), exe.unwrap_or_default())
+}
+
+/// Says what is unusual about a process: each in a few words.
+pub(crate) fn unusual(key: &ProcessKey) -> Vec<String> {
+    let marks = &key.marks;
+    let thread = marks.thread_of.map(|pid| format!("thread of {pid}"));
+    let files = marks.files_of.map(|holder| format!("files: those of {}", holder.pid()));
+    let unreadable = match (marks.unreadable, key.files == Files::Unreadable) {
+        (_, true) => Some("unreadable: its files did not answer in time"),
+        (true, false) => Some("unreadable: something did not answer in time"),
+        (false, false) => None,
+    };
+    [thread, files, unreadable.map(str::to_owned)].into_iter().flatten().collect()
 }
 
 /// Writes a file's path, and whether it was unlinked.

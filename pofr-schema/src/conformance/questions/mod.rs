@@ -24,12 +24,14 @@ use pofr_core::{
     store::ClientReader,
     time::WallMicros,
 };
-use record::{entity, record};
+use record::{entity, marked, record};
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 on_every_store!(
     what_is_found_is_whole,
     conditions_narrow,
+    marks_are_asked_for,
+    who_shares_a_table_has_its_files,
     who_connected,
     where_it_comes_from,
     in_order,
@@ -150,6 +152,48 @@ fn conditions_narrow(place: &Place) {
     let found = ask(reader, files, &Filter { written: true, ..all() }, Span::ALL);
     let holder = found[0].process.as_ref().unwrap();
     assert_eq!((holder.key.comm.to_string(), found[0].user.clone()), ("curl".into(), Some("toma".into())));
+}
+
+fn marks_are_asked_for(place: &Place) {
+    let (_store, _cid, mut writer) = place.writer();
+    marked(&mut *writer);
+    let mut check = |filter: Filter, want: &[&str]| {
+        assert_eq!(names(&ask(&mut *writer, Subject::Processes, &filter, Span::ALL)), want, "{filter:?}");
+    };
+    let all = Filter::default;
+    let exe = |path: &str| Filter { exe: Some(TextMatch::Is(path.into())), ..all() };
+    check(Filter { deleted: true, ..all() }, &["gone 201", "m 202"]);
+    check(exe("/opt/gone"), &["gone 201"]);
+    check(exe("/opt/gone (deleted)"), &["gone 201"]);
+    check(exe("/opt/app (deleted)"), &["app 200"]);
+    check(exe("/opt/app"), &[]);
+    check(Filter { users: vec!["4294967295".into()], ..all() }, &[]);
+    check(Filter { users: vec!["1000".into()], ..all() }, &["clone 205"]);
+    check(Filter { command: Some(TextMatch::Is("t".into())), ..all() }, &["t 203"]);
+}
+
+fn who_shares_a_table_has_its_files(place: &Place) {
+    let (_store, _cid, mut writer) = place.writer();
+    marked(&mut *writer);
+    let mut told = |filter: Filter, span| -> Vec<(String, u32, Option<u32>)> {
+        let found = ask(&mut *writer, Subject::Files, &filter, span);
+        let pid = |found: &Found| found.process.as_ref().unwrap().key.entity.pid().0;
+        let of =
+            |found: &Found| (name(found.row()), pid(found), found.shared_by.map(|sharer| sharer.pid().0));
+        found.iter().map(of).collect()
+    };
+    let all = Filter::default;
+    let pid = |pid| Filter { pids: [Pid(pid)].into(), ..all() };
+    let own = [("/tmp/shared".to_owned(), 204, None)];
+    let shared = [("/tmp/shared".to_owned(), 204, Some(205))];
+    assert_eq!(told(pid(204), Span::ALL), own);
+    assert_eq!(told(pid(205), Span::ALL), shared);
+    assert_eq!(told(pid(205), within(3, 4)), shared);
+    assert_eq!(told(pid(203), Span::ALL), []);
+    assert_eq!(told(Filter { users: vec!["1000".into()], ..all() }, Span::ALL), shared);
+    assert_eq!(told(Filter { users: vec!["0".into()], ..all() }, Span::ALL), own);
+    let mine = Filter { path: Some(TextMatch::Is("/tmp/shared".into())), ..pid(205) };
+    assert_eq!(told(mine, Span::ALL), shared);
 }
 
 fn who_connected(place: &Place) {

@@ -159,3 +159,39 @@ fn right(mut row: Row) -> Row {
     row.life.gone_by = None;
     cut(row.clone(), row.life.cut_left, true)
 }
+
+/// Tells the record of processes with marks: in one slice, all of them from 1 to 9.
+pub(super) fn marked(writer: &mut dyn ClientStore) {
+    let runs = |pid, comm: &str, exe: &str| {
+        let mut process = is(pid, 1, 0, comm, comm);
+        process.key.exe = Reading::Known(exe.into());
+        process
+    };
+    let mut named = runs(200, "app", "/opt/app (deleted)");
+    named.key.marks.exe_named_deleted = true;
+    let mut unknown = runs(203, "t", "/bin/t");
+    unknown.key.ids = Ids::default();
+    let mut sharer = runs(205, "clone", "/bin/clone");
+    sharer.key.ids = Ids::of([1000; 4]);
+    sharer.key.marks.files_of = Some(entity(204));
+    let all = [
+        named,
+        runs(201, "gone", "/opt/gone (deleted)"),
+        runs(202, "m", "/memfd:m (deleted)"),
+        unknown,
+        runs(204, "table", "/bin/table"),
+        sharer,
+    ];
+    let files = vec![there(opened(204, "/tmp/shared", FileMode::Read), 1, 9)];
+    let triad = writer.create_triad(Level::Slice, false, at(0), at(10), ZoneOffset::UTC).unwrap();
+    let change = Change {
+        bundles: vec![bundle(triad, 1, 0, 10)],
+        insert: vec![
+            (table(triad, FactKind::Process), all.map(|process| there(Fact::from(process), 1, 9)).to_vec()),
+            (table(triad, FactKind::File), files),
+        ],
+        make_live: vec![triad],
+        ..Change::default()
+    };
+    writer.commit(&change).unwrap();
+}

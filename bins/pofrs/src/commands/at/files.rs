@@ -7,7 +7,7 @@ use crate::output::{
 };
 use pofr_core::{
     fact::{Fact, FileKey, Files},
-    identity::RunId,
+    identity::{Pid, RunId},
 };
 use std::io::Write;
 
@@ -62,12 +62,27 @@ pub(super) fn print_unread(processes: &Answer, run: RunId, out: &mut dyn Write) 
     Ok(())
 }
 
+/// Says whose files are told with another process of `run`.
+pub(super) fn print_shared(processes: &Answer, run: RunId, out: &mut dyn Write) -> anyhow::Result<()> {
+    let sharers = processes.processes().into_iter().filter(|((r, _), _)| *r == run);
+    let mut pairs: Vec<(Pid, Pid)> = sharers
+        .filter_map(|((_, entity), process)| Some((entity.pid(), process.key.marks.files_of?.pid())))
+        .collect();
+    pairs.sort_unstable();
+    for (sharer, holder) in pairs {
+        writeln!(out, "the open files of {sharer} are those of {holder}: both have one descriptor table")?;
+    }
+    Ok(())
+}
+
 /// Counts the processes whose files could not be read, and all, of the runs that are wanted.
 pub(crate) fn unread(processes: &Answer, wanted: impl Fn(RunId) -> bool) -> (u64, u64) {
     let (mut unread, mut all) = (0, 0);
     for ((_, _), process) in processes.processes().into_iter().filter(|((run, _), _)| wanted(*run)) {
         all += 1;
-        unread += u64::from(process.key.files != Files::Read && !process.key.zombie);
+        // The files of who has another's table are told with that one.
+        let told = process.key.files == Files::Read || process.key.marks.files_of.is_some();
+        unread += u64::from(!told && !process.key.zombie);
     }
     (unread, all)
 }

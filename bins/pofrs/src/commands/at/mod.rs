@@ -23,7 +23,7 @@ pub(crate) use answer::{Answer, Shown, pid_of};
 pub(crate) use files::{print as print_files, unread};
 pub(crate) use net::{address, print as print_net};
 pub(crate) use people::People;
-pub(crate) use ps::{command, print as print_ps, started};
+pub(crate) use ps::{command, cut_mark, print as print_ps, started};
 pub(crate) use silence::print as print_silence;
 
 use crate::{
@@ -42,7 +42,10 @@ use pofr_core::{
     time::WallMicros,
 };
 use pofr_schema::Access;
-use std::{collections::BTreeSet, io::Write};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io::Write,
+};
 
 /// Shows a moment.
 #[derive(Args, Debug)]
@@ -143,9 +146,17 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
         anyhow::bail!("--pid goes with ps, files, net and tree: nothing else belongs to a process");
     }
     let mut answer = Answer::ask(&mut *reader, args.view.kinds(), at)?;
-    let wanted = |fact: &Fact| args.pid.is_none_or(|pid| answer::pid_of(fact) == Some(Pid(pid)));
+    let is_of_pid = |fact: &Fact| args.pid.is_none_or(|pid| answer::pid_of(fact) == Some(Pid(pid)));
     if args.pid.is_some() {
-        answer.keep(wanted);
+        // The files of who has another's descriptor table are told with that one.
+        let mut holders = HashSet::new();
+        if args.view == View::Files {
+            let mut processes = Answer::ask(&mut *reader, &[FactKind::Process], at)?;
+            processes.keep(is_of_pid);
+            holders.extend(processes.processes().into_values().filter_map(|p| p.key.marks.files_of));
+        }
+        let is_shared = |fact: &Fact| matches!(fact, Fact::File(f) if holders.contains(&f.key.entity));
+        answer.keep(|fact| is_of_pid(fact) || is_shared(fact));
     }
     if args.json {
         answer.print_json(out)?;
@@ -170,7 +181,8 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
         }
         if args.view == View::Files {
             let mut processes = Answer::ask(&mut *reader, &[FactKind::Process], at)?;
-            processes.keep(wanted);
+            processes.keep(is_of_pid);
+            files::print_shared(&processes, *run, out)?;
             files::print_unread(&processes, *run, out)?;
         }
         if runs.len() > 1 {

@@ -2,7 +2,7 @@
 
 use super::{Answer, Page, Shown};
 use crate::output::table::{Fit, Listing};
-use pofr_core::fact::{Endpoint, Fact};
+use pofr_core::fact::{Endpoint, Fact, scope};
 use std::{io::Write, net::SocketAddr};
 
 /// Prints the endpoints, by transport, state and address.
@@ -47,11 +47,33 @@ pub(crate) fn print(
     Ok(())
 }
 
-/// Writes an address as ss(8) does: `*` for port 0, and for an unspecified address with it.
+/// Writes an address as ss(8) does: `*` for port 0, and for an unspecified address with it. A scope id stands behind a `%`, as the
+/// number of the interface.
 pub(crate) fn address(address: SocketAddr) -> String {
     match (address.ip().is_unspecified(), address.port()) {
         (true, 0) => "*".to_owned(),
-        (_, 0) => format!("{}:*", address.ip()),
+        (_, 0) => match scope(&address) {
+            0 => format!("{}:*", address.ip()),
+            scope => format!("{}%{scope}:*", address.ip()),
+        },
         _ => address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_link_says_of_which() {
+        for (text, shown) in [
+            ("[fe80::1%3]:45877", "[fe80::1%3]:45877"),
+            ("[fe80::1%3]:0", "fe80::1%3:*"),
+            ("[::]:0", "*"),
+            ("[::]:53", "[::]:53"),
+            ("192.0.2.7:0", "192.0.2.7:*"),
+        ] {
+            assert_eq!(address(text.parse().unwrap()), shown);
+        }
     }
 }

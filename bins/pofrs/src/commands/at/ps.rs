@@ -1,9 +1,12 @@
 //! Processes, as ps(1) would show them.
 
 use super::{Page, People, Shown};
-use crate::output::table::{Fit, Listing};
+use crate::output::{
+    fact,
+    table::{Fit, Listing},
+};
 use pofr_core::{
-    fact::{Fact, Process},
+    fact::{Cut, Fact, Process},
     raw::RawText,
     time::WallMicros,
 };
@@ -36,7 +39,7 @@ pub(crate) fn print(
             process.key.ppid.to_string(),
             people.name(process.key.ids.euid),
             started.map_or_else(|| "-".to_owned(), |t| page.zones.short(t, page.at)),
-            command(process),
+            fact::ran(process),
         ];
         rows.push((started, pid, cells));
     }
@@ -56,16 +59,25 @@ pub(crate) fn started(shown: &Shown<'_>) -> Option<WallMicros> {
     }
 }
 
-/// Writes a process as ps(1) does: its arguments, else its name in brackets.
+/// Writes a process as ps(1) does: its arguments, else its name in brackets. Arguments that were cut say so.
 pub(crate) fn command(process: &Process) -> String {
     let name = process.key.comm.escaped();
     if process.key.zombie {
         return format!("{name} <defunct>");
     }
     match process.arguments().map(arguments) {
-        Some(text) if !text.is_empty() => text,
+        Some(text) if !text.is_empty() => match &process.key.marks.arguments_cut {
+            Some(cut) => format!("{text}{}", cut_mark(cut)),
+            None => text,
+        },
         _ => format!("[{name}]"),
     }
+}
+
+/// Says what was cut.
+pub(crate) fn cut_mark(cut: &Cut) -> String {
+    let sha256 = cut.sha256.map(|sha256| format!(", sha256 {sha256}")).unwrap_or_default();
+    format!("… (cut: {} bytes{sha256})", cut.bytes)
 }
 
 /// Writes an argument vector with blanks between; an argument that has blanks itself, or nothing, is put in quotes.
@@ -85,6 +97,14 @@ fn arguments(vector: &RawText) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_cut_is_said() {
+        let sha256 = Some(pofr_core::digest::Sha256([0xab; 32]));
+        assert_eq!(cut_mark(&Cut { bytes: 9_437_184, sha256: None }), "… (cut: 9437184 bytes)");
+        let whole = format!("… (cut: 7 bytes, sha256 {})", "ab".repeat(32));
+        assert_eq!(cut_mark(&Cut { bytes: 7, sha256 }), whole);
+    }
 
     #[test]
     fn arguments_keep_their_borders() {

@@ -3,8 +3,8 @@
 //! A process hangs below the one that has the pid of its parent at that moment, and below nothing where no process has it.
 //! What a client sent may be anything, loops included: every process is printed exactly once.
 
-use super::{Page, Shown, ps};
-use crate::output::table::cut;
+use super::{Page, Shown};
+use crate::output::{fact, table::cut};
 use pofr_core::{fact::Fact, identity::Pid};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -30,7 +30,7 @@ pub(super) fn print(page: &Page<'_>, shown: &[Shown<'_>], out: &mut dyn Write) -
         let Fact::Process(process) = &shown[index].row.fact else { continue };
         let mark = if shown[index].certain { ' ' } else { '?' };
         let branches = drawn(&placed);
-        let mut line = format!("{mark} {:>digits$} {branches}{}", nodes[index].0, ps::command(process));
+        let mut line = format!("{mark} {:>digits$} {branches}{}", nodes[index].0, fact::ran(process));
         if !page.wide {
             cut(&mut line, page.screen.width.into());
         }

@@ -2,7 +2,7 @@
 
 use super::item::{Item, known};
 use pofr_core::{
-    fact::{Endpoint, Fact, Keeper, OpenFile, Process, SocketId},
+    fact::{Endpoint, Fact, Files, Keeper, OpenFile, Process, ProcessKey, SocketId, scope},
     identity::StartTicks,
     raw::RawText,
     time::WallMicros,
@@ -106,6 +106,26 @@ pub(crate) fn peer(endpoint: &Endpoint) -> Option<SocketAddr> {
     (!remote.ip().is_unspecified() || remote.port() != 0).then_some(remote)
 }
 
+/// Returns the scope id of an address, where it has one: the index of the interface of a link-local address.
+pub(crate) fn scope_id(address: &SocketAddr) -> Option<u32> {
+    Some(scope(address)).filter(|scope| *scope != 0)
+}
+
+/// Tells whether something of a process did not answer in time.
+pub(crate) fn is_unreadable(key: &ProcessKey) -> bool {
+    key.marks.unreadable || key.files == Files::Unreadable
+}
+
+/// Returns the word for how a descriptor table was read.
+const fn files(files: Files) -> &'static str {
+    match files {
+        Files::Read => "read",
+        Files::Denied => "denied",
+        Files::Unknown => "unknown",
+        Files::Unreadable => "unreadable",
+    }
+}
+
 /// Returns the word for a direction.
 pub(crate) const fn direction(direction: Direction) -> &'static str {
     match direction {
@@ -141,6 +161,9 @@ columns! {
     "systemmicros" Number |i| process(i, |p| Value::big(p.details.totals?.system_micros)),
     "readbytes" Number |i| process(i, |p| Value::big(p.details.totals?.read_bytes)),
     "writebytes" Number |i| process(i, |p| Value::big(p.details.totals?.write_bytes)),
+    "files" Word |i| process(i, |p| Value::word(files(p.key.files))),
+    "filesof" Word |i| process(i, |p| Value::word(p.key.marks.files_of?.digest())),
+    "filesofpid" Number |i| process(i, |p| Value::number(p.key.marks.files_of?.pid().0)),
 }
 
 columns! {
@@ -150,6 +173,7 @@ columns! {
     "filename" Text |i| file(i, |f| Value::text(&f.key.path)),
     "mode" Word |i| file(i, |f| Value::word(f.key.mode.text())),
     "deleted" Flag |i| file(i, |f| Some(Value::Flag(f.key.deleted))),
+    "sharedbypid" Number |i| Value::number(i.found.shared_by?.pid().0),
 }
 
 columns! {
@@ -158,8 +182,10 @@ columns! {
     "transport" Word |i| endpoint(i, |e| Value::word(e.key.transport.text())),
     "localip" Word |i| endpoint(i, |e| Value::word(e.key.local.ip())),
     "localport" Number |i| endpoint(i, |e| Value::number(e.key.local.port())),
+    "localscope" Number |i| endpoint(i, |e| Value::number(scope_id(&e.key.local)?)),
     "remoteip" Word |i| endpoint(i, |e| Value::word(peer(e)?.ip())),
     "remoteport" Number |i| endpoint(i, |e| Value::number(peer(e)?.port())),
+    "remotescope" Number |i| endpoint(i, |e| Value::number(scope_id(&peer(e)?)?)),
     "state" Word |i| endpoint(i, |e| Value::word(e.key.state.text())),
     "direction" Word |i| Value::word(direction(i.found.direction?)),
     "cookie" Word |i| endpoint(i, |e| match e.key.socket {
@@ -187,7 +213,10 @@ columns! {
         let blanks: Vec<u8> = bytes.iter().map(|b| if *b == 0 { b' ' } else { *b }).collect();
         Some(Value::Text(blanks.into()))
     }),
+    "argbytes" Number |i| process(i, |p| Value::big(p.key.marks.arguments_cut?.bytes)),
+    "argsha256" Word |i| process(i, |p| Value::word(p.key.marks.arguments_cut?.sha256?)),
     "exe" Text |i| process(i, |p| Value::text(known(&p.key.exe)?)),
+    "exedeleted" Flag |i| process(i, |p| Some(Value::Flag(p.key.program()?.1))),
     "exesha256" Word |i| process(i, |p| Value::word(p.details.exe_sha256?)),
     "cwd" Text |i| process(i, |p| Value::text(known(&p.key.cwd)?)),
     "user" Text |i| Value::text(i.found.user.as_ref()?),
@@ -206,6 +235,8 @@ columns! {
         let StartTicks(ticks) = p.key.entity.start()?;
         Value::big(ticks)
     }),
+    "unreadable" Flag |i| process(i, |p| Some(Value::Flag(is_unreadable(&p.key)))),
+    "threadof" Number |i| process(i, |p| Value::number(p.key.marks.thread_of?.0)),
 }
 
 columns! {

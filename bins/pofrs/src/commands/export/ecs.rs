@@ -4,12 +4,12 @@
 //! known, above all.
 
 use super::{
-    columns::{self, peer},
+    columns::{self, is_unreadable, peer, scope_id},
     item::{Item, command_line, exit, known, rfc3339, unicode, unicode_bytes, vector},
     lines::about,
 };
 use pofr_core::{
-    fact::{Endpoint, Fact, Keeper, OpenFile, Process},
+    fact::{Endpoint, Fact, Keeper, OpenFile, Process, ProcessKey},
     gap::Gap,
     identity::Cid,
     raw::RawText,
@@ -66,6 +66,7 @@ pub(crate) fn document(subject: Subject, item: &Item<'_>) -> Json {
     }
     if let Fact::File(file) = &row.fact {
         document["pofr"]["deleted"] = file.key.deleted.into();
+        document["pofr"]["shared_by"] = item.found.shared_by.map(|sharer| sharer.pid().0).into();
     }
     if let Some(process) = item.process() {
         of_process(process, item, &mut document);
@@ -130,10 +131,23 @@ fn of_process(process: &Process, item: &Item<'_>, document: &mut Json) {
     document["user"] = json!({ "id": id(key.ids.euid), "name": item.found.user.as_ref().map(unicode) });
     document["pofr"]["login_uid"] = id(key.login_uid).into();
     document["pofr"]["exit_signal"] = signal.into();
+    of_marks(key, &mut document["pofr"]);
     if let Some(container) = Keeper::of(key).and_then(|keeper| keeper.container) {
         document["container"] = json!({ "id": unicode(&container.id), "runtime": container.engine.text() });
     }
     document["pofr"]["cgroup"] = known(&key.cgroup).map(unicode).into();
+}
+
+/// Adds what is unusual about a process, and nothing where nothing is.
+pub(crate) fn of_marks(key: &ProcessKey, own: &mut Json) {
+    let marks = &key.marks;
+    own["unreadable"] = is_unreadable(key).then_some(true).into();
+    if let Some(cut) = marks.arguments_cut {
+        own["arguments_cut"] = json!({ "bytes": cut.bytes, "sha256": cut.sha256 });
+    }
+    own["exe_deleted"] = key.program().filter(|(_, deleted)| *deleted).map(|_| true).into();
+    own["thread_of"] = marks.thread_of.map(|pid| pid.0).into();
+    own["files_of"] = marks.files_of.map(|holder| holder.pid().0).into();
 }
 
 fn of_file(file: &OpenFile) -> Json {
@@ -156,7 +170,9 @@ fn of_endpoint(
     let key = &endpoint.key;
     let end = |at: SocketAddr, name: &Option<RawText>| {
         let ip = at.ip().to_string();
-        json!({ "address": ip, "ip": ip, "port": at.port(), "domain": name.as_ref().map(unicode) })
+        // What ECS calls an address may be any text, an IP has no scope.
+        let address = scope_id(&at).map_or_else(|| ip.clone(), |scope| format!("{ip}%{scope}"));
+        json!({ "address": address, "ip": ip, "port": at.port(), "domain": name.as_ref().map(unicode) })
     };
     document["network"] = json!({
         "transport": key.transport.text(),

@@ -12,8 +12,8 @@ use super::{
 use pofr_core::{
     digest::Sha256,
     fact::{
-        Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids, OpenFile,
-        Process, ProcessDetails, ProcessKey, ProcessMarks, SocketId, TcpState, Totals, Transport,
+        Cut, Endpoint, EndpointDetails, EndpointKey, Fact, FileDetails, FileKey, FileMode, Files, Ids,
+        OpenFile, Process, ProcessDetails, ProcessKey, ProcessMarks, SocketId, TcpState, Totals, Transport,
     },
     gap::{Gap, Severity},
     identity::{BootId, Cid, Entity, Pid, RunId, StartTicks},
@@ -140,6 +140,7 @@ pub(super) fn samples() -> Vec<(Subject, Found)> {
         process: process.cloned(),
         user: user.clone(),
         direction,
+        shared_by: None,
     };
     let hostile: &[u8] = b"=HYPERLINK(\"http://x\")\0\x1b[2J</script>\0\xff\xfe\0a\nb\0";
     let mut zombie = process(9, b"\xff\x1b]0;x\x07", Some(hostile));
@@ -149,12 +150,34 @@ pub(super) fn samples() -> Vec<(Subject, Found)> {
     nobody.user = None;
     let mut orphan = found(row(sampled(), file(b"pipe:[12]", FileMode::Write, false)), None, None);
     orphan.user = None;
+    let mut marked = process(813, b"huge", Some(b"huge\0aaaa"));
+    marked.key.ids = Ids::default();
+    marked.key.exe = Reading::Known("/tmp/huge (deleted)".into());
+    marked.key.files = Files::Unreadable;
+    marked.key.marks = ProcessMarks {
+        unreadable: true,
+        arguments_cut: Some(Cut { bytes: 9_437_184, sha256: Some(Sha256::of(b"huge")) }),
+        exe_named_deleted: false,
+        thread_of: Some(Pid(812)),
+        files_of: Some(entity(812)),
+    };
+    let mut named = process(814, b"app", Some(b"app\0"));
+    named.key.exe = Reading::Known("/opt/app (deleted)".into());
+    named.key.marks.exe_named_deleted = true;
+    let [mut marked, named] =
+        [marked, named].map(|process| found(row(sampled(), Fact::from(process)), None, None));
+    marked.user = None;
+    let mut shared =
+        found(row(sampled(), file(b"/home/ann/notes", FileMode::Read, false)), Some(&holder), None);
+    shared.shared_by = Some(entity(813));
     let net = |life, fact, way| (Subject::Endpoints, found(row(life, fact), Some(&holder), Some(way)));
     use TcpState::{Close, Established, Listen};
     vec![
         (Subject::Processes, found(row(exact(), Fact::from((*holder).clone())), None, None)),
         (Subject::Processes, found(row(sampled(), Fact::from(zombie)), None, None)),
         (Subject::Processes, nobody),
+        (Subject::Processes, marked),
+        (Subject::Processes, named),
         (
             Subject::Files,
             found(row(sampled(), file(b"/home/ann/notes", FileMode::ReadWrite, false)), Some(&holder), None),
@@ -165,6 +188,7 @@ pub(super) fn samples() -> Vec<(Subject, Found)> {
         ),
         (Subject::Files, found(row(sampled(), file(b"/", FileMode::Neither, false)), Some(&holder), None)),
         (Subject::Files, orphan),
+        (Subject::Files, shared),
         net(
             exact(),
             endpoint(Transport::Tcp, "10.0.0.2:40000", "192.0.2.7:443", Established),
@@ -177,6 +201,11 @@ pub(super) fn samples() -> Vec<(Subject, Found)> {
         ),
         net(open(), endpoint(Transport::Tcp, "0.0.0.0:22", "0.0.0.0:0", Listen), Direction::Listening),
         net(open(), endpoint(Transport::Udp, "[::]:53", "[::]:0", Close), Direction::Listening),
+        net(
+            sampled(),
+            endpoint(Transport::Tcp, "[fe80::1%3]:45877", "[fe80::2%4]:50000", Established),
+            Direction::Inbound,
+        ),
     ]
 }
 

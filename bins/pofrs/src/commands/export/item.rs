@@ -1,5 +1,6 @@
 //! What is exported: one row of the record with what is known around it, and what every format asks of it.
 
+use crate::{commands::at::cut_mark, output::fact::unusual};
 use jiff::Timestamp;
 use pofr_core::{
     fact::{Fact, Process},
@@ -75,13 +76,17 @@ impl<'a> Item<'a> {
         };
         match &self.row.fact {
             Fact::Process(process) => {
-                let line = command_line(process);
-                format!("process {} {}{}", process.key.entity.pid(), line.escaped(), self.user())
+                let line = command_line(process).escaped();
+                let cut = process.key.marks.arguments_cut.as_ref().map(cut_mark).unwrap_or_default();
+                let unusual: String = unusual(&process.key).iter().map(|what| format!(", {what}")).collect();
+                format!("process {} {line}{cut}{}{unusual}", process.key.entity.pid(), self.user())
             }
             Fact::File(file) => {
                 let deleted = if file.key.deleted { " (deleted)" } else { "" };
                 let (path, mode) = (file.key.path.escaped(), file.key.mode.text());
-                format!("file {path}{deleted} open for {mode}{}", holder())
+                let shared =
+                    self.found.shared_by.map(|sharer| format!(", shared by process {}", sharer.pid()));
+                format!("file {path}{deleted} open for {mode}{}{}", holder(), shared.unwrap_or_default())
             }
             Fact::Endpoint(endpoint) => {
                 let key = &endpoint.key;

@@ -11,6 +11,8 @@ mod ocsf;
 mod parquet;
 mod timesketch;
 
+pub(crate) use columns::{is_unreadable, scope_id};
+
 use super::find::{self, Reach, What};
 use crate::{
     across::{self, Event},

@@ -3,7 +3,8 @@
 //! OCSF's times are in ms; to the µs they stand, with all that the schema has no attribute for, in `unmapped`.
 
 use super::{
-    columns::{self, peer},
+    columns::{self, peer, scope_id},
+    ecs::of_marks,
     item::{Item, command_line, exit, known, unicode, unicode_bytes},
     lines::about,
 };
@@ -63,6 +64,9 @@ pub(crate) fn event(subject: Subject, item: &Item<'_>) -> Json {
         || item.entity().map(|entity| json!({ "pid": entity.pid(), "uid": entity.digest() })),
         |process| Some(of_process(process, item)),
     );
+    if let Some(process) = item.process() {
+        of_marks(&process.key, &mut event["unmapped"]);
+    }
     match &row.fact {
         Fact::Process(process) => {
             event["process"] = holder.into();
@@ -76,6 +80,7 @@ pub(crate) fn event(subject: Subject, item: &Item<'_>) -> Json {
                 .into();
         }
         Fact::File(file) => {
+            event["unmapped"]["shared_by"] = item.found.shared_by.map(|sharer| sharer.pid().0).into();
             event["file"] = of_file(file);
             event["actor"] = json!({ "process": holder });
             event["unmapped"]["mode"] = file.key.mode.text().into();
@@ -183,6 +188,8 @@ fn of_endpoint(endpoint: &Endpoint, direction: Option<Direction>, event: &mut Js
         "protocol_ver_id": if key.local.is_ipv4() { 4 } else { 6 },
     });
     event["unmapped"]["state"] = key.state.text().into();
+    event["unmapped"]["local_scope"] = scope_id(&key.local).into();
+    event["unmapped"]["remote_scope"] = scope_id(&key.remote).into();
 }
 
 /// Leaves out what is not known: OCSF has no nulls.

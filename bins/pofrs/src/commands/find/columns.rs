@@ -1,10 +1,13 @@
 //! What stands in the columns for each kind of fact: in a table of 80 columns, in a wide one, in CSV.
 
-use crate::output::{
-    csv::Cell,
-    fact,
-    table::Fit,
-    when::{self, Zones},
+use crate::{
+    commands::export::{is_unreadable, scope_id},
+    output::{
+        csv::Cell,
+        fact,
+        table::Fit,
+        when::{self, Zones},
+    },
 };
 use pofr_core::{
     fact::{Fact, FileKey, Keeper, Process},
@@ -88,7 +91,8 @@ pub(super) fn cells(page: &Page, client: &Cid, found: &Found) -> Vec<String> {
     let process = process(found);
     let name = process.map_or_else(|| "-".to_owned(), |process| process.key.comm.escaped());
     cells.push(pid(found).map_or_else(|| "-".to_owned(), |pid| pid.to_string()));
-    cells.push(user(found).unwrap_or_else(|| "-".to_owned()));
+    let no_user = if process.is_some() { "?" } else { "-" };
+    cells.push(user(found).unwrap_or_else(|| no_user.to_owned()));
     match (&row.fact, page.wide) {
         (Fact::Process(process), false) => cells.push(fact::ran(process)),
         (Fact::Process(process), true) => cells.extend([
@@ -108,7 +112,9 @@ pub(super) fn cells(page: &Page, client: &Cid, found: &Found) -> Vec<String> {
                     file.key.fd.to_string()
                 });
             }
-            cells.extend([file.key.mode.text().to_owned(), fact::path(file)]);
+            let shared = found.shared_by.map(|sharer| format!(" [shared by {}]", sharer.pid()));
+            let path = format!("{}{}", fact::path(file), shared.unwrap_or_default());
+            cells.extend([file.key.mode.text().to_owned(), path]);
         }
         (Fact::Endpoint(endpoint), wide) => {
             cells.push(name);
@@ -161,8 +167,14 @@ pub(super) fn csv(subject: Subject) -> Vec<&'static str> {
             "zombie",
             "exit_code",
             "exe_sha256",
+            "exe_deleted",
+            "argument_bytes",
+            "argument_sha256",
+            "unreadable",
+            "thread_of",
+            "files_of",
         ],
-        Subject::Files => &["command", "fd", "mode", "path", "deleted"],
+        Subject::Files => &["command", "fd", "mode", "path", "deleted", "shared_by"],
         Subject::Endpoints => &[
             "command",
             "transport",
@@ -176,6 +188,8 @@ pub(super) fn csv(subject: Subject) -> Vec<&'static str> {
             "city",
             "local_name",
             "remote_name",
+            "local_scope",
+            "remote_scope",
         ],
     };
     CSV.iter().chain(own).copied().collect()
@@ -225,12 +239,27 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
                 details.exit_code.map_or(Cell::Empty, |code| Cell::Number(code.into())),
                 details.exe_sha256.map(|sha256| sha256.to_string()).into(),
             ]);
+            let marks = &key.marks;
+            let sha256 = marks.arguments_cut.and_then(|cut| cut.sha256);
+            cells.extend([
+                key.program().map_or(Cell::Empty, |(_, deleted)| Cell::Flag(deleted)),
+                // More than a number holds is none that a kernel gives.
+                marks
+                    .arguments_cut
+                    .and_then(|cut| i64::try_from(cut.bytes).ok())
+                    .map_or(Cell::Empty, Cell::Number),
+                sha256.map(|sha256| sha256.to_string()).into(),
+                Cell::Flag(is_unreadable(key)),
+                marks.thread_of.map(|pid| pid.0).into(),
+                marks.files_of.map(|holder| holder.pid().0).into(),
+            ]);
         }
         Fact::File(file) => {
             let name = name.or_else(|| file.details.comm.as_ref().map(|comm| comm.escaped()));
             let fd = (file.key.fd != FileKey::NO_FD).then_some(file.key.fd);
             cells.extend([name.into(), fd.into(), file.key.mode.text().into()]);
             cells.extend([Cell::from(&file.key.path), Cell::Flag(file.key.deleted)]);
+            cells.push(found.shared_by.map(|sharer| sharer.pid().0).into());
         }
         Fact::Endpoint(endpoint) => {
             let key = &endpoint.key;
@@ -251,6 +280,7 @@ pub(super) fn csv_cells(client: &Cid, found: &Found, utc: bool) -> Vec<Cell> {
             let known = &endpoint.details;
             cells.extend([known.country.clone().into(), known.city.clone().into()]);
             cells.extend([known.local_name.as_ref().into(), known.remote_name.as_ref().into()]);
+            cells.extend([&key.local, &key.remote].map(|end| Cell::from(scope_id(end))));
         }
         _ => {}
     }

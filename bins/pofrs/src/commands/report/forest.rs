@@ -89,7 +89,7 @@ fn nodes(gathered: &Gathered) -> Vec<Node<'_>> {
     for found in &gathered.processes {
         let Fact::Process(process) = &found.row().fact else { continue };
         let extent = found.extent();
-        let ran = crate::commands::at::command(process);
+        let ran = crate::output::fact::ran(process);
         let node = by_entity.entry(process.key.entity).or_insert_with(|| {
             nodes.push(Node {
                 process,

@@ -1,10 +1,7 @@
 //! The page: one file with everything in it, and a policy that lets nothing else in: no script, no image, no request to anywhere.
 
 use super::{forest, gathered::Gathered, html::Text, picture};
-use crate::{
-    commands::at::command,
-    output::{fact, number},
-};
+use crate::output::{fact, number};
 use base64ct::{Base64, Encoding as _};
 use pofr_core::{
     digest::Sha256,
@@ -129,7 +126,7 @@ fn processes(gathered: &Gathered, out: &mut String) {
         let (pid, ppid) = (process.key.entity.pid().to_string(), process.key.ppid.to_string());
         let unit = unit.map(|unit| unit.escaped()).unwrap_or_default();
         let [from, lasted] = times(gathered, found);
-        row(out, &[&from, &lasted, &pid, &ppid, &user(found), &unit], &[&command(process), &exe]);
+        row(out, &[&from, &lasted, &pid, &ppid, &user(found), &unit], &[&fact::ran(process), &exe]);
         breaks(gathered, found, 8, out);
     }
     end(out);

@@ -180,7 +180,7 @@ fn draw_lane(out: &mut String, lane: &Lane<'_>, scale: &Scale, y: f64, gathered:
     let _ = writeln!(out, "<text x=\"6\" y=\"{:.1}\">{pid} {}</text>", y + 10.0, Text(cut(&name, 14)));
     for found in &lane.facts {
         let Fact::Process(process) = &found.row().fact else { continue };
-        let title = format!("{pid} {}: {}", crate::commands::at::command(process), gathered.lived(found));
+        let title = format!("{pid} {}: {}", crate::output::fact::ran(process), gathered.lived(found));
         for part in &found.parts {
             let extent = Extent::of(std::slice::from_ref(part));
             let open = extent.began == Bound::Open || extent.ended == Bound::Open;

@@ -144,10 +144,11 @@ fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
         }
         other => return Err(format!("{} totals", other.len())),
     };
-    let (marks, files_unreadable) = decode_marks(m.marks, boot)?;
+    let entity = decode_entity(m.entity, boot)?;
+    let (marks, files_unreadable) = decode_marks(m.marks, &entity, boot)?;
     Ok(Process {
         key: ProcessKey {
-            entity: decode_entity(m.entity, boot)?,
+            entity,
             ppid: Pid(m.ppid),
             ids: Ids::of([m.ruid, m.euid, m.rgid, m.egid]),
             comm: text(m.comm),
@@ -182,7 +183,11 @@ fn decode_process(m: ProcessMessage, boot: BootId) -> Result<Process, Bad> {
 }
 
 /// Reads the marks, and whether the descriptor table did not answer.
-fn decode_marks(message: Option<Box<MarksMessage>>, boot: BootId) -> Result<(ProcessMarks, bool), Bad> {
+fn decode_marks(
+    message: Option<Box<MarksMessage>>,
+    entity: &Entity,
+    boot: BootId,
+) -> Result<(ProcessMarks, bool), Bad> {
     let Some(m) = message else { return Ok(Default::default()) };
     let hash = match &*m.arguments_sha256 {
         [] => None,
@@ -200,6 +205,11 @@ fn decode_marks(message: Option<Box<MarksMessage>>, boot: BootId) -> Result<(Pro
         thread_of: m.thread_of.map(Pid),
         files_of: m.files_of.map(|holder| decode_entity(Some(holder), boot)).transpose()?,
     };
+    if let Some(holder) = &marks.files_of
+        && (holder.start().is_none() || entity.start().is_none())
+    {
+        return Err("a descriptor table shared by processes without start times".into());
+    }
     Ok((marks, m.files_unreadable))
 }
 
@@ -238,7 +248,11 @@ fn decode_endpoint(m: EndpointMessage, boot: BootId) -> Result<Endpoint, Bad> {
             netns: m.netns,
             holder: m.holder.map(|e| decode_entity(Some(e), boot)).transpose()?,
         },
-        details: EndpointDetails { uid: m.uid, inode: m.inode, ..EndpointDetails::default() },
+        details: EndpointDetails {
+            uid: m.uid.filter(|uid| *uid != Ids::UNKNOWN),
+            inode: m.inode,
+            ..EndpointDetails::default()
+        },
     })
 }
 

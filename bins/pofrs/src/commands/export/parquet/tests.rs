@@ -37,7 +37,7 @@ fn what_is_written_is_read_back() {
     partitions.finish().unwrap();
     let file = |kind: &str| out.join(kind).join("client=web-1/day=2026-11-23/part-0.parquet");
     let processes = rows(&file("process"));
-    assert_eq!(processes.len(), 3);
+    assert_eq!(processes.len(), 5);
     assert_eq!(text(&processes[0], "arguments").unwrap(), "vi notes of ann");
     assert_eq!(processes[0]["began"], Field::TimestampMicros(1_795_428_000_000_000));
     assert_eq!(processes[0]["arguments_raw"], Field::Null);
@@ -45,6 +45,8 @@ fn what_is_written_is_read_back() {
     assert_eq!(text(&processes[1], "command").unwrap(), "\\xff\\x1b]0;x\\x07");
     assert!(matches!(&processes[1]["command_raw"], Field::Bytes(b) if b.data() == b"\xff\x1b]0;x\x07"));
     assert_eq!(processes[2]["user"], Field::Null);
+    assert_eq!((&processes[3]["ruid"], &processes[3]["egid"]), (&Field::Null, &Field::Null), "unknown");
+    assert_eq!(processes[3]["argbytes"], Field::Long(9_437_184));
     let files = rows(&file("file"));
     assert_eq!(text(&files[0], "filename").unwrap(), "/home/ann/notes");
     assert_eq!(files[1]["deleted"], Field::Bool(true));
