@@ -7,8 +7,11 @@ mod site;
 
 use bundles::{file, process, write};
 use pofr_core::{
-    fact::{Custom, Device, DeviceKey, Fact, Group, Host, Interface, Module, Route, User},
-    identity::Cid,
+    fact::{
+        Custom, Cut, Device, DeviceKey, Fact, Files, Group, Host, Ids, Interface, Module, ProcessKey, Route,
+        User,
+    },
+    identity::{Cid, Pid},
     raw::RawText,
     source::Source,
 };
@@ -63,6 +66,71 @@ fn lost_bundle(site: &Site) {
     assert!(code == 3 && out.contains("by 10 ms") && out.contains("nothing after it"), "{code}: {out}");
     let tree = site.ok(&["at", "2026-11-23T10:00:01.2Z", "tree", "--utc"]);
     assert!(tree.contains("10:00:01.200000 +0000") && tree.contains("└─ sshd -D"), "{tree}");
+}
+
+#[test]
+fn what_is_unusual_about_a_process_is_said() {
+    Site::all(tempfile::tempdir().unwrap().path()).iter().for_each(unusual);
+}
+
+fn unusual(site: &Site) {
+    let marked = |pid, comm: &str, change: &dyn Fn(&mut ProcessKey)| {
+        let Fact::Process(mut process) = process(pid, 1, comm.as_bytes(), &[comm.as_bytes(), b"\0"].concat())
+        else {
+            unreachable!()
+        };
+        change(&mut process.key);
+        Fact::Process(process)
+    };
+    let facts = [
+        process(1, 0, b"init", b"init\0"),
+        process(200, 1, b"table", b"table\0"),
+        file(200, 3, b"/tmp/shared"),
+        marked(201, "clone", &|key| key.marks.files_of = Some(bundles::entity(200))),
+        marked(202, "nobody", &|key| key.ids = Ids::default()),
+        marked(203, "hung", &|key| (key.files, key.marks.unreadable) = (Files::Unreadable, true)),
+        marked(204, "huge", &|key| key.marks.arguments_cut = Some(Cut { bytes: 9_437_184, sha256: None })),
+        marked(205, "thread", &|key| key.marks.thread_of = Some(Pid(200))),
+    ];
+    write(&site.inbox("handmade"), 1, 1, &stamps(T0), &facts);
+    site.ingest("handmade");
+    let at = format!("@{}", T0 + 200_000);
+    let ps = site.ok(&["at", &at, "ps"]);
+    let line = |pid: &str| ps.lines().find(|line| line.trim_start().starts_with(pid)).unwrap();
+    for (pid, said) in [
+        ("201", "clone [files: those of 200]"),
+        ("202", " ? "),
+        ("203", "hung [unreadable: "),
+        ("204", "huge… (cut: 9437184 bytes)"),
+        ("205", "thread [thread of 200]"),
+    ] {
+        assert!(line(pid).contains(said), "{said}: {ps}");
+    }
+    let files = site.ok(&["at", &at, "files", "--pid", "201"]);
+    assert!(files.contains("/tmp/shared"), "{files}");
+    assert!(
+        files.contains("the open files of 201 are those of 200: both have one descriptor table"),
+        "{files}"
+    );
+    let files = site.ok(&["at", &at, "files"]);
+    assert!(files.contains("the open files of 1 of 7 processes could not be read"), "{files}");
+    let found = site.ok(&["find", "files", "--pid", "201"]);
+    assert!(found.contains("/tmp/shared") && found.contains("[shared by 201]"), "{found}");
+    let tree = site.ok(&["tree", "201"]);
+    assert!(tree.contains("clone [files: those of 200]"), "{tree}");
+    let json = &site.json(&["find", "ps", "--pid", "202"])[0]["parts"][0]["fact"];
+    assert!(json["ruid"].is_null() && json["egid"].is_null(), "{json}");
+    let json = &site.json(&["find", "ps", "--pid", "204"])[0]["parts"][0]["fact"];
+    assert_eq!(json["arguments_cut"]["bytes"].as_i64(), Some(9_437_184), "{json}");
+    let (code, out, _) = site.run(&["find", "ps", "--user", "4294967295"]);
+    assert_eq!(code, 7, "{out}");
+    for format in ["ecs", "ocsf", "timesketch", "csv"] {
+        let out = site.ok(&["export", "--format", format, "ps"]);
+        assert!(out.contains("nobody") && !out.contains("4294967295"), "{format}: {out}");
+    }
+    let sql =
+        site.ok(&["sql", "--json", "SELECT COUNT(*) AS n FROM all_psinfo WHERE ruid IS NULL AND pid = 202"]);
+    assert!(sql.contains(":1"), "{sql}");
 }
 
 #[test]
