@@ -39,6 +39,7 @@ mod netlink;
 mod own_proc;
 mod peers;
 mod priority;
+mod probe;
 mod ran;
 mod sys;
 mod zone;

@@ -2,7 +2,9 @@
 //!
 //! This is the one module of the workspace that may hold `unsafe`; rustix makes it possible that it holds very little.
 
+pub(crate) mod area;
 pub(crate) mod bpf;
+pub(crate) mod child;
 pub(crate) mod nsfs;
 
 use pofr_core::raw::{RawText, Reading};

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A file as it was when its program was started: whoever changes its bytes changes one of these, the time of change (ctime)
 /// even where the time of modification is put back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
     device: (u32, u32),
     inode: u64,
     /// Bytes.
@@ -21,15 +21,43 @@ pub(super) struct FileId {
 impl FileId {
     /// Looks at the program of the process in `dir`. The filesystem is not asked anew: one over the network, or one that a process
     /// serves (FUSE), might take its time.
-    pub(super) fn of_program(dir: BorrowedFd<'_>) -> Result<Self, Errno> {
+    pub(crate) fn of_program(dir: BorrowedFd<'_>) -> Result<Self, Errno> {
         let flags = AtFlags::STATX_DONT_SYNC;
         rustix::fs::statx(dir, c"exe", flags, StatxFlags::BASIC_STATS).map(|stat| Self::of(&stat))
     }
 
     /// Looks at an open file.
-    pub(super) fn of_open(file: impl AsFd) -> Result<Self, Errno> {
+    pub(crate) fn of_open(file: impl AsFd) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         rustix::fs::statx(file, c"", flags, StatxFlags::BASIC_STATS).map(|stat| Self::of(&stat))
+    }
+
+    /// Returns it as words, to be handed from a child to its parent.
+    pub(crate) fn words(&self) -> [u64; 8] {
+        let ((modified, modified_nanos), (changed, changed_nanos)) = (self.modified, self.changed);
+        [
+            self.device.0.into(),
+            self.device.1.into(),
+            self.inode,
+            self.size,
+            modified.cast_unsigned(),
+            modified_nanos.into(),
+            changed.cast_unsigned(),
+            changed_nanos.into(),
+        ]
+    }
+
+    /// Reads what [`Self::words`] returned.
+    pub(crate) fn of_words(words: [u64; 8]) -> Self {
+        let small = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
+        let [major, minor, inode, size, modified, modified_nanos, changed, changed_nanos] = words;
+        Self {
+            device: (small(major), small(minor)),
+            inode,
+            size,
+            modified: (modified.cast_signed(), small(modified_nanos)),
+            changed: (changed.cast_signed(), small(changed_nanos)),
+        }
     }
 
     fn of(stat: &Statx) -> Self {
@@ -80,7 +108,7 @@ fn is_remote(kind: &[u8]) -> bool {
 }
 
 /// Opens the program of the process in `dir` to read it, without leaving a time of access behind where that is allowed.
-pub(super) fn open_program(dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_program(dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     match rustix::fs::openat(dir, c"exe", flags | OFlags::NOATIME, Mode::empty()) {
         // It is for the file's owner to ask for that.

@@ -1,16 +1,18 @@
-//! The hasher: a thread that reads what others wait for, the smallest file first, slowly.
+//! The hasher: a thread that has read what others wait for, the smallest file first, slowly.
 //!
 //! A file is opened as soon as the thread comes by, not when its turn to be read comes: so a program that runs shortly, or
 //! whose file is removed, can be read at leisure. What changes while it is read is not answered.
+//!
+//! A [`probe`](crate::probe)'s child opens and reads, since a file may lie on a filesystem that never answers. What does not move for
+//! [`PATIENCE`] gets no digest, and what else that child had open is asked for anew.
 
-use super::{Asking, MOST_BYTES, Programs, State, file_id, file_id::FileId, open_asking};
-use pofr_core::digest::Sha256;
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-    time::{ClockId, clock_gettime},
+use super::{Asking, MOST_BYTES, Programs, State, file_id::FileId, open_asking};
+use crate::{
+    HostView,
+    probe::{Answer, Ask, Probe, Reply, SLOTS},
 };
-use sha2::{Digest as _, Sha256 as Digest};
+use pofr_core::digest::Sha256;
+use rustix::fs::{Mode, OFlags};
 use std::{
     collections::HashMap,
     os::fd::{AsFd as _, OwnedFd},
@@ -20,12 +22,10 @@ use std::{
 
 /// Bytes a second at most, whatever they cost.
 const BYTES_A_SECOND: u64 = 16 << 20;
-/// Bytes read at a time.
-const CHUNK: usize = 128 << 10;
-/// Files that are kept open at a time.
-const MOST_OPEN: usize = 32;
-/// How many turns to be read, each a chunk, pass between looks at what else is asked for.
+/// How many turns to be read, each a piece, pass between looks at what else is asked for.
 const LOOK_EVERY: u32 = 4;
+/// How long opening a file, or reading a piece of it, may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of a file.
 enum Outcome {
@@ -37,53 +37,128 @@ enum Outcome {
 
 /// A file on its way.
 struct Reading {
-    file: OwnedFd,
-    digest: Digest,
+    /// Under which number the child has it.
+    slot: usize,
+    /// Whose program it is.
+    pid: u32,
     read: u64,
 }
 
+/// What is read, and by whom.
+struct Desk {
+    proc: OwnedFd,
+    probe: Probe,
+    open: HashMap<FileId, Reading>,
+}
+
 /// Reads for as long as `programs` has not been stopped.
-pub(super) fn run(programs: &Programs, proc: &OwnedFd) {
-    // The recorder's own thread may run at once; this one need not. What cannot be set stays.
+pub(super) fn run(programs: &Programs, view: &HostView) {
+    // The recorder's own thread may run at once; this one need not, and neither its child. What cannot be set stays.
     let _ = crate::sys::run_in_turn();
     let _ = rustix::process::nice(10);
-    let mut open: HashMap<FileId, Reading> = HashMap::new();
-    let mut buffer = vec![0; CHUNK];
-    while let Some(asked) = wait(programs, &open) {
-        let found = open_all(proc, asked, &mut open);
+    let Ok(proc) = view.open_proc(OFlags::PATH) else { return };
+    let Ok(probe) = Probe::new(view, false) else { return };
+    let mut desk = Desk { proc, probe, open: HashMap::new() };
+    while let Some(asked) = wait(programs, &desk.open) {
+        let found = desk.open_all(programs, asked);
         settle(programs, found);
         for _ in 0..LOOK_EVERY {
-            let Some(smallest) = open.keys().min_by_key(|file| file.size).copied() else { break };
-            let turn = Turn::begin();
-            let reading = open.get_mut(&smallest).expect("it is among them");
-            let read = rustix::io::read(&reading.file, &mut buffer);
-            let outcome = match read {
-                Ok(0) => Some(finish(&smallest, open.remove(&smallest).expect("it is among them"))),
-                Ok(n) => {
-                    reading.digest.update(&buffer[..n]);
-                    reading.read += n as u64;
-                    // It grows: then it is not what it was.
-                    (reading.read > smallest.size).then_some(Outcome::Lost)
-                }
-                Err(Errno::INTR) => None,
-                Err(_) => Some(Outcome::Known(None)),
-            };
+            let Some(smallest) = desk.open.keys().min_by_key(|file| file.size).copied() else { break };
+            let began = Instant::now();
+            let (outcome, bytes, cpu) = desk.read_on(programs, &smallest);
             if let Some(outcome) = outcome {
-                open.remove(&smallest);
+                desk.open.remove(&smallest);
                 settle(programs, vec![(smallest, outcome)]);
             }
-            rest(programs, turn.over(programs.share(), read.unwrap_or(0)), proc, &mut open);
+            rest(programs, began + due(programs.share(), cpu, bytes), &mut desk);
         }
     }
 }
 
-/// Returns the digest, where the file is still what was asked for.
-fn finish(asked: &FileId, reading: Reading) -> Outcome {
-    let same = FileId::of_open(&reading.file).is_ok_and(|now| now == *asked);
-    if same && reading.read == asked.size {
-        Outcome::Known(Some(Sha256(reading.digest.finalize().into())))
-    } else {
-        Outcome::Lost
+impl Desk {
+    /// Asks the child; where it does not answer, forgets what it had open.
+    fn ask(&mut self, programs: &Programs, ask: Ask<'_>) -> Option<Answer> {
+        self.probe.begin();
+        match self.probe.ask_one(ask, PATIENCE) {
+            Reply::Answered(answer) => Some(answer),
+            Reply::Unreadable => {
+                let lost = std::mem::take(&mut self.open);
+                settle(programs, lost.into_keys().map(|file| (file, Outcome::Lost)).collect());
+                None
+            }
+        }
+    }
+
+    /// Reads the next piece of a file; returns what became of it if that was the last, how many bytes that were, and what CPU time it
+    /// took, µs.
+    fn read_on(&mut self, programs: &Programs, file: &FileId) -> (Option<Outcome>, u64, u64) {
+        let Some(Reading { slot, pid, .. }) = self.open.get(file) else { return (Some(Outcome::Lost), 0, 0) };
+        let (slot, pid) = (*slot, *pid);
+        match self.ask(programs, Ask::Read { pid, slot }) {
+            Some(Answer::Read(Ok(0), cpu)) => (Some(self.finish(programs, file, pid, slot)), 0, cpu),
+            Some(Answer::Read(Ok(bytes), cpu)) => {
+                let read = self.open.get_mut(file).map_or(0, |reading| {
+                    reading.read += bytes;
+                    reading.read
+                });
+                // It grows: then it is not what it was.
+                let grows = (read > file.size).then(|| {
+                    self.ask(programs, Ask::Finish { pid, slot });
+                    Outcome::Lost
+                });
+                (grows, bytes, cpu)
+            }
+            Some(_) => {
+                self.ask(programs, Ask::Finish { pid, slot });
+                (Some(Outcome::Known(None)), 0, 0)
+            }
+            None => {
+                programs.give_up();
+                (Some(Outcome::Known(None)), 0, 0)
+            }
+        }
+    }
+
+    /// Returns the digest, where the file is still what was asked for.
+    fn finish(&mut self, programs: &Programs, asked: &FileId, pid: u32, slot: usize) -> Outcome {
+        let read = self.open.get(asked).map_or(0, |reading| reading.read);
+        match self.ask(programs, Ask::Finish { pid, slot }) {
+            Some(Answer::Finished(Some((now, sha256)))) if now == *asked && read == asked.size => {
+                Outcome::Known(Some(sha256))
+            }
+            _ => Outcome::Lost,
+        }
+    }
+
+    /// Opens what is asked for; returns the files of which the answer is known already: that there will be none.
+    fn open_all(&mut self, programs: &Programs, asked: Vec<(FileId, Vec<Asking>)>) -> Vec<(FileId, Outcome)> {
+        let open = |(file, asking): (FileId, Vec<Asking>)| {
+            // Each who asks leads to the file; some may be gone, or run another by now.
+            let tried = asking.iter().find_map(|asking| self.open_one(programs, &file, asking));
+            tried.unwrap_or(Some(Outcome::Lost)).map(|outcome| (file, outcome))
+        };
+        asked.into_iter().filter_map(open).collect()
+    }
+
+    /// Opens the program of who asks. `None` where that does not lead to the file; else what became of it, if that is known.
+    fn open_one(&mut self, programs: &Programs, file: &FileId, asking: &Asking) -> Option<Option<Outcome>> {
+        let dir = open_asking(self.proc.as_fd(), asking)?;
+        if file.size > MOST_BYTES || file.is_remote(&mounts(&dir)) {
+            return Some(Some(Outcome::Known(None)));
+        }
+        let pid = asking.entity.pid().0;
+        let slot = (0..SLOTS).find(|slot| self.open.values().all(|reading| reading.slot != *slot))?;
+        match self.ask(programs, Ask::Open { pid, slot }) {
+            Some(Answer::Opened(Ok(now))) if now == *file => {
+                self.open.insert(*file, Reading { slot, pid, read: 0 });
+                Some(None)
+            }
+            Some(_) => None,
+            None => {
+                programs.give_up();
+                Some(Some(Outcome::Known(None)))
+            }
+        }
     }
 }
 
@@ -104,10 +179,10 @@ fn wait(programs: &Programs, open: &HashMap<FileId, Reading>) -> Option<Vec<(Fil
 }
 
 /// Rests until then, but for opening what is asked for meanwhile: who asks may be gone soon.
-fn rest(programs: &Programs, until: Instant, proc: &OwnedFd, open: &mut HashMap<FileId, Reading>) {
+fn rest(programs: &Programs, until: Instant, desk: &mut Desk) {
     loop {
         let state = programs.state();
-        let asked = new(&state, open);
+        let asked = new(&state, &desk.open);
         if state.stopped || Instant::now() >= until {
             return;
         }
@@ -118,43 +193,16 @@ fn rest(programs: &Programs, until: Instant, proc: &OwnedFd, open: &mut HashMap<
             continue;
         }
         drop(state);
-        let found = open_all(proc, asked, open);
+        let found = desk.open_all(programs, asked);
         settle(programs, found);
     }
 }
 
 /// Returns who waits for files that are not open yet, as many as there is room for.
 fn new(state: &State, open: &HashMap<FileId, Reading>) -> Vec<(FileId, Vec<Asking>)> {
-    let room = MOST_OPEN.saturating_sub(open.len());
+    let room = SLOTS.saturating_sub(open.len());
     let new = state.waiting.iter().filter(|(file, _)| !open.contains_key(*file));
     new.take(room).map(|(file, asking)| (*file, asking.clone())).collect()
-}
-
-/// Opens what is asked for; returns the files of which the answer is known already: that there will be none.
-fn open_all(
-    proc: &OwnedFd,
-    asked: Vec<(FileId, Vec<Asking>)>,
-    open: &mut HashMap<FileId, Reading>,
-) -> Vec<(FileId, Outcome)> {
-    let mut settled = Vec::new();
-    for (file, asking) in asked {
-        let opened = asking.iter().find_map(|asking| {
-            let dir = open_asking(proc.as_fd(), asking)?;
-            if file.size > MOST_BYTES || file.is_remote(&mounts(&dir)) {
-                return Some(None);
-            }
-            let opened = file_id::open_program(dir.as_fd()).ok()?;
-            FileId::of_open(&opened).is_ok_and(|now| now == file).then_some(Some(opened))
-        });
-        match opened {
-            Some(Some(opened)) => {
-                open.insert(file, Reading { file: opened, digest: Digest::new(), read: 0 });
-            }
-            Some(None) => settled.push((file, Outcome::Known(None))),
-            None => settled.push((file, Outcome::Lost)),
-        }
-    }
-    settled
 }
 
 fn mounts(dir: &OwnedFd) -> Vec<u8> {
@@ -180,30 +228,11 @@ fn settle(programs: &Programs, settled: Vec<(FileId, Outcome)>) {
     }
 }
 
-/// One turn of reading, and the rest after it.
-struct Turn {
-    began: Instant,
-    cpu: Duration,
-}
-
-impl Turn {
-    fn begin() -> Self {
-        Self { began: Instant::now(), cpu: cpu() }
-    }
-
-    /// Returns when what was used is within the share of a core, millionths, and the bytes within theirs.
-    fn over(self, share: u64, bytes: usize) -> Instant {
-        let used = cpu().saturating_sub(self.cpu).as_micros();
-        let for_cpu = used.saturating_mul(1_000_000) / u128::from(share.max(1));
-        let for_bytes = bytes as u128 * 1_000_000 / u128::from(BYTES_A_SECOND);
-        let due = Duration::from_micros(u64::try_from(for_cpu.max(for_bytes)).unwrap_or(u64::MAX));
-        // A clock of CPU time that jumps must not put it to sleep for good.
-        self.began + due.min(Duration::from_secs(1))
-    }
-}
-
-/// Returns the CPU time of this thread.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+/// Returns how long after a piece was begun the next may be, so that CPU time is within its share of a core, millionths, and the
+/// bytes within theirs.
+fn due(share: u64, cpu: u64, bytes: u64) -> Duration {
+    let for_cpu = cpu.saturating_mul(1_000_000) / share.max(1);
+    let for_bytes = bytes.saturating_mul(1_000_000) / BYTES_A_SECOND;
+    // A clock of CPU time that jumps must not put it to sleep for good.
+    Duration::from_micros(for_cpu.max(for_bytes)).min(Duration::from_secs(1))
 }

@@ -7,7 +7,7 @@
 //! then still leaves its program's digest to the next that runs it.
 //!
 //! Not read, and so without a digest: files of filesystems whose answers come from elsewhere and may never come (network,
-//! FUSE), and those above [`MOST_BYTES`].
+//! FUSE), those above [`MOST_BYTES`], and those whose filesystem does not answer in time.
 
 mod file_id;
 mod hasher;
@@ -17,7 +17,7 @@ pub use source::ProgramEvents;
 pub(crate) use source::make;
 
 use crate::sys;
-use file_id::FileId;
+pub(crate) use file_id::{FileId, open_program};
 use pofr_core::{
     digest::Sha256,
     identity::Entity,
@@ -55,6 +55,8 @@ struct Shared {
     working: AtomicBool,
     /// The share of one core, in millionths; 0 for the usual one.
     share: AtomicU64,
+    /// How many files did not answer.
+    given_up: AtomicU64,
     state: Mutex<State>,
     wanted: Condvar,
 }
@@ -86,18 +88,24 @@ struct Answer {
 }
 
 impl Programs {
-    /// Returns the digest of the program of the process in `dir`, if it is known; else sees to it that it will be.
+    /// Tells whether anyone reads programs: else none need to be asked for.
+    pub(crate) fn is_working(&self) -> bool {
+        self.0.working.load(Ordering::Relaxed)
+    }
+
+    /// Returns the digest of a program, if it is known; else sees to it that it will be. `file` is its file's state, as it was read
+    /// with the arguments of the process.
     pub(crate) fn digest(
         &self,
-        dir: BorrowedFd<'_>,
+        file: Option<FileId>,
         entity: Entity,
         exe: &Reading<RawText>,
     ) -> Option<Sha256> {
         let Reading::Known(exe) = exe else { return None };
-        if !self.0.working.load(Ordering::Relaxed) {
+        if !self.is_working() {
             return None;
         }
-        let file = FileId::of_program(dir).ok()?;
+        let file = file?;
         let mut state = self.state();
         if let Some(known) = state.known(&file) {
             return known;
@@ -132,6 +140,16 @@ impl Programs {
             0 => SHARE,
             share => share,
         }
+    }
+
+    /// Takes note that a file did not answer in time.
+    fn give_up(&self) {
+        self.0.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many files did not answer in time.
+    fn given_up(&self) -> u64 {
+        self.0.given_up.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,15 +1,12 @@
 //! `program-digests`: tells what came out of reading programs, as late details of the processes that run them.
 
-use super::{Programs, hasher};
+use super::hasher;
 use crate::HostView;
 use pofr_core::{
     EventSource,
     collector::{CollectError, Notice},
 };
-use rustix::{
-    event::{EventfdFlags, eventfd},
-    fs::OFlags,
-};
+use rustix::event::{EventfdFlags, eventfd};
 use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     thread,
@@ -50,9 +47,8 @@ impl ProgramEvents {
     }
 
     fn start(&self) -> std::io::Result<()> {
-        let programs: Programs = self.view.programs.clone();
-        let proc = self.view.open_proc(OFlags::PATH)?;
-        let work = move || hasher::run(&programs, &proc);
+        let view = self.view.clone();
+        let work = move || hasher::run(&view.programs, &view);
         thread::Builder::new().name("pofr-programs".into()).spawn(work).map(drop)
     }
 }
@@ -80,6 +76,13 @@ impl EventSource for ProgramEvents {
             sha256: answer.sha256,
         }));
         Ok(())
+    }
+
+    fn note(&self) -> Option<String> {
+        match self.view.programs.given_up() {
+            0 => None,
+            files => Some(format!("{files} programs did not answer in time and have no digest")),
+        }
     }
 }
 

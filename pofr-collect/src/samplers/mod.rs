@@ -22,7 +22,7 @@ pub use process::ProcessSampler;
 pub use route::RouteSampler;
 
 pub(crate) use process::{
-    Brief, Sight, Watcher, cut_arguments, start as process_start, start_in, steady_name,
+    Brief, Sight, Watcher, cut_arguments, start as process_start, start_in, state_of, steady_name,
 };
 
 use crate::HostView;

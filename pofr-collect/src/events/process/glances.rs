@@ -59,6 +59,11 @@ impl Glances {
         })
     }
 
+    /// Makes the child that reads what may wait for others, with the priority that the calling thread has.
+    pub(super) fn begin(&mut self) {
+        self.watcher.begin_child();
+    }
+
     /// Looks at a process that ran a program at `since`; later looks follow.
     pub(super) fn executed(&mut self, pid: u32, since: Moment, closely: bool) -> Option<Glance> {
         self.expect(pid, since);

@@ -97,6 +97,8 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
     let (started, is_started) = bounded(1);
     let thread =
         std::thread::Builder::new().name(sys::LISTENER.to_string_lossy().into_owned()).spawn(move || {
+            // Before the thread's priority is made one that no child has.
+            listener.glances.begin();
             if let Err(error) = sys::run_at_once() {
                 listener
                     .shared

@@ -178,6 +178,7 @@ impl Phase {
         key.exe.clone_from(&brief.exe);
         if brief.arguments.is_some() {
             key.arguments.clone_from(&brief.arguments);
+            key.marks.arguments_cut = brief.cut;
         }
         self.see(Look { at, process });
     }

@@ -95,7 +95,7 @@ impl Incremental {
 
     fn audit_one(&mut self, at: usize, findings: &mut Findings, tick: &mut Tick<'_>) -> Result<(), Errno> {
         let before = tick.out.facts.len();
-        let Some((dir, seen)) = self.read(at, tick)? else {
+        let Some((_, seen)) = self.read(at, tick)? else {
             self.lose(at, tick);
             return Ok(());
         };
@@ -110,7 +110,7 @@ impl Incremental {
         // What is behind names that have not changed is what was.
         let behind = match self.table[at].behind {
             Some(behind) if is_same => Some(behind),
-            _ => seen.behind.or_else(|| self.look.behind(&dir)),
+            _ => seen.behind.or_else(|| self.look.answers.behind(tick.view, seen.speaker)),
         };
         if !is_same {
             if self.has_moved(at) {

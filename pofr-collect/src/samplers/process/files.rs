@@ -7,14 +7,18 @@ use pofr_core::{
     raw::RawText,
 };
 use rustix::{
-    fs::{AtFlags, CWD, Stat, statat},
+    fs::{AtFlags, statat},
     io::Errno,
 };
 use std::{
-    ffi::CString,
     hash::{Hash as _, Hasher},
     os::fd::{AsFd as _, BorrowedFd},
 };
+
+/// Returns a name without the mark, where it has one.
+pub(super) fn unmarked(text: &[u8]) -> Option<&[u8]> {
+    text.strip_suffix(DELETED).filter(|_| text.starts_with(b"/"))
+}
 
 /// The mark that d_path() in fs/d_path.c puts behind the name of a file that has been unlinked.
 const DELETED: &[u8] = b" (deleted)";
@@ -72,7 +76,7 @@ pub(super) fn read(
         // One more than is told of says that there are more.
         if facts.len() - before.0 <= limits::FILES {
             sockets.extend(socket_inode(text));
-            facts.push(fact(dir, entity, fd, text, mode(reads, writes)));
+            facts.push(fact(entity, fd, text, mode(reads, writes)));
         }
         Ok(())
     });
@@ -96,12 +100,11 @@ pub(super) struct Told {
 
 /// Does the same by the kernel's iterator; `hasher` takes the print of what is behind the names.
 ///
-/// `thread` is the one whose directory `dir` is. The caller has made sure that we may see them. That they are those of the process in `dir`, and not of one that has its number since,
-/// is so if that directory can be read afterwards.
+/// The caller has made sure that we may see them. That they are those of the thread that it means, and not of one that has its number
+/// since, is so if the directory of that can be read afterwards.
 pub(super) fn iterate(
     iterator: &mut FileIterator,
     thread: Pid,
-    dir: BorrowedFd<'_>,
     entity: Entity,
     facts: &mut Vec<Fact>,
     sockets: &mut Vec<u64>,
@@ -113,19 +116,16 @@ pub(super) fn iterate(
         if facts.len() - before <= limits::FILES {
             let text = open.text.unwrap_or_default();
             sockets.extend(socket_inode(text));
-            facts.push(fact(dir, entity, open.fd, text, mode(open.reads, open.writes)));
+            facts.push(fact(entity, open.fd, text, mode(open.reads, open.writes)));
         }
     })?;
     Ok(Told { behind: Behind::Device(hasher.finish()), namespaces })
 }
 
-/// Makes the fact of an open file of which the kernel says `text`.
-fn fact(dir: BorrowedFd<'_>, entity: Entity, fd: u32, text: &[u8], mode: FileMode) -> Fact {
-    let (path, deleted) = match text.strip_suffix(DELETED) {
-        Some(path) if text.starts_with(b"/") && !is_really_named(text, dir, fd) => (path, true),
-        _ => (text, false),
-    };
-    let key = FileKey { entity, fd, path: RawText::from(path), mode, deleted };
+/// Makes the fact of an open file of which the kernel says `text`. Whether a mark at its end is the kernel's, or part of its name, is
+/// for the caller to find out.
+fn fact(entity: Entity, fd: u32, text: &[u8], mode: FileMode) -> Fact {
+    let key = FileKey { entity, fd, path: RawText::from(text), mode, deleted: false };
     Fact::File(OpenFile { key, details: FileDetails::default() })
 }
 
@@ -155,33 +155,6 @@ pub(super) fn own_sockets(listing: &mut sys::ListingBuffer, dir: BorrowedFd<'_>,
     });
 }
 
-/// Takes a print of what is behind the descriptors of the process in `dir`: mount and inode number of each (`/proc/PID/fdinfo`,
-/// proc_pid_fdinfo(5)). `None` where the kernel does not tell: before Linux 5.14, or not to us.
-///
-/// The file itself is not asked, since it may be on a server that does not answer.
-pub(super) fn behind(
-    buffers: &mut sys::Buffers,
-    listing: &mut sys::ListingBuffer,
-    dir: BorrowedFd<'_>,
-    mut hasher: impl Hasher,
-) -> Option<Behind> {
-    let table = sys::open_listing(dir, c"fdinfo").ok()?;
-    let listed = listing.numbers(&table, |name, fd| {
-        let text = match buffers.read(table.as_fd(), name) {
-            Ok(text) => text,
-            Err(Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let field = |name: &[u8]| {
-            let line = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(name));
-            line.and_then(|value| sys::parse::<u64>(value.trim_ascii())).ok_or(Errno::OPNOTSUPP)
-        };
-        (fd, field(b"mnt_id:")?, field(b"ino:")?).hash(&mut hasher);
-        Ok(())
-    });
-    listed.is_ok().then(|| Behind::Mount(hasher.finish()))
-}
-
 /// Reads the number in `socket:[30215]`.
 fn socket_inode(text: &[u8]) -> Option<u64> {
     sys::parse(text.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
@@ -195,17 +168,4 @@ const fn mode(reads: bool, writes: bool) -> FileMode {
         (false, true) => FileMode::Write,
         (false, false) => FileMode::Neither,
     }
-}
-
-/// Tells whether a file whose link ends like a deleted one's has a name that ends so: then that very name leads to it, seen
-/// from here or from the process's own root. (A file with two links, of which one was removed and the other is called
-/// like the removed one with the mark, is taken for undeleted.)
-fn is_really_named(text: &[u8], dir: BorrowedFd<'_>, fd: u32) -> bool {
-    let Ok(open) = statat(dir, format!("fd/{fd}"), AtFlags::empty()) else { return false };
-    let same = |found: Result<Stat, Errno>| {
-        found.is_ok_and(|named| (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino))
-    };
-    let within = |prefix: &[u8]| CString::new([prefix, text].concat()).ok();
-    within(b"").is_some_and(|path| same(statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW)))
-        || within(b"root").is_some_and(|path| same(statat(dir, &path, AtFlags::SYMLINK_NOFOLLOW)))
 }

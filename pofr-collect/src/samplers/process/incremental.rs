@@ -199,6 +199,7 @@ impl Incremental {
         self.tables.begin();
         let since = self.take_stock(tick)?;
         self.ration(tick);
+        self.ask_ahead(tick);
         let mut all = Stirred::default();
         loop {
             for at in 0..self.table.len() {

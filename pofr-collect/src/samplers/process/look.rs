@@ -1,6 +1,7 @@
 //! A look at one process: its files in `/proc/PID`, put together to one fact.
 
 use super::{
+    answers::{Answers, Asked},
     files::{Behind, Told},
     stat::{self, Stat},
     status,
@@ -42,6 +43,8 @@ pub(super) struct Look {
     iterator: Option<FileIterator>,
     /// Draws the prints of what is behind descriptors.
     keys: RandomState,
+    /// What may wait for others, which a child reads.
+    pub(super) answers: Answers,
     /// Directory and namespaces of kernel threads, as of the last sample and of this one; `None` where they are read whenever they
     /// are asked for. A kernel thread takes them from its creator, or changes them when it starts (kdevtmpfs does), and never
     /// again.
@@ -104,17 +107,18 @@ impl Look {
         Self { kernel_threads: Some(Default::default()), ..Self::default() }
     }
 
+    /// Looks at single processes, as soon as it is asked.
+    pub(super) fn at_once() -> Self {
+        Self { answers: Answers::at_once(), ..Self::default() }
+    }
+
     /// Begins a sample of all processes: forgets the kernel threads that the last one did not see.
     pub(super) fn begin(&mut self) {
+        self.answers.begin();
         if let Some(kept) = &mut self.kernel_threads {
             kept.swap(0, 1);
             kept[1].clear();
         }
-    }
-
-    /// Tells what is behind the descriptors of the process in `dir`, as `/proc` has it.
-    pub(super) fn behind(&mut self, dir: &OwnedFd) -> Option<Behind> {
-        files::behind(&mut self.buffers, &mut self.listing, dir.as_fd(), self.keys.build_hasher())
     }
 
     /// Reads what the process has open, and takes what the iterator tells besides.
@@ -128,7 +132,7 @@ impl Look {
     ) -> Result<(Files, Option<Told>), Errno> {
         if let Some(iterator) = &mut self.iterator {
             let before = (facts.len(), sockets.len());
-            match files::iterate(iterator, thread, dir, entity, facts, sockets, self.keys.build_hasher()) {
+            match files::iterate(iterator, thread, entity, facts, sockets, self.keys.build_hasher()) {
                 Ok(told) => return Ok((Files::Read, Some(told))),
                 Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error),
                 Err(error) => {
@@ -171,8 +175,12 @@ impl Look {
     ) -> Result<Seen, Errno> {
         let leader_dir = dir.as_fd();
         let before = (facts.len(), sockets.len());
+        let mut ahead = self.answers.take(dir, pid);
         for attempt in 1.. {
-            let mut stat = stat::parse(self.buffers.read(leader_dir, c"stat")?).ok_or(stat::Malformed)?;
+            let (mut stat, asked) = match ahead.take() {
+                Some((stat, asked)) => (stat, asked),
+                None => (stat::parse(self.buffers.read(leader_dir, c"stat")?).ok_or(stat::Malformed)?, None),
+            };
             if stat.pid != Some(pid.0) {
                 // Another's directory is mounted there.
                 return Err(Errno::STALE);
@@ -194,7 +202,7 @@ impl Look {
             if view.leaves_out(pid, stat.start, stat.ppid) {
                 if view.own_pid() == Some(pid) {
                     files::own_sockets(&mut self.listing, dir, sockets);
-                } else {
+                } else if !self.answers.is_child(pid) {
                     files::sockets(&mut self.buffers, &mut self.listing, dir, sockets);
                 }
                 let (threads, moving) = (stat.threads > 1, stat::is_running(stat.state));
@@ -214,11 +222,18 @@ impl Look {
             }
             let zombie = stat.is_zombie();
             // A kernel thread has no program, and so none of this to be read; whoever asks is told EACCES or nothing.
-            let (mut arguments, mut exe) = if stat.kernel_thread {
-                (Some(RawText::default()), Reading::Absent)
+            let (asked, mut exe) = if stat.kernel_thread {
+                (Asked::nothing(), Reading::Absent)
             } else {
-                (self.arguments(dir, zombie)?, self.buffers.link(dir, c"exe"))
+                // One that has exited has no arguments any more.
+                let asked = match asked {
+                    _ if zombie => Asked::nothing(),
+                    Some(asked) => asked,
+                    None => self.answers.of_process(view, speaker, &stat)?,
+                };
+                (asked, self.buffers.link(dir, c"exe"))
             };
+            let Asked { mut arguments, mut cut, file, mut unreadable } = asked;
             // The kernel asks for the same right before it tells where any of these links leads (ptrace_may_access, ptrace(2)).
             let denied = exe == Reading::Denied;
             let table = (whom.table)(&stat);
@@ -229,6 +244,8 @@ impl Look {
                 () if table != Table::Own => (Files::Read, None),
                 () => self.files(dir, speaker, entity, facts, sockets)?,
             };
+            let names = self.answers.names(view, speaker, &exe, &mut facts[before.0..])?;
+            unreadable |= names.unreadable || self.answers.is_unreadable(pid, stat.start);
             let behind = told.map(|told| told.behind);
             let (mut cwd, mut namespaces) = match told.and_then(|told| told.namespaces) {
                 Some(namespaces) => (self.buffers.link(dir, c"cwd"), Reading::Known(namespaces)),
@@ -239,7 +256,8 @@ impl Look {
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
-            if attempt < TRIES && (!status.still(&stat, thread_comm) || arguments.is_none()) {
+            let is_changing = arguments.is_none() && !unreadable;
+            if attempt < TRIES && (!status.still(&stat, thread_comm) || is_changing) {
                 facts.truncate(before.0);
                 sockets.truncate(before.1);
                 continue;
@@ -247,10 +265,10 @@ impl Look {
             let moving = stat::is_running(stat.state)
                 || status.is_running()
                 || (stat.exiting && !zombie)
-                || arguments.is_none();
+                || is_changing;
             if stat.exiting && !zombie {
                 // It has let go of its program, and is letting go of the rest: what is missing was there.
-                arguments = None;
+                (arguments, cut) = (None, None);
                 exe = known_or_unknown(exe);
                 cwd = known_or_unknown(cwd);
                 namespaces = Reading::Unknown;
@@ -260,7 +278,7 @@ impl Look {
             let started = Some(view.clock.started(stat.start, view.ticks_per_second));
             let ppid = status.ppid();
             let exe_sha256 =
-                if view.live && !zombie { view.programs.digest(dir, entity, &exe) } else { None };
+                if view.live && !zombie { view.programs.digest(file, entity, &exe) } else { None };
             let files_of = match table {
                 Table::Of(holder) if !zombie => Some(holder),
                 _ => None,
@@ -281,7 +299,13 @@ impl Look {
                     namespaces,
                     zombie,
                     files,
-                    marks: ProcessMarks { thread_of: whom.thread_of, files_of, ..ProcessMarks::default() },
+                    marks: ProcessMarks {
+                        unreadable,
+                        arguments_cut: cut,
+                        exe_named_deleted: names.exe,
+                        thread_of: whom.thread_of,
+                        files_of,
+                    },
                 },
                 details: ProcessDetails { started, exit_code, exe_sha256, ..ProcessDetails::default() },
             };
@@ -323,18 +347,6 @@ impl Look {
             }
         });
         listed.err().filter(|error| *error != Errno::CANCELED).map_or(found, |_| None)
-    }
-
-    /// Reads the argument vector. There is always something in it (execve(2) sees to that), except while a process
-    /// exchanges its program for another or exits: then `None`.
-    fn arguments(&mut self, dir: BorrowedFd<'_>, zombie: bool) -> Result<Option<RawText>, Errno> {
-        match self.buffers.read(dir, c"cmdline") {
-            Ok([]) if !zombie => Ok(None),
-            Ok(text) => Ok(Some(text.into())),
-            Err(error) if sys::is_gone(error) => Err(error),
-            // Not for us, or not now.
-            Err(_) => Ok(None),
-        }
     }
 
     /// Reads the audit login uid (`/proc/PID/loginuid`); a kernel without audit has none.

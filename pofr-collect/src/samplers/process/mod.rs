@@ -7,6 +7,8 @@
 //!
 //! Where the kernel tells which processes ran, only those are read again ([`incremental`]), else all are at every tick ([`scan`]).
 
+mod ahead;
+mod answers;
 mod audit;
 mod births;
 mod crowd;
@@ -70,6 +72,11 @@ pub(super) fn make(context: &Context) -> Box<dyn Collector> {
 /// Returns a kernel thread's name without what it is at.
 pub(crate) fn steady_name(comm: &[u8]) -> &[u8] {
     stat::steady(comm)
+}
+
+/// Returns the state letter of a process's `stat`.
+pub(crate) fn state_of(line: &[u8]) -> Option<u8> {
+    stat::state(line)
 }
 
 /// Returns when the process started; `None` where there is none or it does not say.
@@ -136,6 +143,15 @@ impl Way {
         Self::Scan(Box::default(), why)
     }
 
+    /// Returns what looks at processes.
+    fn look(&mut self) -> Option<&mut look::Look> {
+        match self {
+            Self::Unknown(_) => None,
+            Self::Incremental(way) => Some(&mut way.look),
+            Self::Scan(way, _) => Some(&mut way.look),
+        }
+    }
+
     /// Finds out which way there is.
     fn find(view: &HostView, iterators: Iterators) -> Self {
         Incremental::open(view, iterators).map_or_else(Self::scan, |way| Self::Incremental(Box::new(way)))
@@ -165,26 +181,35 @@ impl Collector for ProcessSampler {
         {
             self.way = Way::scan(why);
         }
+        if let Some(look) = self.way.look() {
+            out.gaps.extend(look.answers.watch(&self.view));
+        }
         read.map_err(|error| unavailable(&self.view.proc_root, error))?;
         self.tell_unread(unread, out);
         Ok(())
     }
 
     fn restart(&mut self) {
+        if let Some(look) = self.way.look() {
+            look.answers.restart();
+        }
         if let Way::Incremental(way) = &mut self.way {
             way.restart();
         }
     }
 
     fn note(&self) -> Option<String> {
-        let scan = match &self.way {
-            Way::Scan(_, why) => Some(format!("full scan at every tick: {why}")),
-            Way::Unknown(_) | Way::Incremental(_) => None,
+        let (scan, answers) = match &self.way {
+            Way::Scan(scan, why) => {
+                (Some(format!("full scan at every tick: {why}")), scan.look.answers.note())
+            }
+            Way::Incremental(way) => (None, way.look.answers.note()),
+            Way::Unknown(_) => (None, None),
         };
         let given = self.view.no_own_proc();
         let given =
             given.map(|why| format!("processes may be hidden by mounts over the system's /proc: {why}"));
-        let notes: Vec<_> = scan.into_iter().chain(given).collect();
+        let notes: Vec<_> = scan.into_iter().chain(given).chain(answers).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
     }
 }

@@ -7,12 +7,18 @@ use super::{
 };
 use crate::{HostView, sys};
 use pofr_core::{
-    fact::{Fact, OpenFile, Process},
+    fact::{Cut, Fact, OpenFile, Process},
     identity::{Pid, StartTicks},
     raw::{RawText, Reading},
 };
 use rustix::{fs::OFlags, io::Errno};
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+/// How often children that were left behind are looked after.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a look shows.
 #[derive(Debug)]
@@ -38,8 +44,10 @@ pub(crate) struct Brief {
     pub(crate) session: u32,
     /// The controlling terminal.
     pub(crate) tty: u32,
-    /// The arguments; `None` where it has none any more, or none yet.
+    /// The arguments; `None` where it has none any more, or none yet, or did not answer in time.
     pub(crate) arguments: Option<RawText>,
+    /// What they were before they were cut.
+    pub(crate) cut: Option<Cut>,
     /// The program.
     pub(crate) exe: Reading<RawText>,
 }
@@ -51,13 +59,33 @@ pub(crate) struct Watcher {
     proc: OwnedFd,
     look: Look,
     buffers: sys::Buffers,
+    begun: Instant,
 }
 
 impl Watcher {
     /// Opens `/proc`.
     pub(crate) fn new(view: &HostView) -> Result<Self, Errno> {
         let proc = view.open_proc(OFlags::PATH)?;
-        Ok(Self { view: view.clone(), proc, look: Look::default(), buffers: sys::Buffers::default() })
+        Ok(Self {
+            view: view.clone(),
+            proc,
+            look: Look::at_once(),
+            buffers: sys::Buffers::default(),
+            begun: Instant::now(),
+        })
+    }
+
+    /// Makes the child that reads what may wait, with the priority that the calling thread has.
+    pub(crate) fn begin_child(&mut self) {
+        self.look.answers.begin_child(&self.view);
+    }
+
+    /// Begins a tick now and then.
+    fn begin(&mut self) {
+        if self.begun.elapsed() > TICK {
+            self.begun = Instant::now();
+            self.look.begin();
+        }
     }
 
     fn open(&self, pid: u32) -> Result<OwnedFd, Errno> {
@@ -66,6 +94,7 @@ impl Watcher {
 
     /// Takes a whole look; `None` where the process is gone, or will not be read.
     pub(crate) fn whole(&mut self, pid: u32) -> Option<Sight> {
+        self.begin();
         let dir = self.open(pid).ok()?;
         let mut facts = Vec::new();
         // A table that it has in common with its parent the samples tell, once.
@@ -90,11 +119,8 @@ impl Watcher {
     /// then another event says so, and another look follows.
     pub(crate) fn brief(&mut self, pid: u32) -> Option<Sight> {
         let dir = self.open(pid).ok()?;
-        let arguments = match self.buffers.read(dir.as_fd(), c"cmdline") {
-            Ok(text) => Some(RawText::from(text)),
-            Err(error) if sys::is_gone(error) => return None,
-            Err(_) => None,
-        };
+        self.begin();
+        let asked = self.look.answers.arguments(&self.view, pid).ok()?;
         let exe = self.buffers.link(dir.as_fd(), c"exe");
         let stat = self.stat(&dir)?;
         if self.view.leaves_out(Pid(pid), stat.start, stat.ppid) {
@@ -104,13 +130,11 @@ impl Watcher {
         let (arguments, exe) = if stat.kernel_thread {
             (Some(RawText::default()), Reading::Absent)
         } else {
-            (
-                arguments.filter(|text| !text.as_bytes().is_empty()),
-                if exe == Reading::Absent { Reading::Unknown } else { exe },
-            )
+            (asked.arguments, if exe == Reading::Absent { Reading::Unknown } else { exe })
         };
+        let cut = asked.cut.map(|cut| Cut { bytes: cut.bytes.max(stat.arguments), ..cut });
         let Stat { start, ppid, comm, session, tty, .. } = stat;
-        Some(Sight::Brief(Brief { start, ppid, comm, session, tty, arguments, exe }))
+        Some(Sight::Brief(Brief { start, ppid, comm, session, tty, arguments, cut, exe }))
     }
 
     /// Returns when the process started, be it that it waits for its parent only.

@@ -21,7 +21,7 @@ const LISTING_BYTES: usize = 1 << 10;
 #[derive(Debug)]
 pub(super) struct Scan {
     listing: sys::ListingBuffer,
-    look: Look,
+    pub(super) look: Look,
     sockets: Vec<u64>,
     there: HashSet<Pid>,
     crowd: Crowd,

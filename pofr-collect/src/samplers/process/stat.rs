@@ -15,7 +15,7 @@ const KERNEL_THREAD: u32 = 0x0020_0000;
 const EXITING: u32 = 0x4;
 
 /// What is taken from the line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     /// The number, by which the line begins; `None` where it does not.
     pub(super) pid: Option<u32>,
@@ -37,6 +37,8 @@ pub(super) struct Stat {
     pub(super) threads: u32,
     /// Field 22.
     pub(super) start: StartTicks,
+    /// How far fields 48 and 49 are apart: the length of the arguments as they were given; 0 where that is not told.
+    pub(super) arguments: u64,
     /// Field 52: the wait status, told only to who may trace the process; 0 in lines that are too short to have it.
     pub(super) exit_code: i32,
 }
@@ -77,7 +79,9 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
     let kernel_thread = flags & KERNEL_THREAD != 0;
     let threads = u32::try_from(signed(fields.nth(10)?)?).unwrap_or(0);
     let start = StartTicks(sys::parse(fields.nth(1)?)?);
-    let exit_code = match fields.nth(29) {
+    let first: u64 = fields.nth(25).and_then(sys::parse).unwrap_or(0);
+    let end: u64 = fields.next().and_then(sys::parse).unwrap_or(0);
+    let exit_code = match fields.nth(2) {
         Some(text) => signed(text)?,
         None => 0,
     };
@@ -92,8 +96,15 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat> {
         exiting: flags & EXITING != 0,
         threads,
         start,
+        arguments: end.saturating_sub(first),
         exit_code,
     })
+}
+
+/// Returns the state letter of a line.
+pub(super) fn state(line: &[u8]) -> Option<u8> {
+    let close = line.iter().rposition(|b| *b == b')')?;
+    line.get(close + 2).copied()
 }
 
 /// Takes off a kernel worker's name what it is working at or was last (`wq_worker_comm` in kernel/workqueue.c): that changes many

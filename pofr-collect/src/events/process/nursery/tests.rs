@@ -120,6 +120,7 @@ fn brief(entity: Entity, comm: &str) -> Sight {
         session: 0,
         tty: 0,
         arguments: key.arguments,
+        cut: None,
         exe: key.exe,
     })
 }
