@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// Tells whether the kernel lets us hear of events.
 fn hears(registry: &Registry) -> bool {
-    let hears = format!("{registry:?}").contains("process-events\"]");
+    let hears = format!("{registry:?}").contains("\"process-events\"");
     if !hears {
         eprintln!("NOT RUN: {registry:?}");
     }
