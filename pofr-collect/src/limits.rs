@@ -42,9 +42,13 @@ pub(crate) const TELL_MICROS: i64 = 5_000_000;
 /// Bytes of memory where no bound is given.
 pub(crate) const MEMORY: u64 = 96 << 20;
 /// Open files of one process that are read; of more, that there are more.
-pub(crate) const FILES: usize = 1 << 15;
-/// Bytes of memory that are reckoned for an open file that is held.
-pub(crate) const FILE_BYTES: u64 = 512;
+pub(crate) const FILES: usize = 1 << 16;
+/// Bytes of memory that are reckoned for an open file that is held: what it takes for good, and while a sample is made of it.
+pub(crate) const FILE_BYTES: u64 = 768;
+/// The part of memory that one user's arguments may take, and all together: a 32nd and an eighth.
+pub(crate) const ARGUMENTS_OF_USER: u64 = 32;
+/// See [`ARGUMENTS_OF_USER`].
+pub(crate) const ARGUMENTS_OF_ALL: u64 = 8;
 
 /// Changes of names in one watched directory, or of one watched file, that are told, a second.
 pub(crate) const NAMES: u64 = 200;

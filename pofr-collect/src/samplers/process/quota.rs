@@ -2,7 +2,7 @@
 //!
 //! A reading stops a file after the most that one process may have ([`limits::FILES`]). What is kept of it is bounded by what there
 //! is memory for: a quarter of all for a process, half of all for a user, and what is left of all. The lowest descriptors are kept.
-//! Of arguments a twentieth of all may be one user's, and a fifth everybody's; of those that come then the beginning is kept.
+//! Of arguments a 32nd of all may be one user's, and an eighth everybody's; of those that come then the beginning is kept.
 //! Who has more is named in a thin gap that begins with `cut:` when that begins, and each half minute while it lasts.
 
 use crate::{effort::Effort, limits};
@@ -111,8 +111,9 @@ impl Quota {
         }
         let length =
             |process: &Process| process.key.arguments.as_ref().map_or(0, |text| text.as_bytes().len() as u64);
-        let room =
-            (memory / 20).saturating_sub(of_user.bytes).min((memory / 5).saturating_sub(self.all.bytes));
+        let room = (memory / limits::ARGUMENTS_OF_USER)
+            .saturating_sub(of_user.bytes)
+            .min((memory / limits::ARGUMENTS_OF_ALL).saturating_sub(self.all.bytes));
         if length(process) > room.max(limits::CUT_ARGUMENTS as u64) {
             cut_arguments(&mut process.key);
             cut = true;
@@ -253,7 +254,7 @@ mod tests {
         (Process { key, details: ProcessDetails::default() }, (0..files).map(file).collect())
     }
 
-    /// A quota of 1,000 files in all: 250 of a process and 500 of a user; and bytes of arguments: 51,200 of a user.
+    /// A quota of 1,000 files in all: 250 of a process and 500 of a user; and bytes of arguments: 48,000 of a user.
     fn quota() -> Quota {
         let effort = Effort::default();
         effort.keep_to(None, Some(1_000 * 2 * limits::FILE_BYTES));
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn of_arguments_beyond_a_users_room_the_beginning_is_kept_and_the_length_said() {
         let mut quota = quota();
-        assert_eq!(admit(&mut quota, process(10, 65534, 0, 50_000)).1.marks.arguments_cut, None);
+        assert_eq!(admit(&mut quota, process(10, 65534, 0, 45_000)).1.marks.arguments_cut, None);
         let (_, key) = admit(&mut quota, process(11, 65534, 0, 5_000));
         assert_eq!(key.arguments.unwrap().as_bytes().len(), limits::CUT_ARGUMENTS);
         assert_eq!(key.marks.arguments_cut, Some(Cut { bytes: 5_000, sha256: None }));
