@@ -2,8 +2,9 @@
 //!
 //! It is done in two steps, since capabilities belong to threads. First, before any other thread is started and anything is
 //! opened, goes all that neither recording nor the opening of its sources needs. Then, once they are open, goes what only that
-//! needed: CAP_SYS_ADMIN for fanotify_init(2) and for mounting a `/proc` of our own, CAP_BPF and CAP_PERFMON for the iterators of tasks and files, and CAP_SYS_NICE for real-time
-//! priority where RLIMIT_RTPRIO does not allow it. The threads that sources start come after both.
+//! needed: CAP_SYS_ADMIN for fanotify_init(2) and for mounting a `/proc` of our own, CAP_BPF and CAP_PERFMON for the iterators of tasks and
+//! files, CAP_NET_BROADCAST to be told of other network namespaces, and CAP_SYS_NICE for real-time priority where RLIMIT_RTPRIO does not
+//! allow it. The threads that sources start come after both.
 //!
 //! Root stays user 0 by default: then state and spool need no owner of their own, and without CAP_DAC_OVERRIDE and the rest,
 //! user 0 can still change what belongs to user 0, the recorder's own files among them. With a user of its own it cannot even
@@ -64,7 +65,11 @@ pub(crate) struct Opening {
 /// way back.
 pub(crate) fn drop_most(user: Option<&User>) -> anyhow::Result<Opening> {
     let wanted = NEEDED.iter().fold(CapabilitySet::empty(), |set, (one, ..)| set | *one);
-    let mut opening = wanted | CapabilitySet::SYS_ADMIN | CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let mut opening = wanted
+        | CapabilitySet::SYS_ADMIN
+        | CapabilitySet::BPF
+        | CapabilitySet::PERFMON
+        | CapabilitySet::NET_BROADCAST;
     if !raise_limits() {
         opening |= CapabilitySet::SYS_NICE;
     }

@@ -33,6 +33,11 @@ pub(super) struct Others {
     all: BTreeMap<u32, Other>,
     /// The stamp of the first tick.
     first: Option<WallMicros>,
+    /// The stamp of the tick before.
+    before: Option<WallMicros>,
+    /// Those that came since that was last said, and since when of each.
+    fresh: BTreeMap<u32, WallMicros>,
+    came: Pieces,
     late: Pieces,
     unreadable: Pieces,
     unheard: Pieces,
@@ -50,8 +55,8 @@ struct Other {
     found: (i64, WallMicros),
     /// Whether it may have been there long before.
     found_late: bool,
-    /// When it was tried last and could not be read, and why not.
-    refused: Option<(i64, String)>,
+    /// When it was tried last and could not be read, why not, and how often in a row.
+    refused: Option<(i64, String, u32)>,
 }
 
 impl Others {
@@ -64,6 +69,9 @@ impl Others {
             turns: Turns::default(),
             all: BTreeMap::new(),
             first: None,
+            before: None,
+            fresh: BTreeMap::new(),
+            came: Pieces::new(UNREAD),
             late: Pieces::new(UNREAD),
             unreadable: Pieces::new(SAID_EVERY),
             unheard: Pieces::new(SAID_EVERY),
@@ -74,8 +82,10 @@ impl Others {
     /// Forgets what was told.
     pub(super) fn restart(&mut self) {
         self.all.clear();
-        self.first = None;
-        for pieces in [&mut self.late, &mut self.unreadable, &mut self.unheard, &mut self.lost] {
+        (self.first, self.before) = (None, None);
+        for pieces in
+            [&mut self.came, &mut self.late, &mut self.unreadable, &mut self.unheard, &mut self.lost]
+        {
             pieces.clear();
         }
     }
@@ -111,6 +121,7 @@ impl Others {
             waiting.iter().filter_map(|(.., inode)| Some((*inode, self.all.get(inode)?.late(tick.now)?)));
         let late = late.collect();
         self.say(&late, tick);
+        self.before = Some(tick.stamp);
     }
 
     /// Looks for namespaces, and forgets those that are gone.
@@ -166,7 +177,8 @@ impl Others {
             }
             Err(error) => {
                 other.told.tell(Some(inode), &mut Vec::new(), None, tick);
-                other.refused = Some((tick.now, error.to_string()));
+                let times = other.refused.take().map_or(1, |(.., times)| times + 1);
+                other.refused = Some((tick.now, error.to_string(), times));
             }
         }
         let owner = other.owner;
@@ -234,9 +246,27 @@ impl Others {
         }
     }
 
+    /// Says of which namespaces nothing is known before this tick.
+    fn say_who_came(&mut self, at: (i64, WallMicros), tick: &mut Tick<'_>) {
+        let Some(before) = self.before else { return };
+        let came = self.all.iter().filter(|(_, other)| other.found.0 == tick.now);
+        self.fresh.extend(
+            came.map(|(inode, other)| (*inode, if other.found_late { other.found.1 } else { before })),
+        );
+        if !self.came.is_due(tick.now) {
+            return;
+        }
+        let reason =
+            "network namespaces came, and what sockets there had ended by the first reading is not known: {}";
+        let fresh = std::mem::take(&mut self.fresh);
+        tick.out.gaps.extend(self.came.say(reason, &fresh, at, |inode| inode.to_string()));
+        self.came.forget();
+    }
+
     /// Says what is not known.
     fn say(&mut self, late: &BTreeMap<u32, WallMicros>, tick: &mut Tick<'_>) {
         let at = (tick.now, tick.stamp);
+        self.say_who_came(at, tick);
         let Self { all, view, .. } = self;
         let of_whom = |inode: u32| {
             let owner = all.get(&inode).and_then(|other| other.owner);
@@ -248,15 +278,16 @@ impl Others {
             let chosen = all.iter().filter(|(inode, other)| chosen(**inode, other));
             chosen.map(|(inode, other)| (*inode, other.found.1)).collect()
         };
-        let refused = of(&|_, other| other.refused.is_some());
+        let refused = of(&|_, other| other.is_refused());
         let why = |inode: u32| {
             let refused = all.get(&inode).and_then(|other| other.refused.as_ref());
-            refused.map_or_else(|| inode.to_string(), |(_, why)| format!("{inode} ({why})"))
+            refused.map_or_else(|| inode.to_string(), |(_, why, _)| format!("{inode} ({why})"))
         };
         let reason = "unreadable: endpoints of network namespaces are unknown: {}";
         tick.out.gaps.extend(self.unreadable.say(reason, &refused, at, why));
         if view.live {
-            let unheard = of(&|inode, _| !view.peers.is_heard(inode));
+            let unheard =
+                of(&|inode, other| (other.visited || other.is_refused()) && !view.peers.is_heard(inode));
             let why = view.peers.why_not().map_or_else(String::new, |why| format!(" ({why})"));
             let reason = format!(
                 "ends of sockets in network namespaces are not announced to us{why}, and connections there that are shorter than the \
@@ -274,7 +305,12 @@ impl Others {
 impl Other {
     /// Returns when it was last read, or tried.
     fn tried(&self) -> Option<i64> {
-        self.told.read().map(|(boot, _)| boot).max(self.refused.as_ref().map(|(at, _)| *at))
+        self.told.read().map(|(boot, _)| boot).max(self.refused.as_ref().map(|(at, ..)| *at))
+    }
+
+    /// Tells whether it cannot be read: one that was gone when its turn came is not there at the next.
+    fn is_refused(&self) -> bool {
+        self.refused.as_ref().is_some_and(|(.., times)| *times > 1)
     }
 
     /// Tells whether it has to be read in this tick.

@@ -36,7 +36,7 @@ impl Pieces {
         name: impl Fn(u32) -> String,
     ) -> Option<Gap> {
         let is_over: BTreeSet<u32> = self.since.keys().filter(|one| !of.contains_key(one)).copied().collect();
-        let is_due = self.said.is_none_or(|said| now >= said + self.every);
+        let is_due = self.is_due(now);
         let is_new = of.keys().any(|one| !self.since.contains_key(one));
         for (one, since) in of {
             self.since.entry(*one).or_insert(*since);
@@ -60,6 +60,16 @@ impl Pieces {
             to: Some(stamp),
             lost: None,
         })
+    }
+
+    /// Tells whether it is time to say something again.
+    pub(super) fn is_due(&self, now: i64) -> bool {
+        self.said.is_none_or(|said| now >= said + self.every)
+    }
+
+    /// Takes note that what was said is over.
+    pub(super) fn forget(&mut self) {
+        self.since.clear();
     }
 
     pub(super) fn clear(&mut self) {
