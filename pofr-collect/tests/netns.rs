@@ -90,8 +90,27 @@ impl Drop for Program {
     }
 }
 
+/// What the recorder may.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Power {
+    /// Everything, as root's `pofrc record`.
+    All,
+    /// What `pofrc start` keeps.
+    Kept,
+}
+
+/// Gives up what `pofrc start` gives up once its sources are open, in this thread.
+fn give_up() {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let kept = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::NET_ADMIN;
+    let kept = capabilities(None).unwrap().permitted & kept;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).unwrap();
+}
+
 /// Records while `work` goes on; `enough` is asked of all rows before it ends.
 fn record(
+    power: Power,
     work: impl FnOnce() + Send,
     enough: impl Fn(&[Row], &[Gap]) -> bool + Sync,
 ) -> (Vec<Row>, Vec<Gap>) {
@@ -114,6 +133,9 @@ fn record(
             }
             stop.stop();
         });
+        if power == Power::Kept {
+            give_up();
+        }
         recorder.run(&stop, Some(Duration::from_secs(150))).unwrap();
     });
     told(&memory)
@@ -171,7 +193,7 @@ fn a_namespace_is_found_by_its_name_by_a_thread_and_by_a_socket_alone() {
         of_port(rows, port).iter().any(|(_, e)| e.key.holder.is_some_and(|holder| holder.pid().0 == pid))
     };
     let all = |rows: &[Row], _: &[Gap]| (45_874..=45_876).all(|port| is_held(rows, port));
-    let (rows, gaps) = record(|| {}, all);
+    let (rows, gaps) = record(Power::All, || {}, all);
     for (port, inode) in (45_874..).zip(&inodes) {
         let found = of_port(&rows, port);
         assert!(is_held(&rows, port), "port {port}: {found:#?}\n{gaps:#?}");
@@ -182,9 +204,18 @@ fn a_namespace_is_found_by_its_name_by_a_thread_and_by_a_socket_alone() {
 
 #[test]
 fn ends_in_other_namespaces_are_exact_and_what_is_short_is_not_missed() {
+    ends(Power::All, "d");
+}
+
+#[test]
+fn ends_are_heard_with_the_power_that_a_service_keeps() {
+    ends(Power::Kept, "e");
+}
+
+fn ends(power: Power, name: &str) {
     const CONNECTIONS: usize = 50;
     const HELD: usize = 20;
-    let Some(named) = Named::make(&["d"]) else { return };
+    let Some(named) = Named::make(&[name]) else { return };
     let path = format!("/run/netns/{}", named.0[0]);
     let mut program = Program::start(
         &format!(
@@ -218,7 +249,7 @@ fn ends_in_other_namespaces_are_exact_and_what_is_short_is_not_missed() {
         program.wait_for("over");
     };
     let (rows, gaps) =
-        record(work, |rows, _| connections(rows) >= CONNECTIONS && held(rows, is_gone) == HELD);
+        record(power, work, |rows, _| connections(rows) >= CONNECTIONS && held(rows, is_gone) == HELD);
     assert!(connections(&rows) >= CONNECTIONS, "{} ends\n{gaps:#?}", connections(&rows));
     // The kernel tells of an end from a work queue: a reading may have found the socket gone by then.
     let exact = held(&rows, is_end);
@@ -230,4 +261,31 @@ fn ends_in_other_namespaces_are_exact_and_what_is_short_is_not_missed() {
         assert!(of_port(&rows, port).iter().all(|(_, e)| e.key.netns == netns));
     }
     program.go_on();
+}
+
+#[test]
+fn what_cannot_be_entered_and_has_nobody_in_it_is_said_to_be_unreadable() {
+    let Some(named) = Named::make(&["f", "g"]) else { return };
+    let paths: Vec<String> = named.0.iter().map(|name| format!("/run/netns/{name}")).collect();
+    // In the first there is a thread; in the second there is only a socket.
+    let _program = Program::start(
+        "home = os.open('/proc/self/ns/net', os.O_RDONLY)\n\
+        enter(sys.argv[2]); g = socket.create_server(('0.0.0.0', 45911)); assert libc.setns(home, 0x40000000) == 0\n\
+        ready = threading.Event()\n\
+        def work():\n    enter(sys.argv[1]); f = socket.create_server(('0.0.0.0', 45910)); ready.set()\n    time.sleep(600)\n\
+        threading.Thread(target=work, daemon=True).start(); ready.wait()\n\
+        print('up', flush=True); sys.stdin.readline()",
+        &paths.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let (thread, nobody) = (inode(&paths[0]), inode(&paths[1]));
+    let says = |gaps: &[Gap], of: u32| {
+        gaps.iter().any(|gap| gap.reason.starts_with("unreadable:") && gap.reason.contains(&of.to_string()))
+    };
+    let enough = |rows: &[Row], gaps: &[Gap]| says(gaps, nobody) && !of_port(rows, 45_910).is_empty();
+    let (rows, gaps) = record(Power::Kept, || {}, enough);
+    assert!(says(&gaps, nobody), "{gaps:#?}");
+    assert!(!says(&gaps, thread), "{gaps:#?}");
+    let found = of_port(&rows, 45_910);
+    assert!(found.iter().any(|(_, e)| e.key.netns == Some(thread) && e.key.holder.is_some()), "{found:#?}");
+    assert!(of_port(&rows, 45_911).is_empty());
 }

@@ -19,7 +19,7 @@ use std::{
 /// So many sockets are looked at at a time.
 const AT_A_TIME: usize = 512;
 /// What it takes may be one in so many of the time that passes.
-const SHARE: i64 = 100;
+const SHARE: i64 = 33;
 
 /// What was found out.
 #[derive(Debug, Default)]
