@@ -82,7 +82,7 @@ pub(crate) fn receive_with_origin(
         }
         let mut at = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(header) = at.as_ref() {
-            let is_whole = header.cmsg_len as usize >= libc::CMSG_LEN(4) as usize;
+            let is_whole = header.cmsg_len >= libc::CMSG_LEN(4) as _;
             if (header.cmsg_level, header.cmsg_type) == (libc::SOL_NETLINK, LISTEN_ALL_NSID) && is_whole {
                 return Ok((length, Some(libc::CMSG_DATA(at).cast::<i32>().read_unaligned())));
             }

@@ -241,7 +241,7 @@ impl Others {
         match &visit.number {
             Ok(number) => self.view.peers.introduce(*number, inode),
             Err(error) => {
-                tracing::warn!("ends of sockets in network namespace {inode} are not heard of: {error}")
+                tracing::warn!("ends of sockets in network namespace {inode} are not heard of: {error}");
             }
         }
     }

@@ -26,7 +26,7 @@ const SHARE: i64 = 33;
 pub(super) struct Strangers {
     /// Not looked at yet, and whether a whole reading has missed them since.
     pending: BTreeMap<u64, bool>,
-    under_way: Option<Receiver<(Vec<(u64, Found)>, i64)>>,
+    under_way: Option<Receiver<Answer>>,
     /// Until when nothing is asked, on `CLOCK_BOOTTIME`, µs.
     rests: i64,
     asked: HashSet<u64>,
@@ -35,6 +35,9 @@ pub(super) struct Strangers {
     /// Those whose namespace cannot be told, and a holder.
     lost: BTreeMap<u64, Pid>,
 }
+
+/// What sockets are, and the CPU time that it took to find out, µs.
+type Answer = (Vec<(u64, Found)>, i64);
 
 /// What a socket is.
 #[derive(Clone, Copy, Debug)]

@@ -125,8 +125,11 @@ mod tests {
         }
     }
 
+    /// Addresses, state, uid and inode.
+    type Columns = (SocketAddr, SocketAddr, u8, u32, u64);
+
     /// What another reader of the same text finds.
-    fn by_procfs(text: &[u8], family: Family) -> Option<Vec<(SocketAddr, SocketAddr, u8, u32, u64)>> {
+    fn by_procfs(text: &[u8], family: Family) -> Option<Vec<Columns>> {
         use pofr_core::fact::Transport::{Tcp, Udp};
         let info = &LocalSystemInfo;
         Some(match family.transport {

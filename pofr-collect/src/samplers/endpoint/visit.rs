@@ -108,9 +108,9 @@ impl Visitor {
         away.fetch_add(1, Ordering::Relaxed);
         let work = move || {
             let namespace = open(&proc_root, &way, inode);
-            let result = namespace.and_then(|namespace| {
+            let result = namespace.map(|namespace| {
                 let _ = opened.send(());
-                Ok(look(&namespace, inode, read))
+                look(&namespace, inode, read)
             });
             away.fetch_sub(1, Ordering::Relaxed);
             // Nobody may be waiting any more.
