@@ -232,7 +232,7 @@ fn a_kill_while_sealing_leaves_the_bundle_once() {
     assert_eq!(seqs(&bundles(dir.path())), [1, 2]);
     assert_eq!(std::fs::read(&sealed).unwrap(), tar);
     let left: Vec<_> = std::fs::read_dir(&open_dir).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "lock and mark alone: {left:?}");
+    assert_eq!(left.len(), 3, "lock, mark and reserve alone: {left:?}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ use std::{
 
 /// Where the shipper says what the server has.
 pub(crate) const ACKED: &str = ".acked";
+/// So many names are read there that are none of ours.
+const STRANGE: usize = 4_096;
 /// The directory for its owner and, to read and to enter, the group that files made in it get (inode(7)).
 const SHARED_DIR: u32 = 0o2750;
 /// A file for its owner and, to read, the group.
@@ -29,8 +31,10 @@ impl Spool {
             return Ok(());
         }
         let dir = self.settings.dir.join(ACKED);
+        // Who may write there may put more there than anybody needs.
+        let most = self.state.held.len() + STRANGE;
         let names: HashSet<OsString> = match std::fs::read_dir(&dir) {
-            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect(),
+            Ok(entries) => entries.take(most).filter_map(|entry| Some(entry.ok()?.file_name())).collect(),
             Err(cause) => return Err(SpoolError::io("list", &dir, cause)),
         };
         let is_acked = |name: &str| names.contains(std::ffi::OsStr::new(name));
@@ -43,7 +47,8 @@ impl Spool {
         }
         self.state.held.retain(|held| !is_acked(&held.name));
         // Else the next boot, which finds the spool gone, would call lost what the server has.
-        self.state.save()
+        self.unsaved = true;
+        self.save()
     }
 }
 

@@ -47,6 +47,13 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
+impl Lock {
+    /// Returns the locked file.
+    pub(super) const fn file(&self) -> &File {
+        &self.0
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing alone would leave it locked while a process that another thread is just starting still has a copy of the

@@ -12,16 +12,30 @@
 //! record is a blind gap from the last stamp there is to its own first. The open file is not fsynced while it grows: a kill loses a
 //! second at most, a power cut what the medium had not yet written.
 //!
-//! The spool may be bounded; then the oldest bundle goes first, and the next bundle names it.
+//! Where a step finds no room, in the spool or for the state, the record goes on in memory (`room`), and nothing later is done
+//! before it:
+//!
+//! - While `state.json` does not say that bundle 7 is begun, nothing of it is written, so nobody has seen it, and after a kill its
+//!   number can be used for another.
+//! - A bundle that is sealed and has no room is in `state.json` as one in memory: then its frames go, which makes room for it. After
+//!   a kill it is named as missing. While `state.json` cannot say that, its frames stay, and after a kill they are sealed.
+//! - It is said to be in the spool when all of it is written to `.open/7.sealing`; after a kill between that and its name, the next
+//!   recorder gives it its name.
+//! - A bundle that goes from a full spool goes once `state.json` says so, and stays while it cannot.
+//!
+//! The spool may be bounded; then one bundle after the other goes (`eviction`), and the next bundle names it.
 //!
 //! Whoever ships the bundles, perhaps as another user, reads them where they are and says in `.acked` which the server has;
 //! those are removed. With a [`Signer`] every manifest is signed, also of a bundle that was left open.
 
 mod acked;
 mod durable;
+mod eviction;
 mod identity;
 mod open_bundle;
 mod recover;
+mod room;
+mod sealing;
 mod signer;
 mod state;
 mod status;
@@ -33,7 +47,7 @@ pub use signer::Signer;
 pub use status::{LastBundle, SpoolStatus};
 
 use crate::{HostView, client_id};
-use open_bundle::{FlushError, OpenBundle};
+use open_bundle::OpenBundle;
 use pofr_core::{
     Sink,
     collector::{Closing, Opening},
@@ -41,18 +55,18 @@ use pofr_core::{
     identity::{BundleSeq, Cid},
     record::Record,
     time::WallMicros,
-    wire::v2::{Header, Sealed, WireError, seal_signed},
+    wire::v2::{Header, WireError},
 };
-use state::{Held, Missing, State};
+use room::{Reserve, Spare, Trouble, at, is_room};
+use sealing::Unwritten;
+use state::{Missing, State};
 use std::{
+    collections::VecDeque,
     io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
-
-/// A bundle may have so many bytes of frames; then it is closed whatever its age.
-const BUNDLE_BYTES: u64 = 64 << 20;
 
 /// What goes wrong with a spool.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +117,8 @@ pub struct SpoolSettings {
     pub dir: PathBuf,
     /// Where numbers and chain head are kept; it must survive a boot if the record is to say what did not.
     pub state_dir: PathBuf,
-    /// How many bytes of bundles to keep; `None` for any number. The newest bundle stays in any case.
+    /// How many bytes of bundles to keep, and no more than half of the file system; `None` for any number. The newest bundle stays in
+    /// any case.
     pub max_bytes: Option<u64>,
     /// The client's id, where it has been registered; else one is made and kept in the state.
     pub cid: Option<Cid>,
@@ -129,52 +144,94 @@ impl SpoolSettings {
 pub struct Spool {
     settings: SpoolSettings,
     state: State,
+    /// Whether the state is newer than what the medium has of it.
+    unsaved: bool,
     open: Option<OpenBundle>,
+    /// Sealed bundles for which there was no room yet, the oldest first: `state.in_memory`.
+    memory: VecDeque<Unwritten>,
+    /// Files that go when the state is saved.
+    leftovers: Vec<PathBuf>,
+    trouble: Option<Trouble>,
+    /// What is to be said at the beginning of the next bundle.
+    to_say: Vec<String>,
+    /// The last stamp.
+    now: WallMicros,
+    reserve: Reserve,
+    spare: Spare,
+    /// How many bytes the spool may have.
+    max: Option<u64>,
     /// Up to where a recorder before this one got; told with the first bundle.
     before: Option<WallMicros>,
     /// Whether the spool had no mark: it is new, or was lost.
     fresh: bool,
+    /// The mark that there was no room for yet.
+    unmarked: Option<String>,
     bytes_sealed: u64,
     /// Bundles dropped because the spool was full.
     dropped: u64,
-    _locks: [durable::Lock; 2],
+    /// Of the state and, once there is room for it, of the spool.
+    locks: Vec<durable::Lock>,
 }
 
 impl Spool {
     /// Opens a spool, makes it where there is none, and recovers what an earlier recorder left.
     ///
     /// # Errors
-    /// [`SpoolError`] where it is in use, cannot be read or written, or its state is damaged.
+    /// [`SpoolError`] where it is in use, cannot be read or written, or its state is damaged. That there is no room in the spool is
+    /// no error: then the record is held in memory.
     pub fn open(view: &HostView, settings: SpoolSettings) -> Result<Self, SpoolError> {
-        let lock = |dir: &Path| {
-            durable::make_dir(dir).map_err(|cause| SpoolError::io("make", dir, cause))?;
-            let path = dir.join("lock");
-            let lock = durable::lock(&path).map_err(|cause| SpoolError::io("lock", &path, cause))?;
-            lock.ok_or_else(|| SpoolError::Locked(dir.to_owned()))
-        };
-        let locks = [lock(&settings.state_dir)?, lock(&settings.open_dir())?];
-        let acked = settings.dir.join(ACKED);
-        durable::make_dir(&acked).map_err(|cause| SpoolError::io("make", &acked, cause))?;
+        let lock = lock(&settings.state_dir)?;
         let state = State::load(
             &settings.state_dir,
             || client_id::random_mark().map_err(|cause| SpoolError::io("make", &settings.state_dir, cause)),
             || settings.cid.clone().map_or_else(|| Ok(client_id::make(view)?), Ok),
         )?;
         let mut spool = Self {
+            reserve: Reserve::new(&settings.open_dir(), settings.max_bytes),
+            max: settings.max_bytes,
             settings,
             state,
+            unsaved: true,
             open: None,
+            memory: VecDeque::new(),
+            leftovers: Vec::new(),
+            trouble: None,
+            to_say: Vec::new(),
+            now: view.clock.now(),
+            spare: Spare::default(),
             before: None,
             fresh: false,
+            unmarked: None,
             bytes_sealed: 0,
             dropped: 0,
-            _locks: locks,
+            locks: vec![lock],
         };
-        spool.recover()?;
-        spool.remove_acked()?;
+        for step in [Self::prepare, Self::recover] {
+            match step(&mut spool) {
+                Err(error) if is_room(&error) => spool.no_room(&error),
+                other => other?,
+            }
+        }
         spool.before = spool.state.last_stamp.map(WallMicros);
         spool.bytes_sealed = 0;
+        spool.reserve.take();
         Ok(spool)
+    }
+
+    /// Makes and locks the directories of the spool, where that has not been done.
+    fn prepare(&mut self) -> Result<(), SpoolError> {
+        if self.locks.len() < 2 {
+            self.locks.push(lock(&self.settings.open_dir())?);
+            self.max = room::cap(&self.settings.dir, self.settings.max_bytes);
+        }
+        let acked = self.settings.dir.join(ACKED);
+        durable::make_dir(&acked).map_err(at("make", &acked))?;
+        self.write_mark()
+    }
+
+    /// Has the next bundle say something about the recording that is no loss: a thin gap of no length.
+    pub fn say(&mut self, what: String) {
+        self.to_say.push(what);
     }
 
     /// Returns the client's id.
@@ -202,62 +259,12 @@ impl Spool {
         self.settings.open_dir().join(format!("{seq}.sealing"))
     }
 
-    /// Writes what waits; makes room as long as there is none.
+    /// Makes a frame of what waits, and writes it if there is room.
     fn flush(&mut self) -> Result<(), SpoolError> {
-        loop {
-            let Some(open) = &mut self.open else { return Ok(()) };
-            match open.flush() {
-                Ok(()) => {
-                    self.remove_acked()?;
-                    return self.shrink(open_bytes(self.open.as_ref()));
-                }
-                Err(FlushError::Wire(error)) => return Err(error.into()),
-                Err(FlushError::Io(cause)) => {
-                    let error = SpoolError::io("write", &open.path, cause);
-                    self.make_room(error)?;
-                }
-            }
-        }
-    }
-
-    /// Seals the open bundle.
-    fn close(&mut self, complete: bool, closing: &Closing) -> Result<(), SpoolError> {
-        self.flush()?;
-        let Some(open) = self.open.take() else { return Err(SpoolError::NotOpen) };
-        let frames = std::fs::read(&open.path).map_err(|cause| SpoolError::io("read", &open.path, cause))?;
-        let sealed = self.seal(&frames, complete, closing)?;
-        self.publish(&open.header, &sealed)?;
-        durable::remove(&open.path).map_err(|cause| SpoolError::io("remove", &open.path, cause))
-    }
-
-    /// Makes the bundle of a whole stream, signed where there is somebody to sign.
-    fn seal(&self, frames: &[u8], complete: bool, closing: &Closing) -> Result<Sealed, WireError> {
-        let sign = |manifest: &[u8]| match self.settings.signer.as_ref()?.sign(manifest) {
-            Ok(signature) => Some(signature),
-            Err(error) => {
-                tracing::error!("a bundle stays unsigned: {error}");
-                None
-            }
-        };
-        seal_signed(frames, complete, closing, sign)
-    }
-
-    /// Puts a sealed bundle into the spool, the state first.
-    fn publish(&mut self, header: &Header, sealed: &Sealed) -> Result<(), SpoolError> {
-        let seq = header.seq.0;
-        let bytes = sealed.tar.len() as u64;
-        let sealing = self.sealing_path(seq);
-        while let Err(cause) = durable::write(&sealing, &sealed.tar) {
-            self.make_room(SpoolError::io("write", &sealing, cause))?;
-        }
-        let held = Held { seq, name: sealed.name.clone(), bytes, span: sealed.manifest.wall };
-        self.state.sealed(held, sealed.sha256, header);
-        self.state.save()?;
-        let name = self.settings.dir.join(&sealed.name);
-        durable::rename(&sealing, &name).map_err(|cause| SpoolError::io("name", &name, cause))?;
-        self.bytes_sealed += bytes;
-        self.forget_taken();
-        self.shrink(0)
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.frame()?;
+        self.write_out(false);
+        Ok(())
     }
 
     /// Forgets bundles that somebody has taken out of the spool.
@@ -266,40 +273,25 @@ impl Spool {
         self.state.held.retain(|held| dir.join(&held.name).exists());
     }
 
-    /// Drops the oldest bundles as long as there is more than may be, `more` bytes besides them counted.
-    fn shrink(&mut self, more: u64) -> Result<(), SpoolError> {
-        let Some(max) = self.settings.max_bytes else { return Ok(()) };
-        while self.state.held.len() > 1
-            && self.state.held.iter().map(|held| held.bytes).sum::<u64>().saturating_add(more) > max
-        {
-            self.drop_oldest()?;
+    /// Drops bundles as long as there is more than may be.
+    fn shrink(&mut self) -> Result<(), SpoolError> {
+        let Some(max) = self.max else { return Ok(()) };
+        let open = open_bytes(self.open.as_ref());
+        while let Some(at) = eviction::next(&self.state.held, open, max) {
+            self.drop_one(at)?;
         }
         Ok(())
     }
 
-    /// Drops the oldest bundle if it was room that lacked, and there is one; else returns the error.
-    fn make_room(&mut self, error: SpoolError) -> Result<(), SpoolError> {
-        let is_full = matches!(
-            &error,
-            SpoolError::Io { cause, .. }
-                if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        );
-        if self.settings.max_bytes.is_none() || !is_full || self.state.held.is_empty() {
+    fn drop_one(&mut self, at: usize) -> Result<(), SpoolError> {
+        let held = self.state.drop_held(at);
+        // It is lost once the state says so: a kill in between leaves a bundle too many, not one that nobody misses.
+        if let Err(error) = self.save() {
+            self.state.keep_held(at, held);
+            self.unsaved = true;
             return Err(error);
         }
-        self.drop_oldest()
-    }
-
-    fn drop_oldest(&mut self) -> Result<(), SpoolError> {
-        let before = self.state.held.len();
-        self.remove_acked()?;
-        if self.state.held.len() < before {
-            return Ok(());
-        }
-        let Some(held) = self.state.drop_oldest() else { return Ok(()) };
         tracing::warn!("the spool is full: bundle {} is dropped", held.seq);
-        // It is lost once the state says so: a kill in between leaves a bundle too many, not one that nobody misses.
-        self.state.save()?;
         self.dropped += 1;
         let path = self.settings.dir.join(&held.name);
         durable::remove(&path).map_err(|cause| SpoolError::io("remove", &path, cause))
@@ -321,12 +313,29 @@ impl Spool {
             to: Some(now),
             lost: None,
         });
-        down.into_iter().chain(self.state.missing.iter().map(|missing| missing.gap(now))).collect()
+        let said = std::mem::take(&mut self.to_say).into_iter().map(|what| Gap {
+            source: None,
+            severity: Severity::Thin,
+            reason: crate::recorder::reason(what),
+            from: now,
+            to: Some(now),
+            lost: None,
+        });
+        let missing = self.state.missing.iter().map(|missing| missing.gap(now));
+        down.into_iter().chain(missing).chain(said).collect()
     }
 }
 
 fn open_bytes(open: Option<&OpenBundle>) -> u64 {
-    open.map_or(0, |open| open.bytes)
+    open.map_or(0, OpenBundle::bytes)
+}
+
+/// Makes a directory and locks it.
+fn lock(dir: &Path) -> Result<durable::Lock, SpoolError> {
+    durable::make_dir(dir).map_err(at("make", dir))?;
+    let path = dir.join("lock");
+    let lock = durable::lock(&path).map_err(at("lock", &path))?;
+    lock.ok_or_else(|| SpoolError::Locked(dir.to_owned()))
 }
 
 impl Sink for Spool {
@@ -338,8 +347,12 @@ impl Sink for Spool {
             self.close(false, &Closing::default())?;
             self.before = self.state.last_stamp.map(WallMicros);
         }
+        self.now = opening.opened_wall;
         self.state.assigned += 1;
-        self.state.save()?;
+        self.unsaved = true;
+        if self.trouble.is_none() {
+            self.reserve.take();
+        }
         let opening = opening.clone();
         let header = Header {
             cid: self.cid(),
@@ -355,28 +368,30 @@ impl Sink for Spool {
             sources: opening.sources,
             missing: self.state.missing.iter().map(|Missing { seq, .. }| BundleSeq(*seq)).collect(),
         };
-        let path = self.frames_path(self.state.assigned);
-        let open = OpenBundle::create(&path, header).map_err(|cause| SpoolError::io("make", &path, cause))?;
-        self.open = Some(open);
+        self.open = Some(OpenBundle::new(&self.frames_path(self.state.assigned), header));
         self.flush()?;
         Ok(self.gaps(opening.opened_wall))
     }
 
     fn accept(&mut self, record: &Record) -> Result<(), SpoolError> {
         let open = self.open.as_mut().ok_or(SpoolError::NotOpen)?;
+        if let Record::Sample(sample) = record {
+            self.now = self.now.max(sample.stamp);
+        }
         if open.push(record) { self.flush() } else { Ok(()) }
     }
 
     fn idle(&mut self, micros: u64) -> Result<(), SpoolError> {
         match &self.open {
             Some(open) if open.is_urgent(Duration::from_micros(micros)) => self.flush(),
-            Some(_) => Ok(()),
-            None => self.remove_acked(),
+            _ => Ok(()),
         }
     }
 
     fn is_full(&self) -> bool {
-        open_bytes(self.open.as_ref()) >= BUNDLE_BYTES
+        let in_memory = self.open.as_ref().map_or(0, OpenBundle::bytes_in_memory);
+        // What waits in memory must not have to go because it is one bundle.
+        open_bytes(self.open.as_ref()) >= eviction::largest_bundle(self.max) || in_memory >= room::MEMORY / 4
     }
 
     fn finish(&mut self, closing: &Closing) -> Result<(), SpoolError> {

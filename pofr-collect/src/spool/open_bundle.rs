@@ -1,13 +1,14 @@
-//! The open bundle: a file that grows by whole zstd frames.
+//! The open bundle: a file that grows by whole zstd frames. What cannot be written stays in memory, and is written later.
 
 use pofr_core::{
     record::Record,
     wire::v2::{Encoder, Header, WireError},
 };
+use rustix::fs::{FallocateFlags, fallocate};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -16,6 +17,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_millis(900);
 /// So many bytes, before compression, do not wait.
 const FRAME_BYTES: usize = 4 << 20;
+/// So much room is reserved behind the end, bytes: some minutes of a moderate machine.
+const AHEAD: u64 = 256 << 10;
 
 /// A bundle that is being written.
 #[derive(Debug)]
@@ -23,31 +26,31 @@ pub(super) struct OpenBundle {
     pub(super) header: Header,
     pub(super) path: PathBuf,
     encoder: Encoder,
-    file: File,
+    /// `None` before there was room for it.
+    file: Option<File>,
     /// Bytes in the file that are whole frames.
-    pub(super) bytes: u64,
-    /// A frame that could not be written yet.
+    written: u64,
+    /// Up to where room is reserved.
+    reserved: u64,
+    /// Frames that are not written yet.
     unwritten: Vec<u8>,
     /// When the oldest record that waits was pushed.
     waiting: Option<Instant>,
 }
 
 impl OpenBundle {
-    /// Begins the file; nothing is in it before the first [`flush`](Self::flush).
-    pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        // What a bundle of this number might have left is none of ours.
-        file.set_len(0)?;
-        super::acked::share_as_its_directory(&file, path)?;
-        Ok(Self {
+    /// Begins a bundle; there is no file before the first [`write`](Self::write).
+    pub(super) fn new(path: &Path, header: Header) -> Self {
+        Self {
             encoder: Encoder::new(&header),
             header,
             path: path.to_owned(),
-            file,
-            bytes: 0,
+            file: None,
+            written: 0,
+            reserved: 0,
             unwritten: Vec::new(),
             waiting: None,
-        })
+        }
     }
 
     /// Adds a record; tells whether it is time to flush.
@@ -62,28 +65,66 @@ impl OpenBundle {
         self.waiting.is_some_and(|since| since.elapsed().saturating_add(idle) >= PATIENCE)
     }
 
-    /// Writes what waits as one frame. It may be called again after an error.
-    pub(super) fn flush(&mut self) -> Result<(), FlushError> {
-        if self.unwritten.is_empty() {
-            self.unwritten = self.encoder.flush()?;
-            self.waiting = None;
-        }
-        if let Err(error) = self.file.write_all(&self.unwritten) {
-            // A part of a frame would make all that follows unreadable.
-            self.file.set_len(self.bytes)?;
-            return Err(error.into());
-        }
-        self.bytes += self.unwritten.len() as u64;
-        self.unwritten.clear();
+    /// Returns its bytes, written or not.
+    pub(super) fn bytes(&self) -> u64 {
+        self.written + self.bytes_in_memory()
+    }
+
+    /// Returns the bytes that are not written yet.
+    pub(super) fn bytes_in_memory(&self) -> u64 {
+        self.unwritten.len() as u64
+    }
+
+    /// Makes a frame of the records that wait.
+    pub(super) fn frame(&mut self) -> Result<(), WireError> {
+        self.unwritten.extend_from_slice(&self.encoder.flush()?);
+        self.waiting = None;
         Ok(())
+    }
+
+    /// Writes the frames that wait. It may be called again after an error.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => create(&self.path)?,
+        };
+        let end = self.written + self.bytes_in_memory();
+        if end > self.reserved {
+            // Where that is not possible the write will tell.
+            let reserves = fallocate(&file, FallocateFlags::KEEP_SIZE, self.written, end - self.written + AHEAD);
+            self.reserved = reserves.map_or(self.reserved, |()| end + AHEAD);
+        }
+        let written = file.write_all_at(&self.unwritten, self.written);
+        if written.is_err() {
+            // A part of a frame would make all that follows unreadable; where it stays it is written over.
+            let _ = file.set_len(self.written);
+            self.reserved = self.written;
+        }
+        self.file = Some(file);
+        written?;
+        self.written = end;
+        self.unwritten = Vec::new();
+        Ok(())
+    }
+
+    /// Returns all frames.
+    pub(super) fn frames(&mut self) -> io::Result<Vec<u8>> {
+        let written = usize::try_from(self.written).map_err(io::Error::other)?;
+        let mut frames = Vec::with_capacity(written + self.unwritten.len());
+        if let Some(file) = &self.file {
+            frames.resize(written, 0);
+            file.read_exact_at(&mut frames, 0)?;
+        }
+        frames.append(&mut self.unwritten);
+        Ok(frames)
     }
 }
 
-/// Why what waits could not be written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FlushError {
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    #[error(transparent)]
-    Io(#[from] io::Error),
+fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    super::acked::share_as_its_directory(&file, path)?;
+    Ok(file)
 }

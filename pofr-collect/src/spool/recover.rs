@@ -6,35 +6,42 @@ use std::path::Path;
 
 impl Spool {
     /// Brings the spool to order: completes a bundle that was being sealed, seals what is there of an open one, and
-    /// finds out what is lost.
+    /// finds out what is lost. All of it is done, whatever of it there is no room for.
     pub(super) fn recover(&mut self) -> Result<(), SpoolError> {
         let mark = self.mark()?;
         if mark != self.state.spool {
             self.state.lose_held();
             self.state.spool = mark;
         }
-        self.finish_sealing()?;
+        self.state.lose_in_memory();
+        let marked = self.write_mark();
+        let saved = self.save();
+        let named = self.finish_sealing();
         let sealed = self.state.head.as_ref().map_or(0, |head| head.seq);
         if self.state.assigned > sealed {
             self.salvage(self.state.assigned)?;
         }
-        self.sweep()?;
+        marked.and(saved).and(named)?;
+        if !self.unsaved {
+            // Else they may be all that there is.
+            self.sweep()?;
+        }
         self.forget_taken();
-        self.state.save()
+        self.save()?;
+        self.remove_acked()
     }
 
-    /// Gives a bundle its name that was whole, and in the state, but not named yet.
+    /// Gives bundles their names that were whole, and in the state, but not named yet.
     fn finish_sealing(&mut self) -> Result<(), SpoolError> {
-        let Some(head) = &self.state.head else { return Ok(()) };
-        let from = self.sealing_path(head.seq);
-        match std::fs::read(&from) {
-            Ok(tar) if Some(Sha256::of(&tar)) == self.state.head_sha256() => {
-                let to = self.settings.dir.join(&head.name);
-                durable::rename(&from, &to).map_err(|cause| SpoolError::io("name", &to, cause))
+        for held in &self.state.held {
+            let from = self.sealing_path(held.seq);
+            // Else it is being sealed again from its frames, or was moved already.
+            if std::fs::read(&from).is_ok_and(|tar| held.name.contains(&Sha256::of(&tar).to_string())) {
+                let to = self.settings.dir.join(&held.name);
+                durable::rename(&from, &to).map_err(|cause| SpoolError::io("name", &to, cause))?;
             }
-            // It is being sealed again from its frames, or was moved already.
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Seals what is there of the bundle `seq`, which was open when its recorder ended.
@@ -57,7 +64,8 @@ impl Spool {
         };
         tracing::warn!("bundle {seq} was left open: {good} of {} bytes are whole", frames.len());
         let sealed = self.seal(&frames[..good], false, &Closing::default())?;
-        self.publish(&header, &sealed)
+        self.publish(&header, sealed);
+        Ok(())
     }
 
     /// Removes what is left of bundles that are sealed or lost.
@@ -75,7 +83,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads the mark that tells this spool from the one before a boot, or makes one.
+    /// Reads the mark that tells this spool from the one before a boot, or makes one, still to be written.
     fn mark(&mut self) -> Result<String, SpoolError> {
         let path = self.settings.open_dir().join("mark");
         match std::fs::read_to_string(&path) {
@@ -90,7 +98,17 @@ impl Spool {
         } else {
             self.state.spool.clone()
         };
-        durable::replace(&path, mark.as_bytes()).map_err(|cause| SpoolError::io("write", &path, cause))?;
+        self.unmarked = Some(mark.clone());
         Ok(mark)
+    }
+
+    /// Writes the mark for which there was no room yet. Without it nothing is put into the spool, which the next recorder would take
+    /// for another.
+    pub(super) fn write_mark(&mut self) -> Result<(), SpoolError> {
+        let Some(mark) = &self.unmarked else { return Ok(()) };
+        let path = self.settings.open_dir().join("mark");
+        durable::replace(&path, mark.as_bytes()).map_err(|cause| SpoolError::io("write", &path, cause))?;
+        self.unmarked = None;
+        Ok(())
     }
 }

@@ -31,6 +31,10 @@ pub(super) struct State {
     pub(super) last_stamp: Option<i64>,
     /// Sealed bundles that were in the spool when last looked at, the oldest first.
     pub(super) held: Vec<Held>,
+    /// Sealed bundles that no medium has had room for, the oldest first: the recorder has them in memory, and who ends before it has
+    /// written them has lost them.
+    #[serde(default)]
+    pub(super) in_memory: Vec<Held>,
     /// Bundles that are lost, and that no later bundle names yet.
     pub(super) missing: Vec<Missing>,
     #[serde(skip)]
@@ -75,6 +79,8 @@ pub(super) enum Why {
     Gone,
     /// The recorder ended before anything of it was written.
     Unwritten,
+    /// There was no room to write it, until it had to go or the recorder ended.
+    Room,
 }
 
 impl State {
@@ -96,6 +102,7 @@ impl State {
                     head: None,
                     last_stamp: None,
                     held: Vec::new(),
+                    in_memory: Vec::new(),
                     missing: Vec::new(),
                     path,
                 });
@@ -133,24 +140,52 @@ impl State {
         self.head.as_ref().and_then(|head| Sha256::parse(&head.sha256))
     }
 
-    /// Makes a bundle the head of the chain, held in the spool, and forgets the missing that it names.
+    /// Makes a bundle the head of the chain, for now in memory, and forgets the missing that it names.
     pub(super) fn sealed(&mut self, held: Held, sha256: Sha256, header: &Header) {
         self.head = Some(Head { seq: held.seq, sha256: sha256.to_string(), name: held.name.clone() });
         // A bundle that was cut off before its first sample was written lost that one and what came after it.
         let just_before = || header.opened_wall.0.saturating_sub(1);
         self.last_stamp = held.span.map(|(_, last)| last).or(self.last_stamp).or_else(|| Some(just_before()));
         self.missing.retain(|missing| !header.missing.contains(&BundleSeq(missing.seq)));
-        self.held.push(held);
+        self.in_memory.push(held);
     }
 
-    /// Takes the oldest bundle off the held ones; it is missing from now on.
-    pub(super) fn drop_oldest(&mut self) -> Option<Held> {
-        if self.held.is_empty() {
-            return None;
-        }
-        let held = self.held.remove(0);
+    /// Says that a bundle is in the spool now.
+    pub(super) fn is_written(&mut self, seq: u64) {
+        shift(seq, &mut self.in_memory, &mut self.held);
+    }
+
+    /// Takes that back.
+    pub(super) fn is_not_written(&mut self, seq: u64) {
+        shift(seq, &mut self.held, &mut self.in_memory);
+    }
+
+    /// Takes a bundle off the held ones; it is missing from now on.
+    pub(super) fn drop_held(&mut self, at: usize) -> Held {
+        let held = self.held.remove(at);
         self.missing.push(Missing { seq: held.seq, span: held.span, why: Why::Full });
-        Some(held)
+        held
+    }
+
+    /// Takes that back.
+    pub(super) fn keep_held(&mut self, at: usize, held: Held) {
+        self.missing.retain(|missing| missing.seq != held.seq);
+        self.held.insert(at, held);
+    }
+
+    /// Counts the oldest bundle in memory as lost.
+    pub(super) fn lose_oldest_in_memory(&mut self) {
+        if !self.in_memory.is_empty() {
+            let held = self.in_memory.remove(0);
+            self.missing.push(Missing { seq: held.seq, span: held.span, why: Why::Room });
+        }
+    }
+
+    /// Counts what an earlier recorder had in memory as lost.
+    pub(super) fn lose_in_memory(&mut self) {
+        while !self.in_memory.is_empty() {
+            self.lose_oldest_in_memory();
+        }
     }
 
     /// Counts all held bundles as lost.
@@ -167,6 +202,14 @@ impl State {
     }
 }
 
+/// Puts the bundle `seq` from one list into the other, which stays in the order of the numbers.
+fn shift(seq: u64, from: &mut Vec<Held>, to: &mut Vec<Held>) {
+    if let Some(at) = from.iter().position(|held| held.seq == seq) {
+        let held = from.remove(at);
+        to.insert(to.partition_point(|other| other.seq < seq), held);
+    }
+}
+
 impl Missing {
     /// Says that the bundle is lost. The gap is thin, since it is told later than the time it speaks of and must not cut what holds
     /// now; that the bundle's own span is blind follows from its number missing in the chain.
@@ -176,6 +219,7 @@ impl Missing {
             Why::Full => "the spool was full",
             Why::Gone => "the spool was gone",
             Why::Unwritten => "nothing of it had been written",
+            Why::Room => "there was no room to write it",
         };
         Gap {
             source: None,

@@ -1,7 +1,7 @@
 //! The spool, with what it holds written into the account.
 
 use super::Live;
-use crate::detach;
+use crate::{detach, own_file};
 use pofr_collect::{Spool, SpoolError};
 use pofr_core::{
     Sink,
@@ -18,12 +18,14 @@ pub(crate) struct Kept {
     live: Live,
     /// The log of a detached recorder, kept short.
     log: Option<PathBuf>,
+    /// Whether the account says that there is no room.
+    no_room: bool,
 }
 
 impl Kept {
     pub(crate) fn new(spool: Spool, live: Live, log: Option<PathBuf>) -> Self {
         live.spool(spool.status());
-        Self { spool, live, log }
+        Self { no_room: spool.has_no_room(), spool, live, log }
     }
 
     /// Returns the file name of the last bundle sealed.
@@ -44,7 +46,12 @@ impl Sink for Kept {
     }
 
     fn idle(&mut self, micros: u64) -> Result<(), SpoolError> {
-        self.spool.idle(micros)
+        self.spool.idle(micros)?;
+        if self.spool.has_no_room() || self.no_room {
+            self.no_room = self.spool.has_no_room();
+            self.live.spool(self.spool.status());
+        }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
@@ -55,7 +62,10 @@ impl Sink for Kept {
         self.spool.finish(closing)?;
         self.live.spool(self.spool.status());
         if let Some(log) = &self.log {
-            detach::trim(log);
+            // The log is where a detached recorder's standard error goes.
+            if let Ok(file) = own_file::open_to_write(log, true) {
+                detach::trim(log, &file);
+            }
         }
         Ok(())
     }

@@ -146,8 +146,10 @@ impl Account {
                 state: plan.state.clone(),
                 bundles: self.spool.bundles,
                 bytes: self.spool.bytes,
-                bytes_max: plan.spool_cap,
+                bytes_max: self.spool.max_bytes.unwrap_or(plan.spool_cap),
                 dropped: self.spool.dropped,
+                bytes_in_memory: self.spool.bytes_in_memory,
+                no_room: self.spool.no_room.clone(),
             },
             last_bundle: self.spool.last.as_ref().map(|last| LastBundle {
                 seq: last.seq.0,

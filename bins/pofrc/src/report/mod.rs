@@ -78,6 +78,12 @@ pub(crate) struct SpoolReport {
     pub(crate) bytes: u64,
     pub(crate) bytes_max: u64,
     pub(crate) dropped: u64,
+    /// Bytes in memory, for which there is no room.
+    #[serde(default)]
+    pub(crate) bytes_in_memory: u64,
+    /// Why there is none, where that is so.
+    #[serde(default)]
+    pub(crate) no_room: Option<String>,
 }
 
 /// The bundle that was sealed last.

@@ -102,6 +102,9 @@ impl Report {
                 units::bytes(spool.bytes_max)
             ),
         );
+        if let Some(why) = &spool.no_room {
+            text.line("NO ROOM", &format!("{} are held in memory: {why}", units::bytes(spool.bytes_in_memory)));
+        }
         match &self.last_bundle {
             Some(last) => text.line("last", &format!("bundle {}, {}", last.seq, short(&last.name))),
             None => text.line("last", "no bundle is sealed yet"),
