@@ -3,6 +3,7 @@
 use crate::{
     clock::{KernelClock, RunClock},
     effort::Effort,
+    family::{Families, ProgramFile},
     peers::Peers,
     programs::Programs,
     samplers::process_start,
@@ -79,8 +80,8 @@ pub struct HostView {
     own_proc: Option<Arc<OwnedFd>>,
     no_own_proc: Option<String>,
     excluded: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
-    /// Of these, those whose children are left out as well.
-    families: Arc<RwLock<BTreeSet<(Pid, StartTicks)>>>,
+    /// Those that are left out with their children.
+    families: Arc<Families>,
     /// Cookies of sockets that are left out, as of the last reading and the one before.
     excluded_sockets: Arc<RwLock<[BTreeSet<u64>; 2]>>,
     /// Threads that an event told to have ids of their own, with their processes.
@@ -204,35 +205,34 @@ impl HostView {
         self.excluded.write().unwrap_or_else(PoisonError::into_inner).insert((pid, start));
     }
 
-    /// Leaves the process out of the record, and whatever descends from it: a child is left out as soon as it is seen.
-    pub fn exclude_family(&self, pid: Pid, start: StartTicks) {
-        self.exclude(pid, start);
-        self.families.write().unwrap_or_else(PoisonError::into_inner).insert((pid, start));
+    /// Leaves the process out of the record, and those of its descendants that run one of these programs, as long as they do; tells
+    /// whether it runs one itself, without which nothing is left out.
+    pub fn exclude_family(&self, pid: Pid, start: StartTicks, programs: &[ProgramFile]) -> bool {
+        self.families.begin(self, pid, start, programs)
     }
 
-    /// Tells whether the process is left out, by itself or as a child of `parent`.
+    /// Tells whether the process is left out, by itself or as one of a family.
     pub(crate) fn leaves_out(&self, pid: Pid, start: StartTicks, parent: Pid) -> bool {
-        if self.is_excluded(pid, start) {
-            return true;
-        }
-        let is_child = {
-            let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
-            families.range((parent, StartTicks(0))..).next().is_some_and(|(family, _)| *family == parent)
-        };
-        if is_child {
-            self.exclude_family(pid, start);
-        }
-        is_child
+        self.is_excluded_alone(pid, start) || self.families.leave_out(self, pid, start, parent)
+    }
+
+    /// Tells whether the process that has the number now, or had it, is left out together with its children.
+    pub(crate) fn is_of_a_family(&self, pid: Pid) -> bool {
+        self.families.has(pid)
+    }
+
+    /// Tells whether a child of a family that has just run a program is still left out.
+    pub(crate) fn still_of_a_family(&self, pid: Pid) -> bool {
+        self.families.runs_a_program(self, pid)
     }
 
     /// Forgets the processes that were left out and are gone, so that others may have their numbers.
     pub fn release_gone(&self) {
+        let all = self.all_excluded();
         let is_gone = |(pid, start): &(Pid, StartTicks)| process_start(self, *pid) != Some(*start);
-        let all = self.excluded.read().unwrap_or_else(PoisonError::into_inner).clone();
         let gone: BTreeSet<_> = all.into_iter().filter(is_gone).collect();
-        for set in [&self.excluded, &self.families] {
-            set.write().unwrap_or_else(PoisonError::into_inner).retain(|one| !gone.contains(one));
-        }
+        self.excluded.write().unwrap_or_else(PoisonError::into_inner).retain(|one| !gone.contains(one));
+        self.families.retain(|pid, start| !gone.contains(&(pid, start)));
     }
 
     /// Returns the number of this very process in `/proc`, which may be that of another pid namespace than ours; `None` where it is
@@ -250,10 +250,20 @@ impl HostView {
         }
     }
 
-    /// Tells whether the process is left out.
+    fn is_excluded_alone(&self, pid: Pid, start: StartTicks) -> bool {
+        self.excluded.read().unwrap_or_else(PoisonError::into_inner).contains(&(pid, start))
+    }
+
+    fn all_excluded(&self) -> BTreeSet<(Pid, StartTicks)> {
+        let mut all = self.excluded.read().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(self.families.members());
+        all
+    }
+
+    /// Tells whether the process was left out when it was last looked at.
     #[must_use]
     pub fn is_excluded(&self, pid: Pid, start: StartTicks) -> bool {
-        self.excluded.read().unwrap_or_else(PoisonError::into_inner).contains(&(pid, start))
+        self.is_excluded_alone(pid, start) || self.families.has_exactly(pid, start)
     }
 
     /// Tells whether the process that has the number now, or had it, is left out.
@@ -261,20 +271,20 @@ impl HostView {
     pub fn excludes(&self, pid: Pid) -> bool {
         let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
         excluded.range((pid, StartTicks(0))..).next().is_some_and(|(excluded, _)| *excluded == pid)
+            || self.families.has(pid)
     }
 
     /// Forgets a process that was left out and is gone.
     pub fn release(&self, pid: Pid) {
-        for set in [&self.excluded, &self.families] {
-            set.write().unwrap_or_else(PoisonError::into_inner).retain(|(excluded, _)| *excluded != pid);
-        }
+        let others = |(excluded, _): &(Pid, StartTicks)| *excluded != pid;
+        self.excluded.write().unwrap_or_else(PoisonError::into_inner).retain(others);
+        self.families.retain(|member, _| member != pid);
     }
 
     /// Returns the processes that are left out.
     #[must_use]
     pub fn excluded(&self) -> Vec<Pid> {
-        let excluded = self.excluded.read().unwrap_or_else(PoisonError::into_inner);
-        excluded.iter().map(|(pid, _)| *pid).collect()
+        self.all_excluded().into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// Has the process sampler look at a thread that may have something of its own.

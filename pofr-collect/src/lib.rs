@@ -30,6 +30,7 @@ pub mod spool;
 mod allowance;
 mod client_id;
 mod effort;
+mod family;
 mod figures;
 mod host_view;
 mod iterators;
@@ -45,6 +46,7 @@ mod sys;
 mod zone;
 
 pub use client_id::{ClientIdError, machine_id};
+pub use family::ProgramFile;
 pub use host_view::{HostView, HostViewError};
 pub use priority::RealTime;
 pub use recorder::{Budget, RecordError, Recorder, Settings, Stop, Summary};

@@ -4,7 +4,7 @@
 mod state;
 
 use pofr_collect::{
-    HostView, Registry,
+    HostView, ProgramFile, Registry,
     samplers::{Context, EndpointSampler, ProcessSampler},
 };
 use pofr_core::{
@@ -135,14 +135,19 @@ fn the_recorder_is_left_out_by_number_and_start_time() {
 }
 
 #[test]
-fn a_family_that_is_left_out_is_so_with_all_that_comes_after_it() {
+fn a_family_is_left_out_with_the_children_that_run_its_programs() {
     let view = HostView::live().unwrap();
     let mut sampler = ProcessSampler::new(&Context::new(view.clone()));
     let mut sh = Command::new("/bin/sh");
-    let mut family = sh.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    std::io::BufReader::new(family.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let (parent, child): (u32, u32) = (family.id(), line.trim().parse().unwrap());
+    let script = "sleep 1000 & tail -f /dev/null & echo $!; jobs -p %1; wait";
+    let mut family = sh.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(family.stdout.take().unwrap()).lines();
+    let mut number = || lines.next().unwrap().unwrap().trim().parse::<u32>().unwrap();
+    let (parent, other, child) = (family.id(), number(), number());
+    let runs = |pid: u32, name: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == format!("{name}\n");
+    while !runs(child, "sleep") || !runs(other, "tail") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let start = |pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let fields = stat.rsplit_once(") ").unwrap().1;
@@ -154,16 +159,19 @@ fn a_family_that_is_left_out_is_so_with_all_that_comes_after_it() {
         (seen.contains_key(&parent), seen.contains_key(&child))
     };
     assert_eq!(seen(), (true, true));
-    view.exclude_family(Pid(parent), start(parent));
+    let programs = ["/bin/sh", "/bin/sleep"].map(|path| ProgramFile::find(Path::new(path)).unwrap());
+    assert!(!view.exclude_family(Pid(other), start(other), &programs), "it runs another program");
+    assert!(!view.exclude_family(Pid(parent), StartTicks(1), &programs), "another had the number");
+    assert!(view.exclude_family(Pid(parent), start(parent), &programs));
     sampler.restart();
     let mut seen = || {
         let facts = sample(&mut sampler);
         let seen = processes(&facts);
-        (seen.contains_key(&parent), seen.contains_key(&child))
+        (seen.contains_key(&parent), seen.contains_key(&child), seen.contains_key(&other))
     };
-    assert_eq!(seen(), (false, false));
+    assert_eq!(seen(), (false, false, true), "a child that runs another program is seen");
     // When they are gone their numbers are free for others.
-    Command::new("kill").arg(child.to_string()).status().unwrap();
+    Command::new("kill").arg(child.to_string()).arg(other.to_string()).status().unwrap();
     family.wait().unwrap();
     while Path::new(&format!("/proc/{child}")).exists() {
         std::thread::sleep(Duration::from_millis(5));

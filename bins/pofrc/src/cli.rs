@@ -294,6 +294,10 @@ pub(crate) struct Ship {
     /// Begin after this time
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "0s")]
     pub(crate) after: Duration,
+
+    /// Begin once a line comes on standard input, and end if none does
+    #[arg(long)]
+    pub(crate) on_word: bool,
 }
 
 /// Measure what recording costs on this machine, and which interval fits a budget

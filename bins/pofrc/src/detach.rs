@@ -5,12 +5,13 @@
 //! 0x06 means that it records; if the output ends without, it failed, and the parent ends as it did. Errors go to the parent's
 //! own stderr.
 
+use crate::own_file;
 use anyhow::Context as _;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{Read as _, Write as _},
-    os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -54,28 +55,30 @@ pub(crate) fn leave() -> anyhow::Result<()> {
     std::env::set_current_dir("/").context("cannot go to /")
 }
 
-/// Lets the parent end, and sends what is said from now on to the log.
+/// Lets the parent end, and sends what is said from now on to the log. Without a log it records all the same.
 pub(crate) fn let_go(log: &Path) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).open(log);
-    let file = file.with_context(|| format!("cannot write {}", log.display()))?;
-    trim(log);
+    let file = own_file::open_to_write(log, true);
+    let opened = file.as_ref().map(|file| trim(log, file));
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     // An empty root may have no /dev; then the log is what is left.
-    let null = null.or_else(|_| file.try_clone()).context("cannot open /dev/null")?;
+    let null = null.or_else(|error| file.as_ref().map_or(Err(error), File::try_clone));
+    let null = null.context("cannot open /dev/null")?;
     let mut out = std::io::stdout();
+    if let Err(error) = opened {
+        tracing::warn!("nothing will be logged: cannot write {}: {error}", log.display());
+    }
     out.write_all(&[RECORDS]).and_then(|()| out.flush()).context("cannot tell the parent")?;
     dup2_stdin(&null)
         .and_then(|()| dup2_stdout(&null))
-        .and_then(|()| dup2_stderr(&file))
+        .and_then(|()| dup2_stderr(file.as_ref().unwrap_or(&null)))
         .context("cannot let go")
 }
 
 /// Begins the log anew where it has become long. It is written by appending, so nothing is torn.
-pub(crate) fn trim(log: &Path) {
+pub(crate) fn trim(path: &Path, log: &File) {
     if log.metadata().is_ok_and(|found| found.len() > LOG_BYTES)
-        && let Err(error) = OpenOptions::new().write(true).open(log).and_then(|file| file.set_len(0))
+        && let Err(error) = log.set_len(0)
     {
-        tracing::warn!("cannot begin {} anew: {error}", log.display());
+        tracing::warn!("cannot begin {} anew: {error}", path.display());
     }
 }

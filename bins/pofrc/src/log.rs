@@ -20,6 +20,8 @@ pub(crate) fn start(command: &Command) {
     let level = if stays { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("POFR_LOG").unwrap_or_else(|_| level.into());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log on a full disk is silent: what tells of that would be written to the same place, and fail for good.
+    let log = log.log_internal_errors(false);
     let log = log.with_ansi(!detached && std::io::stderr().is_terminal()).with_target(false);
     if stays && std::env::var_os("JOURNAL_STREAM").is_some() {
         log.event_format(Journal).init();

@@ -54,17 +54,21 @@ impl Places {
     }
 }
 
-/// Makes a directory for its owner alone, or checks that the one there is, which may also be `other`'s: `/dev/shm` is open to
-/// everyone, and who makes our directory before us could read and replace the record.
+/// Makes a directory for its owner alone, or checks that the one there is, which may also be `other`'s: who makes our directory
+/// before us could read and replace the record.
 pub(crate) fn make_private(path: &Path, other: Option<u32>) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .with_context(|| format!("cannot make {}", path.display()))?;
+    check_private(path, &[Some(geteuid().as_raw()), other])
+}
+
+/// Makes sure that a directory belongs to one of `owners`, and that nobody else can change or replace it.
+pub(crate) fn check_private(path: &Path, owners: &[Option<u32>]) -> anyhow::Result<()> {
     let look =
         |path: &Path| path.symlink_metadata().with_context(|| format!("cannot look at {}", path.display()));
-    let owners = [Some(geteuid().as_raw()), other];
     let found = look(path)?;
     if !found.is_dir() {
         bail!("{} is not a directory", path.display());

@@ -6,7 +6,9 @@ use crate::{
     places::Places,
     run_dir::RunDir,
     shipper::Place,
+    squatted,
     state::StateDir,
+    user::User,
 };
 use anyhow::Context as _;
 use std::{
@@ -42,6 +44,8 @@ pub(crate) struct Plan {
     /// Bytes a second.
     pub(crate) bandwidth: Option<u64>,
     pub(crate) backlog_rate: Option<u64>,
+    /// What is to be said of where things are.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Plan {
@@ -63,7 +67,7 @@ impl Plan {
             spool: absolute(start.spool.as_deref().or(config.spool.as_deref()), &places.spool)?,
             spool_cap: start.spool_cap.or(config.spool_cap).unwrap_or(SPOOL_CAP),
             state: absolute(start.state.as_deref().or(config.state.as_deref()), &places.state)?,
-            run_dir: run_dir(&start.place, &config, &places)?,
+            run_dir: RunDir::new(run_dir(&start.place, &config, &places)?),
             log: start.log.clone().or_else(|| config.log.clone()).map(std::path::absolute).transpose()?,
             max_cpu: start.max_cpu.or(config.max_cpu).unwrap_or(MAX_CPU),
             max_mem: start.max_mem.or(config.max_mem).unwrap_or(MAX_MEM),
@@ -73,23 +77,62 @@ impl Plan {
             ship_user: start.ship_user.clone().or_else(|| config.ship_user.clone()),
             bandwidth: start.bandwidth.or(config.bandwidth),
             backlog_rate: start.backlog_rate.or(config.backlog_rate),
+            notes: Vec::new(),
         })
     }
+
+    /// Makes the directories, each for us or for `user`, and takes others for those that somebody else has taken.
+    pub(crate) fn settle(&mut self, user: Option<u32>) -> anyhow::Result<()> {
+        let mut settled = |path: &Path| -> anyhow::Result<PathBuf> {
+            let settled = squatted::settle(path, user)?;
+            // Two may lie in the same place.
+            self.notes.extend(settled.note.filter(|note| !self.notes.contains(note)));
+            Ok(settled.path)
+        };
+        let run = settled(self.run_dir.path())?;
+        let beside = run.join("spool");
+        let spool = match beside.exists() {
+            true => settled(&beside)?,
+            false => settled(&self.spool).or_else(|error| {
+                // There it may be full, and is open to everyone.
+                if !is_full(&error) {
+                    return Err(error);
+                }
+                let spool = settled(&beside)?;
+                self.notes.push(format!("{error:#}: the spool is {}", spool.display()));
+                Ok(spool)
+            })?,
+        };
+        (self.spool, self.state) = (spool, settled(&self.state)?);
+        self.run_dir = RunDir::new(run);
+        Ok(())
+    }
+}
+
+fn is_full(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        io.or_else(|| cause.downcast_ref::<rustix::io::Errno>().map(|errno| errno.raw_os_error()))
+    };
+    let full = [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT].map(rustix::io::Errno::raw_os_error);
+    error.chain().filter_map(io).any(|errno| full.contains(&errno))
 }
 
 /// Returns the run directory of the recorder that a command is about.
 pub(crate) fn find(place: &Where) -> anyhow::Result<RunDir> {
     let (config, places) = read(place)?;
-    run_dir(place, &config, &places)
+    found_run_dir(place, &config, &places)
 }
 
 /// Returns what the shipper of that recorder is about; `state` and `spool` go before the configuration.
 pub(crate) fn ship_place(place: &Where, state: Option<&Path>, spool: Option<&Path>) -> anyhow::Result<Place> {
     let (config, places) = read(place)?;
+    let user = recorders(&config);
+    let state = absolute(state.or(config.state.as_deref()), &places.state)?;
     Ok(Place {
-        spool: absolute(spool.or(config.spool.as_deref()), &places.spool)?,
-        state: StateDir::new(absolute(state.or(config.state.as_deref()), &places.state)?),
-        run: run_dir(place, &config, &places)?,
+        spool: squatted::find(&absolute(spool.or(config.spool.as_deref()), &places.spool)?, user),
+        state: StateDir::new(squatted::find(&state, user)),
+        run: found_run_dir(place, &config, &places)?,
         user: config.ship_user,
         recorder: config.user,
         bandwidth: config.bandwidth,
@@ -103,8 +146,18 @@ fn read(place: &Where) -> anyhow::Result<(Config, Places)> {
     Ok((Config::read(path, place.config.is_some())?, places))
 }
 
-fn run_dir(place: &Where, config: &Config, places: &Places) -> anyhow::Result<RunDir> {
-    absolute(place.run_dir.as_deref().or(config.run_dir.as_deref()), &places.run).map(RunDir::new)
+fn run_dir(place: &Where, config: &Config, places: &Places) -> anyhow::Result<PathBuf> {
+    absolute(place.run_dir.as_deref().or(config.run_dir.as_deref()), &places.run)
+}
+
+fn found_run_dir(place: &Where, config: &Config, places: &Places) -> anyhow::Result<RunDir> {
+    let path = run_dir(place, config, places)?;
+    Ok(RunDir::new(squatted::find(&path, recorders(config))))
+}
+
+/// Returns the user of a recorder that has one of its own.
+fn recorders(config: &Config) -> Option<u32> {
+    Some(User::find(config.user.as_deref()?).ok()??.uid)
 }
 
 /// Returns the path from the root on: a detached recorder works in `/`.

@@ -4,18 +4,32 @@
 //!   that ends. Readers do not touch the lock, but look whether that very process lives: a reused id is not it.
 //! - `pofrc.sock`: tells its status to whoever connects.
 //! - `pofrc.log`: what a detached recorder says.
-//! - `ship.pid`, `ship.log`, `ship/`: the shipper's, in the same way; the directory is that process's own.
+//! - `ship.pid`: the shipper, in the same way. Who starts it writes it down, with the rights of who starts a recorder; the shipper
+//!   itself gets no descriptor of it, nor of `ship.lock`, which keeps two from starting one at the same time.
+//! - `ship.log`: what the shipper says. `ship/`: that process's own directory.
 //! - `last.json`: how the last recording ended. It is removed when one begins, so after a `kill -9` there is none.
+//!
+//! A pid file of root's, or of who asks, is believed; one of another user's counts for processes of that user alone.
 
+use crate::own_file;
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::geteuid,
+};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::File,
+    io::{self, Read as _},
+    os::unix::{
+        fs::{FileExt as _, MetadataExt as _},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
 };
+
+/// What a pid file has, bytes. It is written in place, so that a full disk has room for it once it is there.
+const PID_FILE: usize = 64;
 
 /// A run directory.
 #[derive(Clone, Debug)]
@@ -85,10 +99,22 @@ impl RunDir {
         self.0.join("ship.log")
     }
 
-    /// Takes the shipper's lock, which whoever has the file open holds; `None` where a shipper runs.
-    pub(crate) fn lock_shipper(&self) -> anyhow::Result<Option<File>> {
+    /// Takes the right to start the shipper, and waits while another has it.
+    pub(crate) fn lock_shipper(&self) -> anyhow::Result<File> {
+        let path = self.0.join("ship.lock");
+        let lock = || -> io::Result<File> {
+            let file = own_file::open_to_write(&path, false)?;
+            flock(&file, FlockOperation::LockExclusive)?;
+            Ok(file)
+        };
+        lock().with_context(|| format!("cannot lock {}", path.display()))
+    }
+
+    /// Writes down the shipper. Whoever has the file before it open has another.
+    pub(crate) fn shipper_is(&self, instance: Instance) -> anyhow::Result<()> {
         let path = self.ship_file();
-        take(&path).with_context(|| format!("cannot lock {}", path.display()))
+        own_file::replace(&path, instance.text().as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Returns the shipper that runs, if one does.
@@ -100,8 +126,15 @@ impl RunDir {
     pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
         let path = self.pid_file();
         let lock = || -> io::Result<Option<Lock>> {
-            let Some(mut file) = take(&path)? else { return Ok(None) };
-            Instance::of(i32::try_from(std::process::id()).map_err(io::Error::other)?)?.write(&mut file)?;
+            let Some(file) = take(&path)? else { return Ok(None) };
+            let us = Instance::of(i32::try_from(std::process::id()).map_err(io::Error::other)?)?;
+            let written = file
+                .write_all_at(us.text().as_bytes(), 0)
+                .and_then(|()| file.set_len(PID_FILE as u64));
+            if let Err(error) = written {
+                // The lock holds all the same, and the socket tells who we are.
+                tracing::error!("cannot write {}: {error}", path.display());
+            }
             Ok(Some(Lock(file)))
         };
         let lock = lock().with_context(|| format!("cannot lock {}", path.display()))?;
@@ -113,24 +146,31 @@ impl RunDir {
 
     /// Returns the recorder that runs, if one does.
     pub(crate) fn instance(&self) -> anyhow::Result<Option<Instance>> {
-        Instance::read(&self.pid_file())
+        Ok(Instance::read(&self.pid_file())?.or_else(|| self.listener()))
+    }
+
+    /// Returns the process that the kernel says listens on the socket: there may have been no room for the pid file.
+    fn listener(&self) -> Option<Instance> {
+        let owner = self.0.metadata().ok()?.uid();
+        if owner != 0 && owner != geteuid().as_raw() {
+            return None;
+        }
+        let stream = UnixStream::connect(self.socket()).ok()?;
+        let pid = rustix::net::sockopt::socket_peercred(&stream).ok()?.pid;
+        Instance::of(pid.as_raw_nonzero().get()).ok().filter(Instance::is_alive)
     }
 
     /// Writes down how the recording ended.
     pub(crate) fn ended(&self, ended: &Ended) -> anyhow::Result<()> {
-        let (path, new) = (self.last_file(), self.0.join("last.json.new"));
-        let write = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            file.write_all(&serde_json::to_vec(ended)?)?;
-            std::fs::rename(&new, &path)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        let path = self.last_file();
+        let json = serde_json::to_vec(ended).context("cannot write down how it ended")?;
+        own_file::replace(&path, &json).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Returns how the last recording ended, where that is known.
     pub(crate) fn last(&self) -> Option<Ended> {
-        serde_json::from_slice(&std::fs::read(self.last_file()).ok()?).ok()
+        let json = own_file::read(&self.last_file(), own_file::SHORT).ok()??;
+        serde_json::from_slice(&json).ok()
     }
 
     /// Tells whether a recording ended without a word: there was one, and nothing says how it ended.
@@ -148,8 +188,7 @@ impl Lock {
 
 /// Opens a file and takes its lock; `None` where another has it.
 fn take(path: &Path) -> io::Result<Option<File>> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = own_file::open_to_write(path, false)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         other => Ok(other.map(|()| Some(file))?),
@@ -164,24 +203,31 @@ impl Instance {
         Ok(Self { pid, start })
     }
 
-    /// Writes down the process.
-    pub(crate) fn write(&self, file: &mut File) -> io::Result<()> {
-        file.set_len(0)?;
-        file.write_all(format!("{}\n{}\n", self.pid, self.start).as_bytes())
+    /// What a pid file says of the process: two lines, filled up with spaces.
+    fn text(self) -> String {
+        format!("{:<PID_FILE$}", format!("{}\n{}\n", self.pid, self.start))
     }
 
-    /// Reads which process a file names, if it lives.
+    /// Reads which process a file names, if it lives, and the file may name it.
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        let read = || -> io::Result<Option<(String, u32)>> {
+            let file = match own_file::open_to_read(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            let mut text = String::new();
+            (&file).take(own_file::SHORT).read_to_string(&mut text)?;
+            Ok(Some((text, file.metadata()?.uid())))
+        };
+        let Some((text, owner)) = read().with_context(|| format!("cannot read {}", path.display()))? else {
+            return Ok(None);
         };
         let mut lines = text.lines();
         let pid = lines.next().and_then(|line| line.parse().ok());
         let start = lines.next().and_then(|line| line.parse().ok());
         let found = pid.zip(start).map(|(pid, start)| Self { pid, start });
-        Ok(found.filter(Self::is_alive))
+        let is_believed = owner == 0 || owner == geteuid().as_raw();
+        Ok(found.filter(|found| found.is_alive() && (is_believed || user(found.pid) == Some(owner))))
     }
 
     /// Tells whether the process lives: the id is in use, by the same one, and not by its corpse.
@@ -202,6 +248,13 @@ fn stat(pid: i32) -> Option<(u8, u64)> {
     let mut fields = std::str::from_utf8(&text[behind..]).ok()?.split_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// Returns the real user of a process: `Uid:	1000	1000	1000	1000` of proc_pid_status(5).
+fn user(pid: i32) -> Option<u32> {
+    let text = std::fs::read(format!("/proc/{pid}/status")).ok()?;
+    let line = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Removes a file; one that is not there is removed.
@@ -236,6 +289,33 @@ mod tests {
         assert_eq!(run.instance().unwrap(), None);
         assert!(run.ended_silently());
         std::fs::write(run.pid_file(), "1").unwrap();
+        assert_eq!(run.instance().unwrap(), None);
+    }
+
+    #[test]
+    fn a_pid_file_of_another_user_names_that_users_processes_alone() {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: without root no file can be another's");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunDir::new(dir.path().to_owned());
+        let _lock = run.lock().unwrap().unwrap();
+        assert!(run.instance().unwrap().is_some());
+        for path in [dir.path(), &run.pid_file()] {
+            std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+        }
+        assert_eq!(run.instance().unwrap(), None, "we are not that user");
+        let sleep = || {
+            use std::os::unix::process::CommandExt as _;
+            std::process::Command::new("sleep").arg("1000").uid(65_534).spawn().unwrap()
+        };
+        let mut theirs = sleep();
+        let named = Instance::of(i32::try_from(theirs.id()).unwrap()).unwrap();
+        std::fs::write(run.pid_file(), named.text()).unwrap();
+        assert_eq!(run.instance().unwrap(), Some(named));
+        theirs.kill().unwrap();
+        theirs.wait().unwrap();
         assert_eq!(run.instance().unwrap(), None);
     }
 

@@ -7,7 +7,7 @@
 //!
 //! They are for their owner alone, and for the group of the shipper's user, where there is one, to read.
 
-use crate::{key::public_half, user::User};
+use crate::{key::public_half, own_file, user::User};
 use anyhow::{Context as _, bail};
 use pofr_core::identity::Cid;
 use serde::{Deserialize, Serialize};
@@ -121,9 +121,9 @@ impl StateDir {
     /// Reads what the client is registered as; `None` where it never was.
     pub(crate) fn registration(&self) -> anyhow::Result<Option<Registration>> {
         let path = self.registration_file();
-        let text = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+        let text = own_file::read(&path, own_file::SHORT);
+        let Some(text) = text.with_context(|| format!("cannot read {}", path.display()))? else {
+            return Ok(None);
         };
         let found: Registration = serde_json::from_slice(&text)
             .with_context(|| format!("{} is not a registration", path.display()))?;

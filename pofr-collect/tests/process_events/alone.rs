@@ -1,13 +1,16 @@
 //! What the source tells when no sample has been taken yet.
 
 use super::{Was, alone, listen, of, run, start};
-use pofr_collect::{HostView, events::ProcessEvents};
+use pofr_collect::{HostView, ProgramFile, events::ProcessEvents};
 use pofr_core::{
     EventSource as _,
     collector::Notice,
     fact::{Fact, Totals},
 };
-use std::time::{Duration, Instant};
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 /// Takes what is told until it is enough, or nothing more can be hoped for.
 fn hear(events: &mut ProcessEvents, enough: impl Fn(&[Notice]) -> bool) -> Vec<Notice> {
@@ -180,20 +183,33 @@ fn a_process_ends_with_its_last_thread_not_its_first() {
 }
 
 #[test]
-fn who_is_left_out_is_not_told_of_nor_what_it_makes() {
+fn who_is_left_out_is_not_told_of_nor_what_of_its_family_it_makes() {
     let _alone = alone();
     let view = HostView::live().unwrap();
     let Some(mut events) = listen(&view) else { return };
-    let mut ours = start("/bin/sh", &["-c", "read x; /bin/sleep 0.01; /bin/true; exit 3"]);
+    // Each lives long enough to be looked at: who is gone before cannot be told to be of the family.
+    let script = "read x; /bin/sleep 0.2; /bin/true; exit 3";
+    let mut ours =
+        Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
     let pid = ours.id();
     // The number alone tells who made whom; the start time tells it from whoever has the number later.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
-    view.exclude(pofr_core::identity::Pid(pid), pofr_core::identity::StartTicks(start));
+    let programs = ["/bin/sh", "/bin/sleep"].map(|path| ProgramFile::find(std::path::Path::new(path)).unwrap());
+    let (number, start) = (pofr_core::identity::Pid(pid), pofr_core::identity::StartTicks(start));
+    assert!(view.exclude_family(number, start, &programs));
+    drop(ours.stdin.take());
     ours.wait().unwrap();
     let other = run("/bin/true", &[]);
     let notices = hear_out(&mut events, &[other]);
     assert!(of(&notices, pid).is_empty());
-    let made = |n: &&Notice| matches!(n, Notice::Gone { process, .. } if process.key.ppid.0 == pid);
-    assert_eq!(notices.iter().find(made), None);
+    let made: Vec<_> = notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Gone { process, .. } if process.key.ppid.0 == pid => Some(process.key.comm.clone()),
+            _ => None,
+        })
+        .collect();
+    // What runs anything else is told of, whoever made it.
+    assert_eq!(made, ["true".into()]);
 }

@@ -4,7 +4,7 @@ use crate::{
     cli::Ship,
     exit::Exit,
     privileges,
-    shipper::ShipFile,
+    shipper::{ShipFile, is_told_to_begin},
     signals,
     ssh::{Options, Shipping, orphans},
     state::StateDir,
@@ -27,6 +27,9 @@ pub(super) fn run(args: &Ship) -> anyhow::Result<Exit> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     privileges::drop_all()?;
     orphans::adopt()?;
+    if args.on_word && !is_told_to_begin() {
+        bail!("whoever started this shipper has not written it down");
+    }
     if stop.wait(args.after) {
         return Ok(Exit::Done);
     }

@@ -7,11 +7,10 @@ use crate::{
     facilities,
     key::ClientKey,
     live::{Kept, Live, serve},
-    places::make_private,
     plan::Plan,
     privileges,
     report::{short, wrapped},
-    run_dir::{Ended, Lock, RunDir, remove},
+    run_dir::{Ended, Instance, Lock, RunDir, remove},
     shipper::{self, Begun, Place},
     signals,
     state::StateDir,
@@ -39,12 +38,12 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
             Some(code) => Exit::from_code(code),
         });
     }
-    let plan = Plan::of(args)?;
+    let mut plan = Plan::of(args)?;
     let user = plan.user.as_deref().map(User::named).transpose()?;
     if args.detached {
         detach::leave()?;
     }
-    let Some(lock) = prepare(&plan, user.as_ref())? else {
+    let Some(lock) = prepare(&mut plan, user.as_ref())? else {
         println!("{}", already(&plan.run_dir)?);
         ship_again(&plan);
         return Ok(Exit::Done);
@@ -63,11 +62,9 @@ pub(super) fn run(args: &Start) -> anyhow::Result<Exit> {
 }
 
 /// Makes the directories and takes the lock; `None` where a recorder runs.
-fn prepare(plan: &Plan, user: Option<&User>) -> anyhow::Result<Option<Lock>> {
+fn prepare(plan: &mut Plan, user: Option<&User>) -> anyhow::Result<Option<Lock>> {
+    plan.settle(user.map(|user| user.uid))?;
     let dirs = [plan.run_dir.path(), &plan.spool, &plan.state];
-    for dir in dirs {
-        make_private(dir, user.map(|user| user.uid))?;
-    }
     let Some(lock) = plan.run_dir.lock()? else { return Ok(None) };
     if let Some(user) = user {
         dirs.iter().try_for_each(|dir| user.own(dir))?;
@@ -157,6 +154,7 @@ fn record(
     let registry = samplers.hearing(&view).offer(name, files).without(&plan.without)?;
     drop(priority);
     kept.missing.extend(facilities::missing());
+    kept.missing.extend(plan.notes.iter().cloned());
     let stop = Stop::new().context("cannot make a stop")?;
     signals::tell(stop.clone())?;
     let spool = SpoolSettings {
@@ -166,17 +164,21 @@ fn record(
         signer: identity.key.map(|key| Arc::new(key) as Arc<dyn Signer>),
         ..SpoolSettings::beside(&plan.spool)
     };
-    let spool = Spool::open(&view, spool)?;
+    let mut spool = Spool::open(&view, spool)?;
+    plan.notes.iter().for_each(|note| spool.say(format!("squatted: {note}")));
     let settings = Settings {
         interval_micros: micros(plan.interval),
         bundle_micros: micros(plan.bundle),
         budget: Budget { max_cpu: Some(plan.max_cpu), max_memory: Some(plan.max_mem), ..Budget::default() },
         ..Settings::default()
     };
-    let instance = plan.run_dir.instance()?.context("the pid file does not name this process")?;
+    let pid = i32::try_from(std::process::id()).context("a process id that is none")?;
+    let instance = Instance::of(pid).context("cannot look at this process")?;
     let run_dir = plan.run_dir.clone();
     let live = Live::new(plan, instance, spool.cid().to_string(), kept);
-    serve(&run_dir, live.clone())?;
+    if let Err(error) = serve(&run_dir, live.clone()) {
+        tracing::error!("`pofrc status` will get no answer: {error:#}");
+    }
     let (told, log_here) = (live.clone(), log.clone());
     let begun = move || {
         begun(&told, &shipping);

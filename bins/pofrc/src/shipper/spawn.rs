@@ -3,6 +3,7 @@
 use super::ShipFile;
 use crate::{
     live::{Answer, ask},
+    own_file,
     plan::Plan,
     registration::shown,
     run_dir::{Instance, RunDir},
@@ -13,14 +14,18 @@ use anyhow::{Context as _, bail};
 use pofr_collect::spool::share_spool;
 use std::{
     ffi::OsString,
-    fs::{DirBuilder, File, OpenOptions, Permissions},
+    fs::{DirBuilder, File, Permissions},
+    io::{Read as _, Write as _},
     os::unix::{
-        fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
+        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown},
         process::CommandExt as _,
     },
     path::PathBuf,
     process::{Command, Stdio},
 };
+
+/// The word that a shipper is written down, and may begin.
+const GO: u8 = b'\n';
 
 /// The user of its own, where nobody says otherwise.
 pub(crate) const USER: &str = "pofrc";
@@ -100,10 +105,10 @@ pub(crate) fn begin(place: &Place, again: bool, log: bool) -> anyhow::Result<Beg
         let why = shown(&report.trouble.unwrap_or_default());
         return Ok(Begun::Refused { server, why });
     }
-    let Some(mut lock) = place.run.lock_shipper()? else {
-        let pid = place.run.shipper()?.map_or(0, |instance| instance.pid);
+    let _lock = place.run.lock_shipper()?;
+    if let Some(Instance { pid, .. }) = place.run.shipper()? {
         return Ok(Begun::Runs { pid, server, new: false, note: None });
-    };
+    }
     let own = place.ship_user()?;
     let recorder = place.recorder.as_deref().map(User::named).transpose()?;
     let note = (own.is_none() && rustix::process::geteuid().is_root())
@@ -127,22 +132,31 @@ pub(crate) fn begin(place: &Place, again: bool, log: bool) -> anyhow::Result<Beg
     if let Some(user) = &user {
         command.uid(user.uid).gid(user.gid);
     }
-    // The lock is held by whoever has this file open: by the shipper, as its input, from which nobody reads.
-    command.stdin(lock.try_clone().context("cannot pass on the lock")?).stdout(Stdio::null());
+    // It gets nothing that it could write to and that would be believed: it waits for the word that it is written down.
+    command.arg("--on-word").stdin(Stdio::piped()).stdout(Stdio::null());
     if log {
         command.stderr(open_log(place)?);
     }
-    let child = command.current_dir("/").process_group(0).spawn().context("cannot start the shipper")?;
+    let mut child = command.current_dir("/").process_group(0).spawn().context("cannot start the shipper")?;
     let pid = i32::try_from(child.id()).context("a process id that is none")?;
-    Instance::of(pid)?.write(&mut lock).context("cannot write ship.pid")?;
+    // Whoever fails here closes the pipe, and the shipper ends.
+    place.run.shipper_is(Instance::of(pid)?)?;
+    let mut word = child.stdin.take().context("the shipper has no input")?;
+    word.write_all(&[GO]).context("cannot tell the shipper to begin")?;
     Ok(Begun::Runs { pid, server, new: true, note })
+}
+
+/// Waits for the word of who started this shipper; tells whether it came.
+pub(crate) fn is_told_to_begin() -> bool {
+    let mut word = [0];
+    matches!(std::io::stdin().read(&mut word), Ok(1)) && word == [GO]
 }
 
 fn open_log(place: &Place) -> anyhow::Result<File> {
     let path = place.run.ship_log();
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+    let file = own_file::open_to_write(&path, true);
     let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-    crate::detach::trim(&path);
+    crate::detach::trim(&path, &file);
     Ok(file)
 }
 

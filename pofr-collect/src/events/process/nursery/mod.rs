@@ -122,7 +122,7 @@ impl Nursery {
         self.ours.remove(&pid);
         if self.is_ours(parent) {
             self.ours.insert(pid);
-            self.exclude(pid, glance);
+            self.leave_out(pid, parent, glance);
             return;
         }
         let entity = reckon(self.view.boot, pid, at, self.view.ticks_per_second);
@@ -144,11 +144,14 @@ impl Nursery {
     fn happened(&mut self, at: Moment, pid: u32, event: Event, out: &mut Vec<Notice>) {
         let ends = matches!(event, Event::Ended(..));
         if self.ours.contains(&pid) {
-            if ends {
+            let leaves = matches!(event, Event::Executed) && !self.view.still_of_a_family(Pid(pid));
+            if ends || leaves {
                 self.ours.remove(&pid);
                 self.view.release(Pid(pid));
             }
-            return;
+            if !leaves {
+                return;
+            }
         }
         if self.has_ended(pid) {
             // Another has the number, whose beginning was lost.
@@ -178,29 +181,32 @@ impl Nursery {
         if let Sight::Excluded = glance.sight {
             self.lives.remove(&pid);
             self.ours.insert(pid);
-        } else if self.ours.contains(&pid) {
-            self.exclude(pid, Some(&glance));
-        } else if let Some(life) = self.lives.get_mut(&pid) {
-            life.looked_at(glance.at, glance.sight);
+        } else {
+            // What a look does not leave out is of no family any more.
+            if matches!(glance.sight, Sight::Brief(_) | Sight::Whole(..)) {
+                self.ours.remove(&pid);
+            }
+            if let Some(life) = self.lives.get_mut(&pid) {
+                life.looked_at(glance.at, glance.sight);
+            }
         }
     }
 
-    /// Leaves one of ours out of the samples, too.
-    fn exclude(&self, pid: u32, glance: Option<&Glance>) {
+    /// Leaves a child of a family out of the samples, too.
+    fn leave_out(&self, pid: u32, parent: u32, glance: Option<&Glance>) {
         let start = match glance.map(|glance| &glance.sight) {
             Some(Sight::Brief(brief)) => Some(brief.start),
             Some(Sight::Whole(process, _)) => process.key.entity.start(),
             _ => None,
         };
         if let Some(start) = start {
-            self.view.exclude(Pid(pid), start);
+            self.view.leaves_out(Pid(pid), start, Pid(parent));
         }
     }
 
-    /// Tells whether what this process makes is left out of the record: what this very process makes is not, since a program that
-    /// embeds the recorder may make what is to be recorded.
+    /// Tells whether what this process makes is left out of the record, until it runs a program.
     fn is_ours(&self, pid: u32) -> bool {
-        pid != self.own && (self.ours.contains(&pid) || self.view.excludes(Pid(pid)))
+        pid != self.own && (self.ours.contains(&pid) || self.view.is_of_a_family(Pid(pid)))
     }
 
     /// Tells whether its end has been heard.
