@@ -297,8 +297,8 @@ fn a_flood_leaves_half_of_the_spool_to_what_was_before_it() {
     let kept = seqs(&held);
     assert_eq!(kept[..30], (1..=30).collect::<Vec<_>>(), "all that was before it is there");
     assert!(kept.ends_with(&[57, 58, 59, 60]), "and its newest: {kept:?}");
-    bundle(&mut spool, 61_000, 1_000);
-    assert_nothing_is_lost_silently(&bundles(dir.path()));
+    // Who named the first of the flood went as well; that they are missing shows by their numbers.
+    assert!((31..=56).any(|seq| !kept.contains(&seq)), "{kept:?}");
 }
 
 #[test]

@@ -83,30 +83,32 @@ impl Plan {
 
     /// Makes the directories, each for us or for `user`, and takes others for those that somebody else has taken.
     pub(crate) fn settle(&mut self, user: Option<u32>) -> anyhow::Result<()> {
-        let mut settled = |path: &Path| -> anyhow::Result<PathBuf> {
-            let settled = squatted::settle(path, user)?;
-            // Two may lie in the same place.
-            self.notes.extend(settled.note.filter(|note| !self.notes.contains(note)));
-            Ok(settled.path)
-        };
-        let run = settled(self.run_dir.path())?;
+        let notes = &mut self.notes;
+        let run = settled(self.run_dir.path(), user, notes)?;
         let beside = run.join("spool");
-        let spool = match beside.exists() {
-            true => settled(&beside)?,
-            false => settled(&self.spool).or_else(|error| {
-                // There it may be full, and is open to everyone.
-                if !is_full(&error) {
-                    return Err(error);
-                }
-                let spool = settled(&beside)?;
-                self.notes.push(format!("{error:#}: the spool is {}", spool.display()));
-                Ok(spool)
-            })?,
+        self.spool = match settled(if beside.exists() { &beside } else { &self.spool }, user, notes) {
+            // There it may be full, and is open to everyone.
+            Err(error) if is_full(&error) => {
+                let spool = settled(&beside, user, notes)?;
+                notes.push(format!("{error:#}: the spool is {}", spool.display()));
+                spool
+            }
+            other => other?,
         };
-        (self.spool, self.state) = (spool, settled(&self.state)?);
+        self.state = settled(&self.state, user, notes)?;
         self.run_dir = RunDir::new(run);
         Ok(())
     }
+}
+
+/// Makes a directory, or another in its place, of which it takes note.
+fn settled(path: &Path, user: Option<u32>, notes: &mut Vec<String>) -> anyhow::Result<PathBuf> {
+    let settled = squatted::settle(path, user)?;
+    // Two may lie in the same place.
+    let is_new = |note: &String| !notes.contains(note);
+    let note = settled.note.filter(is_new);
+    notes.extend(note);
+    Ok(settled.path)
 }
 
 fn is_full(error: &anyhow::Error) -> bool {

@@ -99,9 +99,9 @@ fn register(place: &Place) {
         "request_id":"1","desk":"pofrsreg"}"#;
     std::fs::write(place.path("state/registration.json"), registration).unwrap();
     std::fs::write(place.path("state/known_hosts"), "").unwrap();
-    let keygen = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(place.path("state/id"));
-    let mut keygen = Command::new(keygen.get_program()).args(keygen.get_args()).spawn().unwrap();
-    assert!(keygen.wait().unwrap().success());
+    let mut keygen = Command::new("ssh-keygen");
+    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(place.path("state/id"));
+    assert!(keygen.status().unwrap().success());
 }
 
 /// Writes another process's number to every descriptor that the shipper has, as the shipper could, by taking them over.
