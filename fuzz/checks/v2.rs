@@ -3,7 +3,7 @@
 
 use pofr_core::{
     lifetime::Tracker,
-    wire::v2::{Decoder, Encoder, Limits, open, salvage},
+    wire::v2::{Decoder, Encoder, Limits, Salvaged, open, salvage},
 };
 
 /// More than a fuzzer's memory should hold.
@@ -21,7 +21,7 @@ pub(crate) fn bundle(data: &[u8]) {
 /// Reads `data` as the messages of a stream, before compression.
 pub(crate) fn messages(data: &[u8]) {
     let Ok(frame) = zstd::bulk::compress(data, 1) else { return };
-    let (kept, header, last) = salvage(&frame);
+    let Salvaged { good: kept, header, last, .. } = salvage(&frame);
     let Ok(decoder) = Decoder::new(&frame, LIMIT) else {
         assert!(header.is_none(), "what is salvaged can be read");
         return;

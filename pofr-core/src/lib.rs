@@ -17,6 +17,7 @@ pub mod fact;
 pub mod gap;
 pub mod identity;
 pub mod lifetime;
+pub mod limits;
 pub mod merge;
 pub mod raw;
 pub mod record;

@@ -40,7 +40,7 @@ pub enum AbandonedError {
 pub struct Report {
     /// The names of the bundles made of them.
     pub made: Vec<String>,
-    /// Those of which nothing could be made, and why; they lie in quarantine.
+    /// Those of which nothing could be made, or not of all of it, and why; they lie in quarantine.
     pub refused: Vec<(String, String)>,
 }
 
@@ -81,23 +81,28 @@ pub fn take(cid: &Cid, inbox: &Inbox, still: Duration, limits: Limits) -> Result
     if due.is_empty() {
         return Ok(report);
     }
+    let refuse = |path: PathBuf, why: String, report: &mut Report| -> Result<(), InboxError> {
+        let candidate = inbox.candidate(path);
+        inbox.quarantine(&candidate, &why)?;
+        report.refused.push((candidate.name(), why));
+        Ok(())
+    };
     let mut landing = Landing::open(inbox.dir())?;
     for path in due {
         match made(cid, &path, limits) {
-            Ok(Some(sealed)) => {
+            Ok(Some((sealed, damage))) => {
                 if landing.add(&sealed.tar, &sealed.name)? == Put::Named {
                     report.made.push(sealed.name);
                 }
-                remove(&path)?;
+                match damage {
+                    None => remove(&path)?,
+                    Some(why) => refuse(path, why, &mut report)?,
+                }
             }
             // Nothing of it had come when it broke.
             Ok(None) => remove(&path)?,
             Err(Unusable::Gone) => {}
-            Err(Unusable::Why(why)) => {
-                let candidate = inbox.candidate(path);
-                inbox.quarantine(&candidate, &why)?;
-                report.refused.push((candidate.name(), why));
-            }
+            Err(Unusable::Why(why)) => refuse(path, why, &mut report)?,
         }
     }
     Ok(report)
@@ -111,12 +116,17 @@ enum Unusable {
     Why(String),
 }
 
-fn made(cid: &Cid, path: &Path, limits: Limits) -> Result<Option<v2::Sealed>, Unusable> {
+/// Makes the bundle of a stream, and says what is wrong with the rest of it.
+fn made(
+    cid: &Cid,
+    path: &Path,
+    limits: Limits,
+) -> Result<Option<(v2::Sealed, Option<String>)>, Unusable> {
     let frames = read(path, limits.tar)?;
     if frames.is_empty() {
         return Ok(None);
     }
-    let (good, header, _) = v2::salvage_within(&frames, limits.records);
+    let v2::Salvaged { good, header, damage, .. } = v2::salvage_within(&frames, limits.records);
     let Some(header) = header else {
         return Err(Unusable::Why("no whole frame in what was streamed".to_owned()));
     };
@@ -130,7 +140,9 @@ fn made(cid: &Cid, path: &Path, limits: Limits) -> Result<Option<v2::Sealed>, Un
             "what was streamed is bundle {seq} of run {run}, not what it was said to be"
         )));
     }
-    v2::seal_streamed(&frames[..good]).map(Some).map_err(|error| Unusable::Why(error.to_string()))
+    let sealed = v2::seal_streamed(&frames[..good]).map_err(|error| Unusable::Why(error.to_string()))?;
+    let damage = damage.map(|error| format!("what was streamed is damaged: {error}; what is before that is taken"));
+    Ok(Some((sealed, damage)))
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Unusable> {

@@ -21,6 +21,8 @@ pub struct Inbox {
     dir: PathBuf,
     max_bytes: u64,
     after: After,
+    /// Whether these are kept bundles, of which a record is made anew.
+    is_kept: bool,
 }
 
 /// What becomes of a file that is in the record.
@@ -101,7 +103,12 @@ impl Inbox {
     /// Names the directory; files of more than `max_bytes` are refused.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, max_bytes: u64) -> Self {
-        Self { dir: dir.into(), max_bytes, after: After::Leave }
+        Self { dir: dir.into(), max_bytes, after: After::Leave, is_kept: false }
+    }
+
+    /// Names a directory of kept bundles.
+    pub(crate) fn of_kept(dir: PathBuf, max_bytes: u64) -> Self {
+        Self { is_kept: true, ..Self::new(dir, max_bytes) }
     }
 
     /// Says what becomes of files that are stored.
@@ -210,6 +217,35 @@ impl Inbox {
     /// # Errors
     /// Where the file cannot be moved.
     pub fn quarantine(&self, candidate: &Candidate, reason: &str) -> Result<PathBuf, InboxError> {
+        let target = self.note(candidate, reason)?;
+        fs::rename(&candidate.path, &target).map_err(|cause| InboxError::Io {
+            action: "move",
+            path: candidate.path.clone(),
+            cause,
+        })?;
+        Ok(target)
+    }
+
+    /// Puts a copy of a damaged bundle into `quarantine/` of which a part is taken, beside a file `NAME.reason`. One that lies there
+    /// already is left alone. Kept bundles, of which a record is made anew, have been copied when they came.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or the copy cannot be written.
+    pub fn copy_to_quarantine(&self, candidate: &Candidate, reason: &str) -> Result<(), InboxError> {
+        let there = self.quarantine_dir().join(candidate.path.file_name().unwrap_or_default());
+        if self.is_kept || there.symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        let bytes = self.read(candidate)?;
+        let target = self.note(candidate, reason)?;
+        let fail = |cause| InboxError::Io { action: "write", path: target.clone(), cause };
+        let part = self.quarantine_dir().join(".copy.part");
+        fs::write(&part, &bytes).map_err(fail)?;
+        fs::rename(&part, &target).map_err(fail)
+    }
+
+    /// Writes the reason why a file is to be in quarantine, and returns the name that it is to have there.
+    fn note(&self, candidate: &Candidate, reason: &str) -> Result<PathBuf, InboxError> {
         let dir = self.quarantine_dir();
         fs::create_dir_all(&dir).map_err(|cause| InboxError::Io {
             action: "make",
@@ -231,11 +267,6 @@ impl Inbox {
         fs::write(&note, format!("{reason}\n")).map_err(|cause| InboxError::Io {
             action: "write",
             path: note,
-            cause,
-        })?;
-        fs::rename(&candidate.path, &target).map_err(|cause| InboxError::Io {
-            action: "move",
-            path: candidate.path.clone(),
             cause,
         })?;
         Ok(target)

@@ -52,6 +52,8 @@ pub enum Outcome {
     Stored {
         /// How many samples it had.
         samples: u64,
+        /// What is wrong with the rest of it, where only the beginning is in the record.
+        damage: Option<String>,
     },
     /// It was in the record already, or is there twice.
     Duplicate,
@@ -66,7 +68,7 @@ pub struct Report {
     pub stored: u64,
     /// Files that were stored already.
     pub duplicates: u64,
-    /// Files put in quarantine: name and reason.
+    /// Files put in quarantine: name and reason. Of those that are damaged, the beginning may be stored.
     pub quarantined: Vec<(String, String)>,
     /// Samples stored, of all sources.
     pub samples: u64,
@@ -218,10 +220,16 @@ impl Ingest<'_> {
         if bundles.is_empty() && late.is_empty() && job.drop_halves.is_empty() {
             return Ok(());
         }
-        for candidate in candidates.iter().flatten() {
+        for (candidate, bundle) in candidates.iter().zip(&bundles) {
+            let Some(candidate) = candidate else { continue };
+            // Before the record has it: of what is stored in part the whole is in quarantine.
+            if let Some(damage) = &bundle.damage {
+                self.inbox.copy_to_quarantine(candidate, damage)?;
+            }
             self.inbox.keep(candidate)?;
         }
-        let samples: Vec<u64> = bundles.iter().map(|b| b.stored.entry.samples).collect();
+        let taken: Vec<(u64, Option<String>)> =
+            bundles.iter_mut().map(|b| (b.stored.entry.samples, b.damage.take())).collect();
         let span = span(&bundles);
         let mut change =
             if bundles.is_empty() { Change::default() } else { self.place(near, bundles, job.newest)? };
@@ -236,10 +244,10 @@ impl Ingest<'_> {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),
         };
-        let late = late.into_iter().map(|(candidate, _)| (candidate, 0));
-        for (candidate, samples) in candidates.into_iter().zip(samples).chain(late) {
+        let late = late.into_iter().map(|(candidate, _)| (candidate, (0, None)));
+        for (candidate, (samples, damage)) in candidates.into_iter().zip(taken).chain(late) {
             match candidate {
-                Some(candidate) => self.settle(&candidate, Outcome::Stored { samples })?,
+                Some(candidate) => self.settle(&candidate, Outcome::Stored { samples, damage })?,
                 None => self.report.samples += samples,
             }
         }
@@ -351,8 +359,9 @@ impl Ingest<'_> {
     /// Notes what became of a file.
     fn settle(&mut self, candidate: &Candidate, outcome: Outcome) -> Result<(), IngestError> {
         match outcome {
-            Outcome::Stored { samples } => {
+            Outcome::Stored { samples, damage } => {
                 self.inbox.clear(candidate)?;
+                self.report.quarantined.extend(damage.map(|damage| (candidate.name(), damage)));
                 self.report.stored += 1;
                 self.report.samples += samples;
             }

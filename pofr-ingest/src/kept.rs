@@ -94,7 +94,7 @@ impl Kept {
             }
         }
         days.sort();
-        Ok(days.into_iter().map(|day| Inbox::new(day, max_bytes)).collect())
+        Ok(days.into_iter().map(|day| Inbox::of_kept(day, max_bytes)).collect())
     }
 
     /// Lists all kept bundles by their digests.

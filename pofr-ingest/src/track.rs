@@ -6,7 +6,8 @@ use pofr_core::{
     digest::Sha256,
     gap::{Gap, Severity},
     identity::{BootId, BundleSeq, Cid, RunId},
-    lifetime::{Row, Tracker},
+    lifetime::{Row, Tracked, Tracker},
+    limits,
     record::Record,
     source::Source,
     store::{BundleEntry, BundleFormat, StoredBundle, TriadId},
@@ -28,15 +29,28 @@ pub struct TrackedBundle {
     pub stored: StoredBundle,
     /// Its lifetimes, cut at its edges.
     pub rows: Vec<Row>,
+    /// What is wrong with the records that were not taken: the bundle is damaged, and this is what stands before the damage.
+    pub damage: Option<String>,
 }
 
 /// A triad that does not exist, until the bundle is placed.
 const NOWHERE: TriadId = TriadId(-1);
 
-/// Tracks a v2 bundle.
+/// What the reason of a gap begins with that stands for the damaged part of a bundle.
+const DAMAGED: &str = "damaged:";
+
+/// Returns the gap that stands for the damaged part of a stored bundle, where it has one.
+#[must_use]
+pub fn damage(bundle: &StoredBundle) -> Option<&Gap> {
+    let is_damage = |gap: &&Gap| gap.severity == Severity::Blind && gap.reason.starts_with(DAMAGED);
+    bundle.gaps.iter().find(is_damage).filter(|_| !bundle.entry.complete)
+}
+
+/// Tracks a v2 bundle. Of one with a bad record, what stands before that record is taken, and a blind gap stands for the rest: the
+/// order of the stream is the truth, so nothing behind a record that makes no sense can be placed.
 ///
 /// # Errors
-/// [`Rejected`] where its records contradict themselves or its manifest.
+/// [`Rejected`] where its records contradict its manifest, or nothing good stands before the first bad one.
 pub fn track_v2(
     name: &BundleName,
     bundle: &v2::Bundle,
@@ -44,17 +58,21 @@ pub fn track_v2(
 ) -> Result<TrackedBundle, Rejected> {
     let header = &bundle.header;
     let (run, streamed) = (run_of(bundle), bundle.is_streamed());
-    // A fact takes ten bytes of a bundle, or more: this is room for as many as most have.
-    let room = (bundle.frames().len() / 10).min(100_000);
-    let mut tracker = Tracker::new(run, header.zone).with_room(room);
-    for record in bundle.records()? {
-        tracker.apply(record?)?;
-    }
-    let tracked = tracker.finish();
+    let (tracked, damage) = match track(bundle, run, None) {
+        Ok(tracked) => (tracked, None),
+        // A record that makes no sense may have changed a part of what is tracked: once more, without it.
+        Err(Bad { good, why }) => {
+            let before = track(bundle, run, Some((good, &why))).map_err(|bad| bad.why)?;
+            if before.spans.is_empty() {
+                return Err(why);
+            }
+            (before, Some(why.to_string()))
+        }
+    };
     let first = tracked.spans.iter().map(|s| s.first).min();
     let last = tracked.spans.iter().map(|s| s.last).max();
     let (found, announced) = (first.zip(last).map(|(a, b)| (a.0, b.0)), bundle.manifest.wall);
-    if found != announced {
+    if found != announced && damage.is_none() {
         return Err(Rejected::Times { announced, found });
     }
     let (first, last) = first.zip(last).ok_or(Rejected::Empty)?;
@@ -79,14 +97,45 @@ pub fn track_v2(
         interval_micros: header.interval_micros,
         samples: tracked.samples,
         left_out: 0,
-        complete: bundle.manifest.complete,
+        complete: bundle.manifest.complete && damage.is_none(),
         streamed,
         received,
     };
-    Ok(TrackedBundle {
-        stored: StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE },
-        rows: tracked.rows,
-    })
+    let stored = StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE };
+    Ok(TrackedBundle { stored, rows: tracked.rows, damage })
+}
+
+/// Why records could not be tracked to their end.
+struct Bad {
+    /// How many stand before the bad one.
+    good: u64,
+    why: Rejected,
+}
+
+/// Tracks the records of a bundle, or so many of them, with a blind gap behind those up to where the manifest says that there are
+/// samples.
+fn track(bundle: &v2::Bundle, run: RunId, most: Option<(u64, &Rejected)>) -> Result<Tracked, Bad> {
+    // A fact takes ten bytes of a bundle, or more: this is room for as many as most have.
+    let room = (bundle.frames().len() / 10).min(100_000);
+    let mut tracker = Tracker::new(run, bundle.header.zone).with_room(room);
+    let bad = |good, why| Bad { good, why };
+    let records = bundle.records().map_err(|error| bad(0, error.into()))?;
+    let (wanted, mut last) = (most.map_or(u64::MAX, |(good, _)| good), None);
+    for (good, record) in (0..wanted).zip(records) {
+        let record = record.map_err(|error| bad(good, error.into()))?;
+        if let Record::Sample(sample) = &record {
+            last = last.max(Some(sample.stamp));
+        }
+        tracker.apply(record).map_err(|error| bad(good, error.into()))?;
+    }
+    if let (Some((good, why)), Some(from)) = (most, last) {
+        let to = bundle.manifest.wall.map_or(from, |(_, to)| limits::time(WallMicros(to)).max(from));
+        let reason = limits::reason(format!("{DAMAGED} after record {good}: {why}; the bundle is in quarantine"));
+        let severity = Severity::Blind;
+        let gap = Gap { source: None, severity, reason, from, to: Some(to), lost: None };
+        tracker.apply(Record::Gap(gap)).map_err(|error| bad(good, error.into()))?;
+    }
+    Ok(tracker.finish())
 }
 
 /// Returns the run that a bundle's rows are of: its own, unless the server made it of what was streamed.
@@ -125,7 +174,8 @@ pub fn track_v1(
     let interval_micros = v1::median_interval(&stamps).unwrap_or(300_000);
     let zone = snapshots.first().map_or(name.zone, |s| s.zone);
     let mut tracker = Tracker::new(run, zone);
-    let mut differ = Differ::default();
+    // What the first POFR has seen stays as it is.
+    let mut differ = Differ::unlimited();
     let mut converter = Converter::new(interval_micros);
     let mut reader = v1::Reader::default();
     let (mut left_out, mut undecidable) = (0, 0);
@@ -178,10 +228,8 @@ pub fn track_v1(
         streamed: false,
         received,
     };
-    Ok(TrackedBundle {
-        stored: StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE },
-        rows: tracked.rows,
-    })
+    let stored = StoredBundle { entry, spans: tracked.spans, gaps, triad: NOWHERE };
+    Ok(TrackedBundle { stored, rows: tracked.rows, damage: None })
 }
 
 /// Says so where a client's clock is far ahead of the server's: its times are kept as they are.

@@ -360,7 +360,7 @@ fn a_bomb_is_cut_off_at_the_limit() {
     let wholes = flushed(&days(dir.path(), 1, 4));
     let whole = &wholes[0];
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
-    let (good, header, _) = v2::salvage_within(&[&whole.frames[..], &bomb].concat(), 1 << 20);
+    let v2::Salvaged { good, header, .. } = v2::salvage_within(&[&whole.frames[..], &bomb].concat(), 1 << 20);
     assert_eq!((good, header), (whole.frames.len(), Some(whole.header.clone())));
 }
 

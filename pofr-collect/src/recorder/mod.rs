@@ -27,9 +27,10 @@ pub use summary::Summary;
 pub use tick::Tick;
 
 use crate::{HostView, Registry, RegistryError, events::EventSources};
+pub(crate) use pofr_core::limits::reason;
 use pofr_core::{
     Sink, Source,
-    diff::{DiffError, Shown},
+    diff::Shown,
     gap::{Gap, Severity},
     identity::RunId,
     time::WallMicros,
@@ -69,9 +70,6 @@ pub enum RecordError<E: std::error::Error> {
         /// What the kernel said.
         cause: io::Error,
     },
-    /// What was seen could not be put into a stream.
-    #[error(transparent)]
-    Stream(#[from] DiffError),
     /// The record could not be kept.
     #[error("{0}")]
     Sink(#[source] E),
@@ -237,14 +235,4 @@ fn step_gap(micros: i64, last: WallMicros) -> Gap {
         to: None,
         lost: None,
     }
-}
-
-/// Keeps a gap's reason within the 1,000 bytes that it may have.
-pub(crate) fn reason(mut text: String) -> String {
-    let mut end = text.len().min(1_000);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
 }

@@ -175,7 +175,10 @@ impl<'a, S: Sink> Run<'a, S> {
         }
         self.asked_at = self.told_since(before);
         let age = self.opened.map(|opened| boot_micros - opened);
-        let roll = self.overfull
+        // Such a bundle must not take the next keyframe too.
+        let full = self.differ.is_full();
+        let roll = full
+            || self.overfull
             || self.recorder.sink.is_full()
             || self.is_zone_another(stamp, boot_micros)
             || age.is_some_and(|age| age.unsigned_abs() >= self.recorder.settings.bundle_micros);
@@ -190,7 +193,7 @@ impl<'a, S: Sink> Run<'a, S> {
             if self.can_roll(&answers) {
                 self.finish()?;
                 self.begin(stamp, boot_micros)?;
-            } else if self.postponed >= PATIENCE {
+            } else if full || self.postponed >= PATIENCE {
                 self.cut(stamp, &answers)?;
                 self.finish()?;
                 self.begin(stamp, boot_micros)?;
@@ -306,6 +309,7 @@ impl<'a, S: Sink> Run<'a, S> {
         for gap in gaps {
             self.write_gap(gap)?;
         }
+        self.differ.end_bundle().iter().try_for_each(|record| self.write(record))?;
         let closing = Closing {
             losses: self.recorder.events.take_losses(),
             audits: std::mem::take(&mut self.audits),
@@ -343,10 +347,13 @@ impl<'a, S: Sink> Run<'a, S> {
                     observer.saw(&source, stamp, shown);
                 }
                 self.recorder.summary.saw(&source, shown);
-                self.write(&Record::Sample(sample))
+                self.write(&Record::Sample(sample))?;
+                // What was left out of it.
+                self.differ.take_gaps().into_iter().try_for_each(|gap| self.write_gap(gap))
             }
-            // This reading is lost. Where the numbers are used up, the next begins a bundle.
-            Err(error @ (DiffError::TooManyFacts | DiffError::NothingBefore { .. })) => {
+            // This reading is lost, whatever is wrong with it, and the recording goes on. Where the numbers are used up, the next
+            // begins a bundle.
+            Err(error) => {
                 self.overfull |= matches!(error, DiffError::TooManyFacts);
                 self.recorder.slots[index].lose();
                 let gap = self.recorder.slots[index].fail(
@@ -358,7 +365,6 @@ impl<'a, S: Sink> Run<'a, S> {
                 );
                 gap.map_or(Ok(()), |gap| self.write_gap(gap))
             }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -390,22 +396,14 @@ impl<'a, S: Sink> Run<'a, S> {
                 self.write_gap(gap)?;
                 continue;
             }
-            match self.differ.notice(notice) {
-                Ok(records) => records.iter().try_for_each(|record| self.write(record))?,
-                Err(DiffError::TooManyFacts) => self.overfull = true,
-                Err(error) => return Err(error.into()),
-            }
+            self.differ.notice(notice).iter().try_for_each(|record| self.write(record))?;
         }
         Ok(())
     }
 
     fn write_gap(&mut self, gap: Gap) -> Outcome<(), S> {
         self.recorder.summary.gaps += 1;
-        let record = match gap.severity {
-            Severity::Blind => self.differ.blind(gap),
-            Severity::Thin => Record::Gap(gap),
-        };
-        self.write(&record)
+        self.differ.gap(gap).map_or(Ok(()), |record| self.write(&record))
     }
 
     fn write(&mut self, record: &Record) -> Outcome<(), S> {

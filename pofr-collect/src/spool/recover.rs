@@ -1,7 +1,7 @@
 //! Recovery: what a recorder finds that did not end well, or whose spool is gone.
 
 use super::{Spool, SpoolError, durable, state::Why};
-use pofr_core::{collector::Closing, digest::Sha256, wire::v2::salvage};
+use pofr_core::{collector::Closing, digest::Sha256, wire::v2::{Salvaged, salvage}};
 use std::path::Path;
 
 impl Spool {
@@ -57,7 +57,7 @@ impl Spool {
             }
             Err(cause) => return Err(SpoolError::io("read", &path, cause)),
         };
-        let (good, header, _) = salvage(&frames);
+        let Salvaged { good, header, .. } = salvage(&frames);
         let Some(header) = header else {
             self.state.lose(seq, Why::Unwritten);
             return Ok(());

@@ -2,14 +2,19 @@
 
 use super::{
     DiffError,
-    line::{Changes, Entry, Line},
+    budget::Budget,
+    cut::{Room, thin},
+    fill_in::fill_in,
+    line::{Changes, Entry, Line, Unknown},
+    touched::{Which, is_process},
 };
 use crate::{
-    collector::{Extent, Notice, Numbering, Observation, Reread},
+    collector::{Extent, Notice, Numbering, Observation},
     digest::Sha256,
-    fact::{Fact, Process, ProcessKey, Subject, TcpState},
+    fact::{Fact, ProcessKey, Subject, TcpState},
     gap::{Gap, Severity},
     identity::Entity,
+    limits,
     raw::{RawText, Reading},
     record::{Event, Learned, Record, Sample},
     source::Source,
@@ -17,13 +22,24 @@ use crate::{
 };
 use hashbrown::{HashMap, HashSet};
 
-/// Turns readings and notices into records.
-#[derive(Debug, Default)]
+/// Turns readings and notices into records, within the [limits](crate::limits).
+#[derive(Debug)]
 pub struct Differ {
     numbering: Numbering,
     lines: HashMap<Source, Line>,
     /// Processes first told of without their arguments: those stay out of the key as long as the fact lives.
     untold: HashMap<Entity, ProcessKey>,
+    /// What a source may show; `None` takes everything as it is.
+    room: Option<Room>,
+    budget: Budget,
+    /// What must be said of what was left out.
+    gaps: Vec<Gap>,
+}
+
+impl Default for Differ {
+    fn default() -> Self {
+        Self { room: Some(Room::default()), ..Self::unlimited() }
+    }
 }
 
 /// What the readings of one source show, as of its last sample.
@@ -50,10 +66,57 @@ impl<'a> Shown<'a> {
 }
 
 impl Differ {
+    /// Makes a differ that holds no more of each source than so many facts and, as parts of a message, bytes: what is more is left
+    /// out, and a thin gap names the holders.
+    #[must_use]
+    pub fn keeping(facts: usize, bytes: u64) -> Self {
+        let most = Room::default();
+        let room = Room { facts: facts.min(most.facts), bytes: bytes.min(most.bytes) };
+        Self { room: Some(room), ..Self::unlimited() }
+    }
+
+    /// Makes a differ for what somebody else has recorded: nothing is cut.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        let (lines, untold) = (HashMap::new(), HashMap::new());
+        let (numbering, budget) = (Numbering::default(), Budget::default());
+        Self { numbering, lines, untold, room: None, budget, gaps: Vec::new() }
+    }
+
     /// Begins a bundle: forgets all numbers, so that the next sample of each source is a keyframe.
     pub fn begin_bundle(&mut self) {
         self.numbering = Numbering::default();
+        self.budget = Budget::default();
         self.lines.values_mut().for_each(Line::untell);
+    }
+
+    /// Tells whether the bundle has as many records as it may have, and must end at the next tick.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.budget.is_full()
+    }
+
+    /// Returns the thin gaps that tell what was left out since the last call. To be written after each sample.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    /// Ends a bundle: returns the last records of it, the gaps that tell what was left out. Nothing may follow them.
+    pub fn end_bundle(&mut self) -> Vec<Record> {
+        let rest = self.lines.iter_mut().filter_map(|(source, line)| line.tell_rest(source));
+        self.gaps.extend(rest);
+        self.gaps.extend(self.budget.left_out());
+        let gaps = self.take_gaps();
+        let mut records: Vec<Record> = gaps.into_iter().filter_map(|gap| self.gap(gap)).collect();
+        records.extend(self.budget.more_gaps().map(Record::Gap));
+        records
+    }
+
+    /// Returns how many entries notices have made this look at: a measure of work that does not depend on the machine.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.lines.values().map(|line| line.work).sum()
     }
 
     /// Returns what the readings of `source` so far show.
@@ -104,6 +167,9 @@ impl Differ {
     ) -> Result<Sample, DiffError> {
         let line = self.lines.entry_ref(source).or_default();
         let source_name = || source.name().to_owned();
+        if !limits::is_time(stamp) {
+            return Err(DiffError::Time { source_name: source_name(), stamp });
+        }
         if let Some(before) = line.stamp
             && stamp <= before
         {
@@ -117,6 +183,18 @@ impl Differ {
             }
             Extent::Subjects(read) => Some(read),
         };
+        let before = line.stamp.unwrap_or(stamp);
+        if self.room.is_some() {
+            let all = facts.len();
+            facts.retain_mut(|fact| fact.is_of(source) && limits::fit(fact));
+            if facts.len() < all {
+                let reason = format!("cut: {} facts shown are none of {source}", all - facts.len());
+                self.gaps.push(thin(source, reason, before, stamp));
+            }
+        }
+        for reread in read.iter_mut().flatten() {
+            reread.since = reread.since.filter(|since| limits::is_time(*since) && *since < stamp);
+        }
         if *source == Source::Process {
             fill_in(&mut facts, &mut self.untold, read.as_deref());
         }
@@ -140,12 +218,22 @@ impl Differ {
             });
             of_subject.push(fact);
         }
+        let was_cut = std::mem::take(&mut line.cut);
+        if !was_cut.is_empty() && read.is_some() {
+            let unread = was_cut.iter().filter(|(subject, _)| !by_subject.contains_key(*subject));
+            line.cut = unread.map(|(subject, missing)| (*subject, *missing)).collect();
+        }
         let mut changes = Changes::default();
         for (subject, facts) in by_subject {
             line.show(subject, facts, &mut changes.learned);
         }
+        if let Some(room) = self.room {
+            line.keep_within(room);
+            self.gaps.extend(line.tell_cut(source, stamp, room));
+        }
         let read = read.filter(|_| line.begun);
-        if line.agree(read, [&was_veiled, &veiled], &mut self.numbering, &mut changes).is_none() {
+        let unknown = Unknown { was_veiled: &was_veiled, veiled: &veiled, was_cut: &was_cut };
+        if line.agree(read, &unknown, &mut self.numbering, &mut changes).is_none() {
             line.forget();
             return Err(DiffError::TooManyFacts);
         }
@@ -153,48 +241,68 @@ impl Differ {
         line.stamp = Some(stamp);
         line.veiled = veiled;
         line.known = true;
+        if self.room.is_some() {
+            let most = limits::LEARNED.most();
+            if changes.learned.len() > most {
+                let more = changes.learned.split_off(most).len();
+                let reason = format!("cut: details of {more} facts are told with the next bundle");
+                self.gaps.push(thin(source, reason, before, stamp));
+            }
+            self.budget.spend(&changes);
+        }
+        self.gaps.extend(self.budget.left_out());
         let Changes { removed, lost, learned, added } = changes;
         Ok(Sample { source: source.clone(), stamp, span_micros, keyframe, removed, lost, learned, added })
     }
 
     /// Writes what an event source told: an end of a live fact ends it, an end of any other is a fact that passed.
     ///
-    /// A beginning that is told before the bundle's first sample of its source is left to that sample.
-    ///
-    /// # Errors
-    /// Where the bundle is full.
-    pub fn notice(&mut self, notice: Notice) -> Result<Vec<Record>, DiffError> {
-        Ok(match notice {
-            Notice::Lost(gap) => vec![Record::Gap(gap)],
+    /// A beginning that is told before the bundle's first sample of its source is left to that sample, and so is one that is told
+    /// when the bundle is full. Times before 1970 or after 4000 become the nearest that can be.
+    pub fn notice(&mut self, notice: Notice) -> Vec<Record> {
+        let mut records = match self.fitted(notice) {
+            Some(notice) => self.told_by(notice),
+            None => Vec::new(),
+        };
+        if self.room.is_some() {
+            self.budget.pay(&mut records);
+        }
+        records
+    }
+
+    fn told_by(&mut self, notice: Notice) -> Vec<Record> {
+        match notice {
+            Notice::Lost(gap) => self.gap(gap).into_iter().collect(),
             // What is live has not passed; its own end will be told.
-            Notice::Passed { fact, .. } if self.is_live(&fact) => Vec::new(),
+            Notice::Passed { fact, .. } if self.line(&fact).is_live(&fact) => Vec::new(),
             Notice::Passed { fact, began, ended } => {
                 vec![Record::Event(Event::Passed { fact, began, ended })]
             }
-            Notice::Began(fact, at) => self.begin(fact, at)?.into_iter().collect(),
+            Notice::Began(fact, at) => self.begin(fact, at).into_iter().collect(),
             Notice::Ended(fact, at) => {
-                let same = |live: &Fact| live.same(&fact);
-                let ended = self.end(&fact, at, same, same);
+                let ended = self.line(&fact).end(&fact, at, Which::Same, |_| true, |_| true);
                 if ended.is_empty() { vec![passed(fact, None, at)] } else { ended }
             }
             Notice::Became(process, at) => {
                 let fact = Fact::from(process);
-                let mut records = self.learn(&fact);
-                if !records.is_empty() || self.is_live(&fact) {
-                    return Ok(records);
+                let line = self.line(&fact);
+                if let Some(learned) = line.learn(&fact) {
+                    return vec![learned];
                 }
-                records = self.end(&fact, at, is_process, |_| false);
-                records.extend(self.begin(fact, at)?);
+                if line.is_live(&fact) {
+                    return Vec::new();
+                }
+                let mut records = line.end(&fact, at, Which::Processes, |_| true, |_| false);
+                records.extend(self.begin(fact, at));
                 records
             }
             Notice::Gone { process, began, at } => {
                 let fact = Fact::from(process);
-                let line = self.lines.entry(Source::Process).or_default();
-                let live = |entry: &Entry| entry.told.is_some() && is_process(&entry.fact);
-                let was_live = line.of(&fact.subject()).iter().any(live);
+                let line = self.line(&fact);
+                let was_live = line.has_live(&fact.subject(), Which::Processes);
                 let is_zombie = |live: &Fact| matches!(live, Fact::Process(p) if p.key.zombie);
                 // A zombie is told too with what code it exited.
-                let mut records = self.end(&fact, at, |live| !is_zombie(live), is_process);
+                let mut records = line.end(&fact, at, Which::All, |live| !is_zombie(live), is_process);
                 if !was_live {
                     records.push(passed(fact, began, at));
                 }
@@ -205,17 +313,32 @@ impl Differ {
             }
             Notice::Closed { endpoint, at } => {
                 let fact = Fact::from(endpoint);
-                let line = self.lines.entry(Source::Endpoint).or_default();
-                let was_live = line.of(&fact.subject()).iter().any(|entry| entry.told.is_some());
-                if !was_live {
-                    return Ok(vec![passed(fact, None, at)]);
+                let line = self.line(&fact);
+                if !line.has_live(&fact.subject(), Which::All) {
+                    return vec![passed(fact, None, at)];
                 }
                 // A connection in TIME-WAIT has no socket any more: what is left of it outlives the socket.
                 let is_left_over =
                     |live: &Fact| matches!(live, Fact::Endpoint(e) if e.key.state == TcpState::TimeWait);
-                self.end(&fact, at, |live| !is_left_over(live), |_| true)
+                line.end(&fact, at, Which::All, |live| !is_left_over(live), |_| true)
             }
-        })
+        }
+    }
+
+    /// Writes a gap, its reason and times within the limits. A blind one empties its source, or all: what that showed must be told
+    /// anew, so the next sample is a keyframe. `None`: the bundle has so many thin ones that this one is told with others at its end.
+    pub fn gap(&mut self, gap: Gap) -> Option<Record> {
+        let gap = Gap {
+            source: gap.source.filter(limits::is_named),
+            reason: limits::reason(gap.reason),
+            from: limits::time(gap.from),
+            to: gap.to.map(limits::time),
+            ..gap
+        };
+        match gap.severity {
+            Severity::Blind => Some(self.blind(gap)),
+            Severity::Thin => self.budget.admit(gap).map(Record::Gap),
+        }
     }
 
     /// Writes a blind gap: what its source, or all, showed must be told anew, so that the next sample is a keyframe.
@@ -225,7 +348,7 @@ impl Differ {
                 line.untell();
             }
         }
-        Record::Gap(Gap { severity: Severity::Blind, ..gap })
+        Record::Gap(Gap { severity: Severity::Blind, reason: limits::reason(gap.reason), ..gap })
     }
 
     /// Forgets what a source showed, so that its next reading must be a whole one.
@@ -235,18 +358,70 @@ impl Differ {
         }
     }
 
-    fn is_live(&self, fact: &Fact) -> bool {
-        let entries = self.lines.get(&fact.source()).map_or(&[][..], |line| line.of(&fact.subject()));
-        entries.iter().any(|entry| entry.told.is_some() && entry.fact.same(fact))
+    fn line(&mut self, fact: &Fact) -> &mut Line {
+        self.lines.entry(fact.source()).or_default()
+    }
+
+    /// Cuts what is too long in a notice; `None` where it tells of no fact.
+    fn fitted(&self, mut notice: Notice) -> Option<Notice> {
+        if self.room.is_none() {
+            return Some(notice);
+        }
+        let fit_boxed = |process: crate::fact::Process| {
+            let mut fact = Fact::from(process);
+            match (limits::fit(&mut fact), fact) {
+                (true, Fact::Process(process)) => Some(*process),
+                _ => None,
+            }
+        };
+        match &mut notice {
+            Notice::Began(fact, at) | Notice::Ended(fact, at) => {
+                *at = limits::time(*at);
+                if !limits::fit(fact) {
+                    return None;
+                }
+            }
+            Notice::Passed { fact, began, ended } => {
+                (*began, *ended) = (began.map(limits::time), limits::time(*ended));
+                if !limits::fit(fact) {
+                    return None;
+                }
+            }
+            Notice::Program { exe, .. } => *exe = limits::cut_text(exe.as_bytes(), limits::PATH),
+            Notice::Closed { endpoint, at } => {
+                limits::fit_endpoint(endpoint);
+                *at = limits::time(*at);
+            }
+            _ => {}
+        }
+        Some(match notice {
+            Notice::Became(process, at) => Notice::Became(fit_boxed(process)?, limits::time(at)),
+            Notice::Gone { process, began, at } => Notice::Gone {
+                process: fit_boxed(process)?,
+                began: began.map(limits::time),
+                at: limits::time(at),
+            },
+            other => other,
+        })
     }
 
     /// Begins a fact, where it is not live.
-    fn begin(&mut self, fact: Fact, at: WallMicros) -> Result<Option<Record>, DiffError> {
+    fn begin(&mut self, fact: Fact, at: WallMicros) -> Option<Record> {
+        let most = self.room.map_or(usize::MAX, |room| room.facts);
+        let is_full = self.room.is_some() && self.budget.is_full();
         let line = self.lines.entry(fact.source()).or_default();
-        if !line.begun || self.is_live(&fact) {
-            return Ok(None);
+        if !line.begun || line.is_live(&fact) {
+            return None;
         }
-        let id = self.numbering.next_id().ok_or(DiffError::TooManyFacts)?;
+        // Where there is no room, the next sample will show it if it lasts.
+        if is_full || line.begun_since >= most {
+            self.budget.leave_out(at);
+            return None;
+        }
+        let Some(id) = self.numbering.next_id() else {
+            self.budget.fill();
+            return None;
+        };
         if let Fact::Process(process) = &fact {
             if process.key.arguments.is_none() {
                 self.untold.insert(process.key.entity, process.key.clone());
@@ -254,36 +429,8 @@ impl Differ {
                 self.untold.remove(&process.key.entity);
             }
         }
-        let entries = self.lines.entry(fact.source()).or_default().disturb(fact.subject());
-        match entries.iter_mut().find(|entry| entry.fact.same(&fact)) {
-            Some(entry) => entry.told = Some(id),
-            None => entries.push(Entry::told(fact.clone(), id)),
-        }
-        Ok(Some(Record::Event(Event::Began { fact, at })))
-    }
-
-    /// Ends what is live of the subject of `fact` and `ends`; what `learns` takes the details of `fact` first.
-    fn end(
-        &mut self,
-        fact: &Fact,
-        at: WallMicros,
-        ends: impl Fn(&Fact) -> bool,
-        learns: impl Fn(&Fact) -> bool,
-    ) -> Vec<Record> {
-        let line = self.lines.entry(fact.source()).or_default();
-        let mut records = Vec::new();
-        for entry in line.disturb(fact.subject()) {
-            let Some(id) = entry.told else { continue };
-            if learns(&entry.fact) && entry.fact.learn(fact) {
-                let fact = entry.fact.clone();
-                records.push(Record::Event(Event::Learned(Learned { id, fact })));
-            }
-            if ends(&entry.fact) {
-                entry.told = None;
-                records.push(Record::Event(Event::Ended { id, at }));
-            }
-        }
-        records
+        line.begin(fact.clone(), id);
+        Some(Record::Event(Event::Began { fact, at }))
     }
 
     /// Takes the digest of a program, for those facts of its process that have it.
@@ -303,59 +450,10 @@ impl Differ {
         }
         records
     }
-
-    /// Takes the details of a fact that is live.
-    fn learn(&mut self, fact: &Fact) -> Vec<Record> {
-        let mut records = Vec::new();
-        for entry in self.lines.entry(fact.source()).or_default().disturb(fact.subject()) {
-            if let Some(id) = entry.told
-                && entry.fact.same(fact)
-                && entry.fact.learn(fact)
-            {
-                let fact = entry.fact.clone();
-                records.push(Record::Event(Event::Learned(Learned { id, fact })));
-            }
-        }
-        records
-    }
-}
-
-const fn is_process(fact: &Fact) -> bool {
-    matches!(fact, Fact::Process(_))
 }
 
 const fn passed(fact: Fact, began: Option<WallMicros>, ended: WallMicros) -> Record {
     Record::Event(Event::Passed { fact, began, ended })
-}
-
-/// Moves the arguments of processes first told of without them from the key to the details, and forgets of whom that was told
-/// that are no more what they were.
-fn fill_in(facts: &mut [Fact], untold: &mut HashMap<Entity, ProcessKey>, read: Option<&[Reread]>) {
-    if untold.is_empty() {
-        return;
-    }
-    let mut same = HashSet::new();
-    for fact in facts {
-        if let Fact::Process(process) = fact
-            && let Process { key, details } = &mut **process
-            && untold.get(&key.entity).is_some_and(|told| told.same_but_arguments(key))
-        {
-            details.arguments = key.arguments.take().or(details.arguments.take());
-            same.insert(key.entity);
-        }
-    }
-    match read {
-        None => untold.retain(|entity, _| same.contains(entity)),
-        Some(read) => {
-            for reread in read {
-                if let Subject::Entity(entity) = reread.subject
-                    && !same.contains(&entity)
-                {
-                    untold.remove(&entity);
-                }
-            }
-        }
-    }
 }
 
 /// Returns the processes whose files this reading cannot tell.

@@ -9,8 +9,12 @@
 //! 1 ls            vi              added   [vi]   (takes number 2)
 //! ```
 
+mod budget;
+mod cut;
 mod differ;
+mod fill_in;
 mod line;
+mod touched;
 
 pub use differ::{Differ, Shown};
 
@@ -35,6 +39,14 @@ pub enum DiffError {
         stamp: WallMicros,
         /// The stamp before.
         before: WallMicros,
+    },
+    /// A stamp before 1970 or after 4000.
+    #[error("sample of {source_name} at {stamp} is of no time that can be recorded")]
+    Time {
+        /// The source's name.
+        source_name: String,
+        /// The stamp.
+        stamp: WallMicros,
     },
     /// The bundle must be closed.
     #[error("more than 4294967295 facts in one bundle")]

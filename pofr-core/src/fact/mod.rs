@@ -169,6 +169,15 @@ impl Fact {
         }
     }
 
+    /// Tells whether it is sampled on the timeline of `source`.
+    #[must_use]
+    pub fn is_of(&self, source: &Source) -> bool {
+        match self {
+            Self::Custom(custom) => custom.source == *source,
+            other => other.source() == *source,
+        }
+    }
+
     /// Returns the digest of the key: `shanorm` of a process, `shasum` of the others.
     #[must_use]
     pub fn digest(&self) -> KeyDigest {

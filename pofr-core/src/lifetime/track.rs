@@ -10,6 +10,7 @@ use crate::{
     gap::{Gap, Severity},
     identity::{Entity, RunId},
     lifetime::{Lifetime, Row, StreamError, holders::Holders},
+    limits,
     record::{Added, Event, FactId, Record, Sample},
     source::Source,
     time::{WallMicros, ZoneOffset},
@@ -62,16 +63,13 @@ pub struct Tracker {
     out: Tracked,
 }
 
-/// 4000-01-01: later times are nonsense, and would overflow a database's calendar.
-const LATEST: WallMicros = WallMicros(64_060_588_800_000_000);
-
 /// Numbers facts, and rows; the last number stands for all that are too large.
 fn number(place: usize) -> FactId {
     FactId(u32::try_from(place).unwrap_or(u32::MAX))
 }
 
 fn sane(t: WallMicros) -> Result<WallMicros, StreamError> {
-    if (WallMicros(0)..LATEST).contains(&t) { Ok(t) } else { Err(StreamError::Time(t)) }
+    if limits::is_time(t) { Ok(t) } else { Err(StreamError::Time(t)) }
 }
 
 impl Tracker {

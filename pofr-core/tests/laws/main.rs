@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod diffing;
+mod limits;
 mod merging;

@@ -20,6 +20,7 @@ use crate::{
     inbox::{Inbox, InboxError},
     kept::Kept,
     receive::Account,
+    track::damage,
 };
 use pofr_core::{
     digest::Sha256,
@@ -127,6 +128,14 @@ pub enum Finding {
         /// The number.
         seq: u64,
     },
+    /// A bundle has a bad record. What stands before it is in the record, a blind gap stands for the rest, and the whole lies in
+    /// quarantine.
+    Damaged {
+        /// The number.
+        seq: u64,
+        /// What is wrong, as the gap says it.
+        why: String,
+    },
     /// A bundle has samples of a time that had not come when it was received.
     Ahead {
         /// Its number.
@@ -192,6 +201,7 @@ pub fn verify(
     if let Some(first) = chained.first().map(|b| b.entry.seq.0).filter(|first| *first > 1) {
         report.findings.insert(0, Finding::Hole { first: 1, last: first - 1 });
     }
+    report.findings.extend(chained.iter().filter_map(|b| damaged(b)));
     signatures::check(cid, &chained, kept, accounts, options, &mut report)?;
     times::check(&chained, options, &mut report.findings);
     extra(ledger, kept, &mut report.findings)?;
@@ -238,6 +248,12 @@ pub fn quarantined(inbox: &Inbox) -> Result<Vec<Finding>, InboxError> {
         found.push(Finding::Quarantined { name: candidate.name(), why });
     }
     Ok(found)
+}
+
+/// Says so of a bundle of which only the beginning is in the record.
+fn damaged(bundle: &StoredBundle) -> Option<Finding> {
+    let gap = damage(bundle)?;
+    Some(Finding::Damaged { seq: bundle.entry.seq.0, why: RawText::from(&*gap.reason).escaped() })
 }
 
 /// Tells whether a bundle's file is still wanted: what has been forgotten has none.

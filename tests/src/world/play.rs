@@ -123,7 +123,7 @@ fn play_run(
                 What::Ended => Notice::Ended(fact, at),
                 What::Passed => Notice::Passed { fact, began: Some(at), ended: at.plus(10) },
             };
-            records.extend(differ.notice(notice).unwrap());
+            records.extend(differ.notice(notice));
         }
         log.happened.push(Happened { at, seq: BundleSeq(*seq), step });
     }

@@ -52,7 +52,7 @@ fn what_is_recorded_is_on_the_server_and_ssh_is_not_in_the_record() {
     let frames = site.path("data/inbox").join(&site.cid).join(".open");
     site.until("what is open is there, too", || {
         let mut entries = std::fs::read_dir(&frames).into_iter().flatten().flatten();
-        entries.any(|entry| std::fs::read(entry.path()).is_ok_and(|frames| salvage(&frames).1.is_some()))
+        entries.any(|entry| std::fs::read(entry.path()).is_ok_and(|frames| salvage(&frames).header.is_some()))
     });
     let status = site.status();
     assert_eq!(status["shipping"]["report"]["connected"], true, "{status:#}");

@@ -28,7 +28,7 @@ fn what_a_machine_did_last_is_off_it() {
     let open = site.path("data/inbox").join(&site.cid).join(".open");
     let streamed = || {
         let entries = std::fs::read_dir(&open).into_iter().flatten().flatten();
-        entries.filter_map(|entry| salvage(&std::fs::read(entry.path()).ok()?).2).max()
+        entries.filter_map(|entry| salvage(&std::fs::read(entry.path()).ok()?).last).max()
     };
     site.until("a stream has begun", || streamed().is_some());
     let mut last_deed = Command::new("sleep").arg("86399.5").stdin(Stdio::null()).spawn().unwrap();

@@ -39,6 +39,7 @@ each other: the ledger, the kept bundles, the keys that were approved, and this 
   bad signature  not by a key of the client, or of other bytes
   former key     came signed with a key after that had been replaced
   streamed       what was streamed of a bundle whose whole never came; nobody signed it
+  damaged        has a bad record: what is before it is in the record, the whole in the inbox's quarantine
   ahead          samples of a time that had not come yet when they came
   backdated      samples older than those of a bundle before it in the chain
   late           came after one that is behind it in the chain
@@ -159,6 +160,9 @@ fn line(finding: &Finding, zones: &Zones) -> String {
         ),
         Finding::Streamed { seq } => {
             format!("streamed: of bundle {seq} there is what was streamed; the whole has not come")
+        }
+        Finding::Damaged { seq, why } => {
+            format!("{why}: of bundle {seq} only what is before that is in the record")
         }
         Finding::Ahead { seq, by } => {
             format!("ahead: bundle {seq} has samples {} ahead of this server's clock", when::length(*by))

@@ -2,27 +2,17 @@
 //!
 //! A few bytes of protobuf can become hundreds in memory: an empty `learned` has two, and is a whole fact when it is read. Two
 //! hundred megabytes of them are some kilobytes of zstd. So the parts of a message are counted first, by walking over them
-//! once.
+//! once. The limits are those that [`limits`] has for readers.
 
 use super::{
     fields::{Fields, Value},
     message::sample::{ADDED, LEARNED},
 };
-
-/// The header has room for the numbers of a hundred thousand lost bundles.
-const MAX_HEADER: usize = 1 << 20;
-/// A fact: an argument vector of the kernel's limit (execve(2)), with room to spare.
-const MAX_FACT: usize = 8 << 20;
-/// Facts that one sample adds: ten times those of a machine with 100,000 processes.
-const MAX_ADDED: usize = 10_000_000;
-/// Facts of which one sample learns more.
-const MAX_LEARNED: usize = 500_000;
-/// Everything else in a sample: numbers of facts that are gone.
-const MAX_REST: usize = 32 << 20;
+use crate::limits;
 
 /// Checks a header's message; the error says what is too much.
 pub(super) fn header(message: &[u8]) -> Result<(), String> {
-    if message.len() > MAX_HEADER {
+    if message.len() > limits::HEADER.readable() {
         return Err(format!("{} bytes of header", message.len()));
     }
     Ok(())
@@ -51,18 +41,20 @@ pub(super) fn sample(message: &[u8]) -> Result<Bulk, String> {
         }
     }
     match bulk {
-        Bulk { added, .. } if added > MAX_ADDED => Err(format!("a sample that adds {added} facts")),
-        Bulk { learned, .. } if learned > MAX_LEARNED => {
+        Bulk { added, .. } if added > limits::FACTS.readable() => {
+            Err(format!("a sample that adds {added} facts"))
+        }
+        Bulk { learned, .. } if learned > limits::LEARNED.readable() => {
             Err(format!("a sample that learns of {learned} facts"))
         }
-        _ if rest > MAX_REST => Err(format!("a sample with {rest} bytes besides its facts")),
+        _ if rest > limits::REST.readable() => Err(format!("a sample with {rest} bytes besides its facts")),
         bulk => Ok(bulk),
     }
 }
 
 /// Checks the message of anything that holds one fact at most.
 pub(super) fn fact(bytes: &[u8]) -> Result<(), String> {
-    if bytes.len() > MAX_FACT {
+    if bytes.len() > limits::FACT.readable() {
         return Err(format!("a fact of {} bytes", bytes.len()));
     }
     Ok(())
@@ -83,8 +75,8 @@ mod tests {
         let table = [
             ([0x3a, 0].repeat(500_001), "learns of 500001"),
             ([0x42, 0].repeat(10_000_001), "adds 10000001"),
-            (long(0x2a, MAX_REST), "besides its facts"),
-            (long(0x42, MAX_FACT + 1), "a fact of"),
+            (long(0x2a, limits::REST.readable()), "besides its facts"),
+            (long(0x42, limits::FACT.readable() + 1), "a fact of"),
         ];
         for (message, what) in table {
             let error = sample(&message).err().unwrap();
@@ -92,6 +84,6 @@ mod tests {
         }
         let bulk = sample(&[0x3a, 0, 0x42, 0].repeat(500_000)).unwrap();
         assert_eq!((bulk.added, bulk.learned), (500_000, 500_000));
-        header(&vec![0; MAX_HEADER + 1]).unwrap_err();
+        header(&vec![0; limits::HEADER.readable() + 1]).unwrap_err();
     }
 }

@@ -1,9 +1,10 @@
 //! Bundles: the tar around manifest, signature and records.
 
-use super::{Decoder, Header, Manifest, WireError, frames::stamp, manifest::Counts};
+use super::{Decoder, Header, Manifest, WireError, frames::stamp, manifest::Counts, within};
 use crate::{
     collector::Closing,
     digest::Sha256,
+    limits,
     record::Record,
     time::{WallMicros, ZoneOffset},
 };
@@ -24,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tar: 512 << 20, records: 4 << 30 }
+        Self { tar: limits::TAR.read, records: limits::RECORDS.read }
     }
 }
 
@@ -86,7 +87,8 @@ pub fn seal_signed(
         }
     }
     let header = decoder.header();
-    let manifest = Manifest::new(header, &counts, Sha256::of(frames), complete, closing);
+    let closing = within::closing(closing);
+    let manifest = Manifest::new(header, &counts, Sha256::of(frames), complete, &closing);
     let mut json = serde_json::to_vec_pretty(&manifest).map_err(|e| WireError::malformed(MANIFEST, e))?;
     json.push(b'\n');
     let named = counts.last.unwrap_or(header.opened_wall);
@@ -190,6 +192,9 @@ pub fn open(tar: &[u8], limits: Limits) -> Result<Bundle, WireError> {
         |name: &'static str| members.remove(name).ok_or_else(|| WireError::malformed(name, "missing"));
     let (manifest_bytes, records) = (member(MANIFEST)?, member(RECORDS)?);
     let signature = members.remove(SIGNATURE);
+    if manifest_bytes.len() as u64 > limits::MANIFEST.read {
+        return Err(WireError::TooLarge { part: MANIFEST.into(), limit: limits::MANIFEST.read });
+    }
     let manifest = Manifest::parse(&manifest_bytes)?;
     let found = Sha256::of(&records);
     match Sha256::parse(&manifest.records_sha256) {

@@ -1,14 +1,12 @@
 //! Frames: the stream as a row of zstd frames, each good by itself.
 //!
-//! Whoever is killed between two frames has lost nothing before the gap: [`salvage`] finds the last whole one.
+//! Whoever is killed between two frames has lost nothing before the gap: [`salvage`] finds the last good one.
 
-use super::{Header, WireError, bulk, message::HeaderMessage, record};
-use crate::{identity::BootId, record::Record, time::WallMicros};
+use super::{Header, WireError, bulk, message::HeaderMessage, record, within};
+use crate::{identity::BootId, limits, record::Record, time::WallMicros};
 use prost::Message as _;
 use std::io::Read;
 
-/// One message may be so large: a keyframe of 100,000 files with long paths has 30 MB.
-const MAX_MESSAGE: usize = 256 << 20;
 /// zstd's level: on delta records 3 costs next to nothing and higher ones gain little (MEASURED figures in benches/runs).
 const LEVEL: i32 = 3;
 
@@ -16,18 +14,29 @@ const LEVEL: i32 = 3;
 #[derive(Debug)]
 pub struct Encoder {
     pending: Vec<u8>,
+    /// Why a record could not be written.
+    refused: Option<WireError>,
 }
 
 impl Encoder {
     /// Begins a stream.
     #[must_use]
     pub fn new(header: &Header) -> Self {
-        Self { pending: record::encode_header(header).encode_length_delimited_to_vec() }
+        let header = within::header(header);
+        let pending = record::encode_header(&header).encode_length_delimited_to_vec();
+        Self { pending, refused: None }
     }
 
-    /// Adds a record to the frame that is being made.
+    /// Adds a record to the frame that is being made. What is too long in it is cut, as a [`Differ`](crate::diff::Differ) has done
+    /// with all that it makes; a record of more bytes than a reader takes is refused, which [`flush`](Self::flush) says.
     pub fn push(&mut self, record: &Record) {
-        self.pending.extend(record::encode(record).encode_length_delimited_to_vec());
+        let message = record::encode(&within::record(record));
+        let length = message.encoded_len();
+        if length as u64 > limits::MESSAGE.read {
+            self.refused = Some(WireError::TooLarge { part: "record".into(), limit: limits::MESSAGE.read });
+            return;
+        }
+        self.pending.extend(message.encode_length_delimited_to_vec());
     }
 
     /// Returns how many bytes wait, before compression.
@@ -39,12 +48,15 @@ impl Encoder {
     /// Ends the frame: returns all that was added since the last one, compressed; empty if that is nothing.
     ///
     /// # Errors
-    /// [`WireError::Compression`].
+    /// [`WireError::Compression`], or that a record was refused; what was added besides it can still be flushed.
     pub fn flush(&mut self) -> Result<Vec<u8>, WireError> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
         if self.pending.is_empty() {
             return Ok(Vec::new());
         }
-        let frame = zstd::bulk::compress(&self.pending, LEVEL)
+        let frame = compressed(&self.pending)
             .map_err(|cause| WireError::Compression { part: "frame".into(), cause })?;
         self.pending.clear();
         Ok(frame)
@@ -94,17 +106,8 @@ impl<'a> Decoder<'a> {
         if frames.is_empty() {
             return Err(WireError::malformed(PART, "the stream is empty"));
         }
-        let mut zstd =
-            zstd::stream::read::Decoder::with_buffer(frames).map_err(|cause| compression(PART, cause))?;
-        // The windows of our own frames are far smaller; a larger one is an attack on memory.
-        zstd.window_log_max(27).map_err(|cause| compression(PART, cause))?;
-        let mut stream =
-            Capped { inner: std::io::BufReader::with_capacity(1 << 16, zstd), left: limit, limit };
-        let message =
-            stream.message(PART)?.ok_or_else(|| WireError::malformed(PART, "the stream is empty"))?;
-        bulk::header(&message).map_err(|detail| WireError::malformed(PART, detail))?;
-        let message = HeaderMessage::decode(&*message).map_err(|e| WireError::malformed(PART, e))?;
-        let header = record::decode_header(message)?;
+        let mut stream = Capped::new(frames, limit)?;
+        let header = stream.header(PART)?;
         let boot = header.boot;
         Ok(Self { header, stream, boot, count: 0, failed: false })
     }
@@ -136,7 +139,22 @@ impl Iterator for Decoder<'_> {
     }
 }
 
-impl Capped<'_> {
+impl<'a> Capped<'a> {
+    fn new(frames: &'a [u8], limit: u64) -> Result<Self, WireError> {
+        const PART: &str = "header";
+        let mut zstd =
+            zstd::stream::read::Decoder::with_buffer(frames).map_err(|cause| compression(PART, cause))?;
+        // The windows of our own frames are far smaller; a larger one is an attack on memory.
+        zstd.window_log_max(27).map_err(|cause| compression(PART, cause))?;
+        Ok(Self { inner: std::io::BufReader::with_capacity(1 << 16, zstd), left: limit, limit })
+    }
+
+    fn header(&mut self, part: &str) -> Result<Header, WireError> {
+        let message = self.message(part)?.ok_or_else(|| WireError::malformed(part, "the stream is empty"))?;
+        bulk::header(&message).map_err(|detail| WireError::malformed(part, detail))?;
+        record::decode_header(HeaderMessage::decode(&*message).map_err(|e| WireError::malformed(part, e))?)
+    }
+
     /// Reads one length-delimited message; `None` at the end of the stream.
     fn message(&mut self, part: &str) -> Result<Option<Vec<u8>>, WireError> {
         let mut length = 0u64;
@@ -156,8 +174,11 @@ impl Capped<'_> {
                 break;
             }
         }
-        if length > MAX_MESSAGE as u64 || length > self.left {
-            return Err(WireError::TooLarge { part: part.into(), limit: self.limit.min(MAX_MESSAGE as u64) });
+        if length > limits::MESSAGE.read || length > self.left {
+            return Err(WireError::TooLarge {
+                part: part.into(),
+                limit: self.limit.min(limits::MESSAGE.read),
+            });
         }
         // Grown as bytes arrive, so that an announced length alone costs nothing.
         let mut message = Vec::with_capacity(usize::try_from(length).unwrap_or(0).min(1 << 16));
@@ -186,35 +207,99 @@ impl Capped<'_> {
     }
 }
 
+/// Makes a frame, with a checksum: a damaged one must not be taken for another.
+fn compressed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.include_checksum(true)?;
+    compressor.compress(bytes)
+}
+
 fn compression(part: &str, cause: std::io::Error) -> WireError {
     WireError::Compression { part: part.into(), cause }
 }
 
-/// Finds what can be kept of a stream that may have been cut off: how many leading bytes are whole frames, the header
-/// if those hold one, and the stamp of the last sample or event in them.
+/// What can be kept of a stream that may have been cut off or damaged.
+#[derive(Debug, Default)]
+pub struct Salvaged {
+    /// So many leading bytes are whole frames in which every record can be read.
+    pub good: usize,
+    /// The header, if they hold one.
+    pub header: Option<Header>,
+    /// The stamp of the last sample in them.
+    pub last: Option<WallMicros>,
+    /// What is wrong with the next frame; `None` where it merely ends too early, as one does that was being written.
+    pub damage: Option<WireError>,
+}
+
+/// Finds what can be kept of a stream that may have been cut off or damaged.
 #[must_use]
-pub fn salvage(frames: &[u8]) -> (usize, Option<Header>, Option<WallMicros>) {
+pub fn salvage(frames: &[u8]) -> Salvaged {
     salvage_within(frames, u64::MAX)
 }
 
 /// Does what [`salvage`] does with a stream that somebody else wrote: keeps no frame beyond `limit` bytes, all frames together and
 /// unpacked, and holds no more than a window and a message of it.
 #[must_use]
-pub fn salvage_within(frames: &[u8], limit: u64) -> (usize, Option<Header>, Option<WallMicros>) {
-    let (mut good, mut left) = (0, limit);
-    while good < frames.len() {
-        match zstd::zstd_safe::find_frame_compressed_size(&frames[good..]) {
-            Ok(n) if n > 0 && good + n <= frames.len() => match unpacked(&frames[good..good + n], left) {
-                Some(bytes) => (good, left) = (good + n, left - bytes),
-                None => break,
-            },
-            _ => break,
+pub fn salvage_within(frames: &[u8], limit: u64) -> Salvaged {
+    let mut kept = Salvaged::default();
+    let (mut left, mut count) = (limit, 0);
+    while kept.good < frames.len() {
+        let rest = &frames[kept.good..];
+        let Some(length) = zstd::zstd_safe::find_frame_compressed_size(rest).ok().filter(|n| *n > 0) else {
+            if !is_cut_off(rest) {
+                kept.damage = Some(WireError::malformed(format!("byte {}", kept.good), "no zstd frame"));
+            }
+            break;
+        };
+        match frame(&rest[..length], left, &kept, &mut count) {
+            Ok(Frame { header, last, left: still }) => {
+                left = still;
+                kept.good += length;
+                kept.header = kept.header.or(header);
+                kept.last = kept.last.max(last);
+            }
+            Err(error) => {
+                kept.damage = Some(error);
+                break;
+            }
         }
     }
-    let Ok(decoder) = Decoder::new(&frames[..good], limit) else { return (0, None, None) };
-    let header = decoder.header().clone();
-    let last = decoder.flatten().filter_map(|record| stamp(&record)).max();
-    (good, Some(header), last)
+    if kept.header.is_none() {
+        kept.good = 0;
+    }
+    kept
+}
+
+/// What one frame holds.
+struct Frame {
+    header: Option<Header>,
+    last: Option<WallMicros>,
+    left: u64,
+}
+
+/// Reads all messages of the frame that follows what is `kept`.
+fn frame(frame: &[u8], left: u64, kept: &Salvaged, count: &mut u64) -> Result<Frame, WireError> {
+    let mut stream = Capped::new(frame, left)?;
+    let header = if kept.header.is_none() { Some(stream.header("header")?) } else { None };
+    let mut last = None;
+    while let Some(boot) = header.as_ref().or(kept.header.as_ref()).map(|header| header.boot) {
+        *count += 1;
+        let part = format!("record {count}");
+        let Some(message) = stream.message(&part)? else {
+            *count -= 1;
+            break;
+        };
+        let record = record::read(&message, boot).map_err(|detail| WireError::malformed(part, detail))?;
+        last = last.max(stamp(&record));
+    }
+    Ok(Frame { header, last, left: stream.left })
+}
+
+/// Tells whether bytes are the beginning of one frame and nothing else: what was being written when the writer ended.
+fn is_cut_off(rest: &[u8]) -> bool {
+    const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    let begins = rest.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic);
+    begins && !rest[1..].windows(4).any(|bytes| bytes == MAGIC)
 }
 
 /// Returns the ends of the zstd frames in a whole stream, in bytes.
@@ -229,14 +314,6 @@ pub fn frame_ends(frames: &[u8]) -> Vec<usize> {
         ends.push(at);
     }
     ends
-}
-
-/// Returns how many bytes a frame unpacks to, without keeping them; `None` where it is damaged or that is more than `limit`.
-fn unpacked(frame: &[u8], limit: u64) -> Option<u64> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame).ok()?;
-    decoder.window_log_max(27).ok()?;
-    let bytes = std::io::copy(&mut decoder.take(limit.saturating_add(1)), &mut std::io::sink()).ok()?;
-    (bytes <= limit).then_some(bytes)
 }
 
 /// Returns the time that a record speaks of.

@@ -4,10 +4,8 @@ use super::{
     Manifest, WireError,
     bundle::{MANIFEST, RECORDS},
 };
+use crate::limits;
 use std::io::{Read, Seek};
-
-/// A manifest is never as large as this, bytes.
-const MANIFEST_BYTES: u64 = 1 << 20;
 
 /// What is where in a bundle's tar.
 #[derive(Clone, Debug)]
@@ -33,7 +31,7 @@ pub fn layout(tar: impl Read + Seek) -> Result<Layout, WireError> {
         if name == MANIFEST.as_bytes() {
             let mut bytes = Vec::new();
             entry
-                .take(MANIFEST_BYTES)
+                .take(limits::MANIFEST.read)
                 .read_to_end(&mut bytes)
                 .map_err(|e| WireError::malformed(MANIFEST, e))?;
             manifest = Some(Manifest::parse(&bytes)?);

@@ -13,9 +13,10 @@ mod layout;
 mod manifest;
 mod message;
 mod record;
+mod within;
 
 pub use bundle::{Bundle, Limits, Sealed, open, seal, seal_signed, seal_streamed};
-pub use frames::{Decoder, Encoder, frame_ends, salvage, salvage_within};
+pub use frames::{Decoder, Encoder, Salvaged, frame_ends, salvage, salvage_within};
 pub use layout::{Layout, layout};
 pub use manifest::{MANIFEST_VERSION, Manifest};
 pub use message::FORMAT_VERSION;

@@ -12,14 +12,12 @@ use crate::{
     digest::Sha256,
     gap::{Gap, Severity},
     identity::{BootId, BundleSeq, Cid, Pid, RunId},
+    limits,
     record::{Added, Event, FactId, Learned, Record, Sample},
     source::Source,
     time::{WallMicros, ZoneOffset},
 };
 use prost::Message as _;
-
-/// A gap's reason is for a person; more than this is an attack on the reader.
-const MAX_REASON: usize = 1000;
 
 pub(super) fn encode_header(header: &Header) -> HeaderMessage {
     HeaderMessage {
@@ -196,7 +194,7 @@ fn read_learned(message: &[u8], boot: BootId) -> Result<Learned, String> {
 }
 
 fn decode_gap(m: GapMessage) -> Result<Gap, String> {
-    if m.reason.len() > MAX_REASON {
+    if m.reason.len() > limits::REASON.readable() {
         return Err(format!("a gap's reason of {} bytes", m.reason.len()));
     }
     Ok(Gap {

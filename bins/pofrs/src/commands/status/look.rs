@@ -12,7 +12,7 @@ use pofr_core::{
     },
     time::{WallMicros, ZoneOffset},
 };
-use pofr_ingest::{Layout, verify::FORK};
+use pofr_ingest::{Layout, track, verify::FORK};
 use serde::Serialize;
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -180,6 +180,13 @@ impl Looker {
             let (lost, places) = (number::count(look.lost), number::counted(places, "gap"));
             let text = format!("events or samples lost: {lost}, in {places}; see pofrs gaps");
             look.trouble(Kind::Loss, &format!("lost {}", at.0), text, at);
+        }
+        for bundle in ledger.bundles.iter().filter(|b| b.entry.received >= self.since) {
+            if track::damage(bundle).is_some() {
+                let seq = bundle.entry.seq.0;
+                let text = format!("bundle {seq} is damaged: only its beginning is in the record; see pofrs verify");
+                look.trouble(Kind::Loss, &format!("damaged {seq}"), text, bundle.entry.received);
+            }
         }
         // What lies before the first of these bundles is another matter.
         let first = ledger.bundles.iter().map(|b| b.entry.first).min().unwrap_or_default();
