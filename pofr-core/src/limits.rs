@@ -9,7 +9,7 @@
 mod fit;
 mod weight;
 
-pub use fit::{cut_text, fit, holds, reason};
+pub use fit::{cut_text, fit, reason};
 pub(crate) use fit::{fit_endpoint, is_named, marked};
 pub use weight::weight;
 

@@ -27,8 +27,9 @@ impl Encoder {
         Self { pending, refused: None }
     }
 
-    /// Adds a record to the frame that is being made. What is too long in it is cut, as a [`Differ`](crate::diff::Differ) has done
-    /// with all that it makes; a record of more bytes than a reader takes is refused, which [`flush`](Self::flush) says.
+    /// Adds a record to the frame that is being made. Facts that no reader would take are cut, which a
+    /// [`Differ`](crate::diff::Differ) makes none of; a record of more bytes than a reader takes is refused, which
+    /// [`flush`](Self::flush) says.
     pub fn push(&mut self, record: &Record) {
         let message = record::encode(&within::record(record));
         let length = message.encoded_len();

@@ -3,20 +3,22 @@
 use super::Header;
 use crate::{
     collector::Closing,
+    fact::Fact,
     limits,
     record::{Event, Record},
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// Returns a record with what is too long in it cut; one that fits is lent.
+/// Returns a record without anything that no reader would take, cut; one that fits is lent.
 pub(super) fn record(record: &Record) -> Cow<'_, Record> {
+    let fits = |fact: &Fact| limits::weight(fact) <= limits::FACT.written;
     let fits = match record {
         Record::Sample(sample) => {
-            sample.added.iter().all(|added| limits::holds(&added.fact))
-                && sample.learned.iter().all(|learned| limits::holds(&learned.fact))
+            sample.added.iter().all(|added| fits(&added.fact))
+                && sample.learned.iter().all(|learned| fits(&learned.fact))
         }
-        Record::Event(Event::Began { fact, .. } | Event::Passed { fact, .. }) => limits::holds(fact),
-        Record::Event(Event::Learned(learned)) => limits::holds(&learned.fact),
+        Record::Event(Event::Began { fact, .. } | Event::Passed { fact, .. }) => fits(fact),
+        Record::Event(Event::Learned(learned)) => fits(&learned.fact),
         Record::Event(Event::Ended { .. }) => true,
         Record::Gap(gap) => gap.reason.len() <= limits::REASON.most(),
     };
