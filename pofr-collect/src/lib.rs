@@ -27,6 +27,10 @@ pub mod samplers;
 pub mod ship;
 pub mod spool;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod allowance;
 mod client_id;
 mod effort;

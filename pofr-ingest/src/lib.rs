@@ -12,6 +12,9 @@ pub mod abandoned;
 pub mod case;
 pub mod enrich;
 pub mod forget;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inbox;
 pub mod ingest;
 pub mod kept;

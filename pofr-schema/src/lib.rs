@@ -10,6 +10,9 @@
 #[cfg(test)]
 mod conformance;
 mod db;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ledger;
 pub mod login;
 mod open;

@@ -117,6 +117,10 @@ fn local(civil: DateTime, zones: &Zones) -> Result<WallMicros, MomentError> {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/checks/moment.rs"]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use pofr_core::time::ZoneOffset;
@@ -188,5 +192,10 @@ mod tests {
         assert_eq!(resolved("2026-10-24 12:00", &zones), utc("2026-10-24T10:00:00Z"));
         assert_eq!(resolved("2026-10-25 12:00", &zones), utc("2026-10-25T11:00:00Z"));
         assert_eq!(resolved("2026-10-25 02:30", &zones), utc("2026-10-25T00:30:00Z"), "the earlier one");
+    }
+
+    #[test]
+    fn anything_can_be_read() {
+        pofr_tests::mutate::attack(18, &hostile::seeds(), 20_000, hostile::time);
     }
 }

@@ -5,8 +5,8 @@
 
 pub mod files;
 mod left_out;
-mod login;
-mod process;
+pub(crate) mod login;
+pub(crate) mod process;
 pub mod sockets;
 
 pub use files::{FileEvents, Watch};

@@ -117,6 +117,16 @@ pub(crate) fn open_program(dir: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// What must hold of any mountinfo: a device of its own is local, whatever stands there.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(mounts: &[u8]) {
+    let of = |device| FileId { device, inode: 1, size: 1, modified: (0, 0), changed: (0, 0) };
+    assert!(!of((8, 1)).is_remote(mounts));
+    if of((0, 32)).is_remote(mounts) {
+        assert!(mounts.windows(4).any(|w| w == b"0:32"), "a device that is not named is local");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@
 //! Not read, and so without a digest: files of filesystems whose answers come from elsewhere and may never come (network,
 //! FUSE), those above [`MOST_BYTES`], and those whose filesystem does not answer in time.
 
-mod file_id;
+pub(crate) mod file_id;
 mod hasher;
 mod source;
 

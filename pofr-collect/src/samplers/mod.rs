@@ -2,12 +2,12 @@
 
 mod account;
 mod device;
-mod endpoint;
+pub(crate) mod endpoint;
 mod holders;
 mod host;
 mod interface;
 mod module;
-mod process;
+pub(crate) mod process;
 mod route;
 mod rtnetlink;
 

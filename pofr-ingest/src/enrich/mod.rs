@@ -11,7 +11,7 @@
 
 mod names;
 mod places;
-mod resolver;
+pub(crate) mod resolver;
 
 pub use names::{Names, NamesSettings, nameserver};
 pub use places::{Place, Places, PlacesError};

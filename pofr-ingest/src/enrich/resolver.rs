@@ -179,6 +179,49 @@ fn printable(name: &Name<'_>) -> String {
     out
 }
 
+/// What must hold of any answer: a name is printable and no longer than four characters for each byte, and only what was asked
+/// is answered.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let ip = IpAddr::from([192, 0, 2, 7]);
+    let question = || Asked { ip, name: reverse(ip), since: Instant::now(), tries: 1 };
+    let asked: HashMap<u16, Asked> = [(0x0102, question())].into();
+    let Some((id, found)) = read(bytes, &asked) else { return };
+    assert!(asked.contains_key(&id));
+    if let Found::Name(name) = found {
+        let name = name.as_bytes();
+        assert!(!name.is_empty() && name.len() <= 4 * 255);
+        assert!(name.iter().all(u8::is_ascii_graphic), "{name:?} is not printable");
+    }
+    assert!(read(bytes, &HashMap::new()).is_none(), "what nobody asked is answered");
+}
+
+/// Good answers to begin with: a name, an alias, none.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz_seeds() -> Vec<Vec<u8>> {
+    use simple_dns::{ResourceRecord, rdata};
+    let owner = reverse(IpAddr::from([192, 0, 2, 7]));
+    let name = |text: &str| Name::new_unchecked(text).into_owned();
+    let answer = |records: Vec<(String, RData<'static>)>| {
+        let mut packet = Packet::new_reply(0x0102);
+        packet.questions.push(Question::new(name(&owner), TYPE::PTR.into(), CLASS::IN.into(), false));
+        let records = records.into_iter();
+        packet.answers =
+            records.map(|(of, data)| ResourceRecord::new(name(&of), CLASS::IN, 60, data)).collect();
+        packet.build_bytes_vec().unwrap_or_default()
+    };
+    let pointer = |to: &str| RData::PTR(rdata::PTR(name(to)));
+    let alias = "7.0-15.2.0.192.in-addr.arpa".to_owned();
+    vec![
+        answer(vec![(owner.clone(), pointer("web.example.net"))]),
+        answer(vec![
+            (owner.clone(), RData::CNAME(rdata::CNAME(name(&alias)))),
+            (alias, pointer("mail.example.net")),
+        ]),
+        answer(Vec::new()),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

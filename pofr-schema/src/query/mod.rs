@@ -30,7 +30,7 @@ mod found;
 mod listeners;
 mod plan;
 mod processes;
-mod read_only;
+pub(crate) mod read_only;
 mod search;
 mod sharing;
 mod sql;

@@ -119,6 +119,65 @@ fn after_quoted(text: &str, quote: char, backslash: bool) -> Option<&str> {
     None
 }
 
+/// What must hold of any text: what passes changes nothing in a database that is only read, and reaches no other.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    use diesel::{
+        Connection as _, RunQueryDsl as _, SqliteConnection, connection::SimpleConnection as _, sql_query,
+        sql_types::BigInt,
+    };
+
+    #[derive(diesel::QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+
+    std::thread_local! {
+        static DB: std::cell::RefCell<Option<SqliteConnection>> = const { std::cell::RefCell::new(None) };
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let _ = check(&text, Dialect::Mariadb).is_ok();
+    // What never ends is the database's to end; here it would end the test.
+    if check(&text, Dialect::Sqlite).is_err() || text.to_uppercase().contains("RECURSIVE") {
+        return;
+    }
+    DB.with_borrow_mut(|db| {
+        let db = db.get_or_insert_with(|| {
+            let mut db = SqliteConnection::establish(":memory:").expect("there is memory");
+            let schema = "CREATE TABLE psinfo (pid INTEGER, command TEXT); INSERT INTO psinfo VALUES (1, 'init'); PRAGMA query_only = ON";
+            db.batch_execute(schema).expect("a schema that is right");
+            db
+        });
+        let _ = sql_query(text.replace('\0', "")).execute(db);
+        let count = "SELECT (SELECT COUNT(*) FROM psinfo) + 10 * (SELECT COUNT(*) FROM sqlite_master) \
+            + 100 * (SELECT COUNT(*) FROM pragma_database_list) AS n";
+        let count: Count = sql_query(count).get_result(db).expect("the database is as it was");
+        assert_eq!(count.n, 111, "{text:?} changes the database");
+    });
+}
+
+/// Good statements to begin with, and bad ones.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz_seeds() -> Vec<Vec<u8>> {
+    let seeds = [
+        "select 1",
+        "  SELECT 'a;b', \"x\", `into` FROM psinfo; ",
+        "-- who\nselect * from psinfo where command = 'it''s'; -- done",
+        "/* x */ WITH a AS (SELECT 1) SELECT * FROM a",
+        "WITH a AS (SELECT 1) DELETE FROM psinfo",
+        "EXPLAIN SELECT 1",
+        "select 1; delete from psinfo",
+        "ATTACH 'x' AS y",
+        "select load_extension('x')",
+        "SELECT [a], command FROM psinfo ORDER BY 1 LIMIT 3",
+        "SELECT * INTO OUTFILE '/tmp/x' FROM psinfo",
+        "SELECT 1 /*! ; DROP TABLE psinfo */",
+        "SELECT '\\' ; DROP TABLE psinfo -- '",
+    ];
+    seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

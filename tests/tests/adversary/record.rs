@@ -143,7 +143,8 @@ impl Record {
                 continue;
             }
             // It was asked to end: what comes after its last reading is no matter of the attack.
-            let after = gap.reason == "the recorder was not running" && gap.from.0 + allowed >= self.during.1.0;
+            let after =
+                gap.reason == "the recorder was not running" && gap.from.0 + allowed >= self.during.1.0;
             if after {
                 continue;
             }

@@ -114,6 +114,22 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32, String> {
     chunk(bytes, at).map(u32::from_ne_bytes)
 }
 
+/// What must hold of any bytes: what is told is no more than what came.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let (mut events, mut told) = (0, 0);
+    let _ = parse(bytes, |event| {
+        events += 1;
+        let entries = [&event.at, &event.old, &event.new];
+        told += event.file.iter().map(|file| file.bytes.len()).sum::<usize>();
+        for entry in entries.into_iter().flatten() {
+            assert!(!entry.name.contains(&0));
+            told += entry.name.len() + entry.dir.bytes.len();
+        }
+    });
+    assert!(events * METADATA_BYTES + told <= bytes.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@
 //! with `flood:`, and then marks are set anew, since what was made meanwhile may need one. So much is read at once, and so many
 //! entries of a directory that appears.
 
-mod event;
+pub(crate) mod event;
 mod group;
 mod opens;
 mod places;

@@ -122,6 +122,20 @@ fn cut<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((&text[..at], &text[at + mark.len()..]))
 }
 
+/// What must hold of any line: nothing comes out that did not go in, and sshd is named.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(line: &[u8]) {
+    let Some(accepted) = parse(line) else { return };
+    assert!(line.windows(4).any(|w| w == b"sshd") && line.windows(10).any(|w| w == b" Accepted "));
+    let texts = [accepted.method.as_bytes().len(), accepted.user.as_bytes().len()];
+    let key = accepted.key.as_ref().map_or(0, |key| {
+        key.kind.as_bytes().len()
+            + key.fingerprint.as_bytes().len()
+            + key.certificate.as_ref().map_or(0, |text| text.as_bytes().len())
+    });
+    assert!(texts.iter().sum::<usize>() + key <= line.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

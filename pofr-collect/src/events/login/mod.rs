@@ -13,7 +13,7 @@
 //! and was called so; `no` where it was another; `gone` where it had ended. A machine that keeps its log in the journal alone
 //! has no such lines.
 
-mod accepted;
+pub(crate) mod accepted;
 mod follow;
 mod session;
 

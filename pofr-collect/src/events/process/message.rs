@@ -138,6 +138,26 @@ pub(super) fn text(name: &[u8]) -> &[u8] {
     name.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
+/// What must hold of any datagram: each message is read within its own bytes, and a name has at most 16.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(datagram: &[u8]) {
+    let mut read = 0;
+    for message in netlink::messages(datagram) {
+        read += netlink::HEADER + message.payload.len();
+        assert!(read <= datagram.len(), "more messages than bytes");
+        let Some(told) = parse(&message) else { continue };
+        if let What::Name { name, .. } = told.what {
+            assert!(text(&name).len() <= NAME);
+        }
+        for end in [HEADER, HEADER + COMMON] {
+            let cut = message.payload.get(..end).unwrap_or_default();
+            assert!(
+                parse(&netlink::Message { payload: cut, ..message }).is_none_or(|m| m.what == What::Other)
+            );
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ mod glances;
 mod heard;
 mod life;
 mod listener;
-mod message;
+pub(crate) mod message;
 mod moment;
 mod nursery;
 mod phase;

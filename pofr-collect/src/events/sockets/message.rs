@@ -67,3 +67,12 @@ pub(super) fn drops(table: &[u8], inode: u64) -> Option<u64> {
         (found.parse() == Ok(inode)).then(|| drops.parse().ok())?
     })
 }
+
+/// What must hold of any bytes: what is told as gone had a port.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(Some(gone)) = parse(bytes) {
+        assert!(gone.local.port() != 0 && bytes.len() >= HEADER_BYTES);
+    }
+    let _ = drops(bytes, 1030);
+}

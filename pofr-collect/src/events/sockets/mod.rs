@@ -21,7 +21,7 @@
 //! Of sockets that a sample has shown every end is told. Of others so many a second are, and the rest is counted in a gap that begins
 //! with `flood:`: whose they were the kernel does not say.
 
-mod message;
+pub(crate) mod message;
 mod shown;
 
 use super::left_out::LeftOut;

@@ -1,7 +1,7 @@
 //! Taskstats: what the kernel counts for a process or a task, asked for or told at its exit
 //! (Documentation/accounting/taskstats.rst, include/uapi/linux/taskstats.h).
 
-mod stats;
+pub(crate) mod stats;
 
 use super::{
     NetlinkError,

@@ -144,6 +144,20 @@ impl<'a> Stats<'a> {
     }
 }
 
+/// What must hold of any datagram: statistics lie within it, whatever lengths it names.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(datagram: &[u8]) {
+    for message in crate::netlink::messages(datagram) {
+        for about in stats_of(&message) {
+            assert!(about.stats.0.len() <= datagram.len());
+            assert!(about.stats.comm().len() <= 32 && !about.stats.comm().contains(&0));
+            let stats = about.stats;
+            let _ =
+                (stats.figures(), stats.flags(), stats.uid_and_gid(), stats.ppid(), stats.elapsed_micros());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

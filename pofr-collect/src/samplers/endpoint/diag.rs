@@ -210,6 +210,18 @@ fn unavailable(family: Family, cause: io::Error) -> DiagError {
     DiagError::Failed(CollectError::Unavailable { what: format!("sock_diag for {}", family.table), cause })
 }
 
+/// What must hold of any datagram: who is cut off is no socket, and a family decides what addresses are.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(datagram: &[u8]) {
+    for message in messages(datagram) {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            let Some(socket) = read(transport, message.payload) else { continue };
+            assert_eq!((socket.transport, socket.local.is_ipv6()), (transport, socket.remote.is_ipv6()));
+            assert!(message.payload.len() >= 72 && read(transport, &message.payload[..71]).is_none());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@
 //!
 //! Only sockets that differ from what was last told of them are reported.
 
-mod diag;
+pub(crate) mod diag;
 mod mounts;
 mod namespace;
 mod others;

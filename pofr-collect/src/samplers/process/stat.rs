@@ -126,6 +126,16 @@ fn signed(text: &[u8]) -> Option<i32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// What must hold of any line: a name comes from between the brackets, and an end that is cut off is no line.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(line: &[u8]) {
+    let Some(stat) = parse(line) else { return };
+    let comm = stat.comm.as_bytes();
+    assert!(comm.len() + 2 <= line.len() && (comm.is_empty() || line.windows(comm.len()).any(|w| w == comm)));
+    let again = parse(line).map(|again| again == stat);
+    assert_eq!(again, Some(true));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

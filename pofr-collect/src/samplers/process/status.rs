@@ -75,6 +75,14 @@ fn is_escaped(name: &[u8], comm: &[u8]) -> bool {
     name.iter().eq(escaped)
 }
 
+/// What must hold of any text: the name is one line of it, and who reads it twice reads the same.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(text: &[u8]) {
+    let Some(status) = parse(text) else { return };
+    assert!(!status.name.contains(&b'\n') && status.name.len() < text.len());
+    assert_eq!(parse(text), Some(status));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
