@@ -3,7 +3,7 @@
 
 use pofr_core::{
     lifetime::Tracker,
-    wire::v2::{Decoder, Encoder, Limits, Salvaged, open, salvage},
+    wire::v2::{Decoder, Encoder, Limits, Salvaged, open, salvage_within},
 };
 
 /// More than a fuzzer's memory should hold.
@@ -21,23 +21,28 @@ pub(crate) fn bundle(data: &[u8]) {
 /// Reads `data` as the messages of a stream, before compression.
 pub(crate) fn messages(data: &[u8]) {
     let Ok(frame) = zstd::bulk::compress(data, 1) else { return };
-    let Salvaged { good: kept, header, last, .. } = salvage(&frame);
+    let Salvaged { good: kept, header: salvaged, last, .. } = salvage_within(&frame, LIMIT);
     let Ok(decoder) = Decoder::new(&frame, LIMIT) else {
-        assert!(header.is_none(), "what is salvaged can be read");
+        assert!(salvaged.is_none(), "what is salvaged can be read");
         return;
     };
-    assert_eq!(kept, frame.len());
     let header = decoder.header().clone();
     let mut again = Encoder::new(&header);
     let mut tracker = Some(Tracker::new(header.run, header.zone));
     let mut records = Vec::new();
+    let mut whole = true;
     for record in decoder {
-        let Ok(record) = record else { break };
+        let Ok(record) = record else {
+            whole = false;
+            break;
+        };
         again.push(&record);
         // A stream that makes no sense is refused, and nothing after it is asked.
         tracker = tracker.take_if(|tracker| tracker.apply(record.clone()).is_ok());
         records.push(record);
     }
+    // A frame is good if everything in it is.
+    assert_eq!((kept, salvaged.is_some()), (if whole { frame.len() } else { 0 }, whole));
     assert!(last.is_none() || !records.is_empty());
     let written = again.flush().expect("memory compresses");
     let read: Vec<_> = Decoder::new(&written, u64::MAX)

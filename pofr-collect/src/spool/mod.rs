@@ -29,11 +29,13 @@
 //! those are removed. With a [`Signer`] every manifest is signed, also of a bundle that was left open.
 
 mod acked;
+mod aside;
 mod durable;
 mod eviction;
 mod identity;
 mod open_bundle;
 mod recover;
+mod remains;
 mod room;
 mod sealing;
 mod signer;
@@ -53,6 +55,7 @@ use pofr_core::{
     collector::{Closing, Opening},
     gap::{Gap, Severity},
     identity::{BundleSeq, Cid},
+    limits,
     record::Record,
     time::WallMicros,
     wire::v2::{Header, WireError},
@@ -85,7 +88,7 @@ pub enum SpoolError {
     /// Another recorder is at work.
     #[error("{0} is in use by another recorder")]
     Locked(PathBuf),
-    /// The state file is damaged or newer than this program.
+    /// The state file is newer than this program.
     #[error("{path} is not the state of a recorder: {detail}")]
     State {
         /// The file.
@@ -177,12 +180,12 @@ impl Spool {
     /// Opens a spool, makes it where there is none, and recovers what an earlier recorder left.
     ///
     /// # Errors
-    /// [`SpoolError`] where it is in use, cannot be read or written, or its state is damaged. That there is no room in the spool is
-    /// no error: then the record is held in memory.
+    /// [`SpoolError`] where it is in use, cannot be written, or a later version wrote its state. That there is no room in the spool is
+    /// no error: then the record is held in memory. Nor is a damaged file: it is set aside, and the next bundle says so.
     pub fn open(view: &HostView, settings: SpoolSettings) -> Result<Self, SpoolError> {
         let lock = lock(&settings.state_dir)?;
         let state = State::load(
-            &settings.state_dir,
+            &settings,
             || client_id::random_mark().map_err(|cause| SpoolError::io("make", &settings.state_dir, cause)),
             || settings.cid.clone().map_or_else(|| Ok(client_id::make(view)?), Ok),
         )?;
@@ -321,8 +324,9 @@ impl Spool {
             to: Some(now),
             lost: None,
         });
+        let aside = self.state.tell_aside(now);
         let missing = self.state.missing.iter().map(|missing| missing.gap(now));
-        down.into_iter().chain(missing).chain(said).collect()
+        down.into_iter().chain(missing).chain(aside).chain(said).collect()
     }
 }
 
@@ -366,7 +370,10 @@ impl Sink for Spool {
             opened_boot_micros: opening.opened_boot_micros,
             recorder_pids: opening.recorder_pids,
             sources: opening.sources,
-            missing: self.state.missing.iter().map(|Missing { seq, .. }| BundleSeq(*seq)).collect(),
+            // Those that have no room are named by the next.
+            missing: (self.state.missing.iter().take(limits::MISSING.most()))
+                .map(|Missing { seq, .. }| BundleSeq(*seq))
+                .collect(),
         };
         self.open = Some(OpenBundle::new(&self.frames_path(self.state.assigned), header));
         self.flush()?;

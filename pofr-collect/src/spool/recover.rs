@@ -1,7 +1,11 @@
 //! Recovery: what a recorder finds that did not end well, or whose spool is gone.
 
-use super::{Spool, SpoolError, durable, state::Why};
-use pofr_core::{collector::Closing, digest::Sha256, wire::v2::{Salvaged, salvage}};
+use super::{Spool, SpoolError, aside, durable, state::Why};
+use pofr_core::{
+    collector::Closing,
+    digest::Sha256,
+    wire::v2::{Header, Salvaged, WireError, salvage},
+};
 use std::path::Path;
 
 impl Spool {
@@ -10,7 +14,8 @@ impl Spool {
     pub(super) fn recover(&mut self) -> Result<(), SpoolError> {
         let mark = self.mark()?;
         if mark != self.state.spool {
-            self.state.lose_held();
+            let dir = &self.settings.dir;
+            self.state.lose_held(|held| dir.join(&held.name).exists());
             self.state.spool = mark;
         }
         self.state.lose_in_memory();
@@ -19,7 +24,7 @@ impl Spool {
         let named = self.finish_sealing();
         let sealed = self.state.head.as_ref().map_or(0, |head| head.seq);
         if self.state.assigned > sealed {
-            self.salvage(self.state.assigned)?;
+            self.salvage(self.state.assigned);
         }
         marked.and(saved).and(named)?;
         if !self.unsaved {
@@ -31,21 +36,36 @@ impl Spool {
         self.remove_acked()
     }
 
-    /// Gives bundles their names that were whole, and in the state, but not named yet.
+    /// Gives bundles their names that were whole, and in the state, but not named yet. One that is damaged is sealed again, if its
+    /// frames are there.
     fn finish_sealing(&mut self) -> Result<(), SpoolError> {
+        let mut damaged = Vec::new();
         for held in &self.state.held {
-            let from = self.sealing_path(held.seq);
+            let (from, to) = (self.sealing_path(held.seq), self.settings.dir.join(&held.name));
             // Else it is being sealed again from its frames, or was moved already.
-            if std::fs::read(&from).is_ok_and(|tar| held.name.contains(&Sha256::of(&tar).to_string())) {
-                let to = self.settings.dir.join(&held.name);
+            let Ok(tar) = std::fs::read(&from) else { continue };
+            if held.name.contains(&Sha256::of(&tar).to_string()) {
                 durable::rename(&from, &to).map_err(|cause| SpoolError::io("name", &to, cause))?;
+            } else if !to.exists() {
+                damaged.push((held.seq, from, held.span));
+            }
+        }
+        for (seq, path, span) in damaged {
+            self.state.held.retain(|held| held.seq != seq);
+            let said = aside::set_aside(&path, "its sha256 is another");
+            self.state.set_aside(said, span);
+            let is_head = self.state.head.as_ref().is_some_and(|head| head.seq == seq);
+            if is_head && self.frames_path(seq).exists() {
+                self.salvage(seq);
+            } else {
+                self.state.lose_known(seq, span, Why::Damaged);
             }
         }
         Ok(())
     }
 
-    /// Seals what is there of the bundle `seq`, which was open when its recorder ended.
-    fn salvage(&mut self, seq: u64) -> Result<(), SpoolError> {
+    /// Seals what is there of the bundle `seq`, which was open when its recorder ended. What is damaged of it is set aside.
+    fn salvage(&mut self, seq: u64) {
         let path = self.frames_path(seq);
         let frames = match std::fs::read(&path) {
             Ok(frames) => frames,
@@ -53,19 +73,48 @@ impl Spool {
                 // Without the mark that the spool has, the whole of it went; with it, this bundle never began.
                 let why = if self.fresh { Why::Gone } else { Why::Unwritten };
                 self.state.lose(seq, why);
-                return Ok(());
+                return;
             }
-            Err(cause) => return Err(SpoolError::io("read", &path, cause)),
+            Err(cause) => return self.lose_damaged(seq, &cause.to_string()),
         };
-        let Salvaged { good, header, .. } = salvage(&frames);
+        let Salvaged { good, header, last, damage } = salvage(&frames);
         let Some(header) = header else {
-            self.state.lose(seq, Why::Unwritten);
-            return Ok(());
+            return match damage {
+                Some(error) => self.lose_damaged(seq, &error.to_string()),
+                None => self.state.lose(seq, Why::Unwritten),
+            };
         };
+        if header.seq.0 != seq {
+            return self.lose_damaged(seq, &format!("it is said to be bundle {}", header.seq.0));
+        }
         tracing::warn!("bundle {seq} was left open: {good} of {} bytes are whole", frames.len());
-        let sealed = self.seal(&frames[..good], false, &Closing::default())?;
-        self.publish(&header, sealed);
-        Ok(())
+        match self.seal(&frames[..good], false, &Closing::default()) {
+            Ok(sealed) => {
+                if let Some(error) = damage {
+                    // Up to when it went on nobody knows: the blind gap up to the next bundle covers that.
+                    let last = last.unwrap_or(header.opened_wall).0;
+                    let why = format!("{error}; {good} of {} bytes are in bundle {seq}", frames.len());
+                    let said = aside::set_aside(&path, &why);
+                    self.state.set_aside(said, Some((last, last)));
+                }
+                self.publish(&header, sealed);
+            }
+            Err(error) => self.give_up(&header, &error),
+        }
+    }
+
+    /// Sets the frames of a bundle aside that cannot be sealed; the recording goes on.
+    pub(super) fn give_up(&mut self, header: &Header, error: &WireError) {
+        self.lose_damaged(header.seq.0, &error.to_string());
+        self.unsaved = true;
+        self.write_out(true);
+    }
+
+    fn lose_damaged(&mut self, seq: u64, why: &str) {
+        let said = aside::set_aside(&self.frames_path(seq), why);
+        let span = self.state.last_stamp.map(|last| (last, last.max(self.now.0)));
+        self.state.set_aside(said, span);
+        self.state.lose_known(seq, span, Why::Damaged);
     }
 
     /// Removes what is left of bundles that are sealed or lost.
@@ -86,11 +135,11 @@ impl Spool {
     /// Reads the mark that tells this spool from the one before a boot, or makes one, still to be written.
     fn mark(&mut self) -> Result<String, SpoolError> {
         let path = self.settings.open_dir().join("mark");
-        match std::fs::read_to_string(&path) {
-            Ok(mark) if !mark.trim().is_empty() => return Ok(mark.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(SpoolError::io("read", &path, cause)),
+        // One that cannot be read is none: what is held and is there is not lost by that.
+        if let Ok(mark) = std::fs::read_to_string(&path)
+            && !mark.trim().is_empty()
+        {
+            return Ok(mark.trim().to_owned());
         }
         self.fresh = true;
         let mark = if self.state.spool.is_empty() || self.state.assigned > 0 {

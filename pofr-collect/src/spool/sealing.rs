@@ -36,9 +36,10 @@ impl Spool {
                 return Ok(());
             }
         };
-        let sealed = self.seal(&frames, complete, closing)?;
-        drop(frames);
-        self.publish(&open.header, sealed);
+        match self.seal(&frames, complete, closing) {
+            Ok(sealed) => self.publish(&open.header, sealed),
+            Err(error) => self.give_up(&open.header, &error),
+        }
         Ok(())
     }
 

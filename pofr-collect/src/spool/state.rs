@@ -1,16 +1,17 @@
 //! The state: what a recorder must know of those before it. A JSON file, replaced as a whole and fsynced before what it says
 //! can be seen anywhere else.
 
-use super::{SpoolError, durable};
+use super::{SpoolError, SpoolSettings, aside, durable, remains::Remains};
 use pofr_core::{
     digest::Sha256,
     gap::{Gap, Severity},
     identity::{BundleSeq, Cid},
+    limits,
     time::WallMicros,
-    wire::v2::Header,
+    wire::{name::BundleName, v2::Header},
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{io, path::PathBuf};
 
 /// The version of the file that this program writes.
 const VERSION: u32 = 1;
@@ -37,8 +38,21 @@ pub(super) struct State {
     pub(super) in_memory: Vec<Held>,
     /// Bundles that are lost, and that no later bundle names yet.
     pub(super) missing: Vec<Missing>,
+    /// What was set aside, and is in no sealed bundle yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) aside: Vec<Aside>,
     #[serde(skip)]
     path: PathBuf,
+}
+
+/// A file that was set aside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Aside {
+    reason: String,
+    /// The time that it may have been about, µs.
+    span: Option<(i64, i64)>,
+    /// The bundle that says so, 0 for none yet.
+    told_in: u64,
 }
 
 /// The head of the chain.
@@ -81,52 +95,86 @@ pub(super) enum Why {
     Unwritten,
     /// There was no room to write it, until it had to go or the recorder ended.
     Room,
+    /// It could not be read any more.
+    Damaged,
 }
 
 impl State {
-    /// Reads the state in `dir`, or makes a new one of what the two functions return.
+    /// Reads the state, or makes a new one of what the two functions return. One that cannot be read is set aside, and a new one is
+    /// made of what the spool shows.
     pub(super) fn load(
-        dir: &Path,
+        settings: &SpoolSettings,
         spool: impl FnOnce() -> Result<String, SpoolError>,
         cid: impl FnOnce() -> Result<Cid, SpoolError>,
     ) -> Result<Self, SpoolError> {
-        let path = dir.join("state.json");
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self {
-                    version: VERSION,
-                    cid: cid()?.as_str().to_owned(),
-                    spool: spool()?,
-                    assigned: 0,
-                    head: None,
-                    last_stamp: None,
-                    held: Vec::new(),
-                    in_memory: Vec::new(),
-                    missing: Vec::new(),
-                    path,
-                });
+        let path = settings.state_dir.join("state.json");
+        let (text, why) = match std::fs::read(&path) {
+            Ok(text) => match parse(&text) {
+                Ok(state) => return Ok(Self { path, ..state }),
+                Err(Unusable::Newer(detail)) => return Err(SpoolError::State { path, detail }),
+                Err(Unusable::Damaged(why)) => (text, why),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::new(cid()?, spool()?, path));
             }
-            Err(cause) => return Err(SpoolError::io("read", &path, cause)),
+            // Then it may be whole.
+            Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(SpoolError::io("read", &path, cause));
+            }
+            Err(cause) => (Vec::new(), cause.to_string()),
         };
-        let damaged = |detail: String| SpoolError::State { path: path.clone(), detail };
-        let state: Self = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
-        if state.version != VERSION {
-            return Err(damaged(format!("version {}, this program knows {VERSION}", state.version)));
+        let found = Remains::of(settings, &text);
+        let new = Self::new(found.cid.map_or_else(cid, Ok)?, found.mark.map_or_else(spool, Ok)?, path.clone());
+        let head = found.held.last().and_then(|held| {
+            let sha256 = held.name.parse::<BundleName>().ok()?.sha256.to_string();
+            Some(Head { seq: held.seq, sha256, name: held.name.clone() })
+        });
+        let mut state =
+            Self { assigned: found.assigned, head, last_stamp: found.last_stamp, held: found.held, ..new };
+        let said = aside::set_aside(&path, &why);
+        let what = "; of bundles that were lost and not named yet nothing is known";
+        state.set_aside(said + what, None);
+        Ok(state)
+    }
+
+    fn new(cid: Cid, spool: String, path: PathBuf) -> Self {
+        Self {
+            version: VERSION,
+            cid: cid.as_str().to_owned(),
+            spool,
+            assigned: 0,
+            head: None,
+            last_stamp: None,
+            held: Vec::new(),
+            in_memory: Vec::new(),
+            missing: Vec::new(),
+            aside: Vec::new(),
+            path,
         }
-        if Cid::parse(&state.cid).is_none() {
-            return Err(damaged(format!("{:?} is no client id", state.cid)));
-        }
-        if state.head.as_ref().is_some_and(|head| Sha256::parse(&head.sha256).is_none()) {
-            return Err(damaged("the head's sha256 is none".to_owned()));
-        }
-        Ok(Self { path, ..state })
+    }
+
+    /// Takes note that a file was set aside.
+    pub(super) fn set_aside(&mut self, reason: String, span: Option<(i64, i64)>) {
+        self.aside.push(Aside { reason, span, told_in: 0 });
+    }
+
+    /// Returns the gaps that say what was set aside, for the bundle that is begun.
+    pub(super) fn tell_aside(&mut self, now: WallMicros) -> Vec<Gap> {
+        let assigned = self.assigned;
+        let gap = |aside: &mut Aside| {
+            aside.told_in = assigned;
+            let (from, to) = aside.span.map_or((now, now), |(a, b)| (WallMicros(a), WallMicros(b)));
+            let reason = limits::reason(aside.reason.clone());
+            Gap { source: None, severity: Severity::Thin, reason, from, to: Some(to), lost: None }
+        };
+        self.aside.iter_mut().map(gap).collect()
     }
 
     /// Writes the state; once this returns it survives a power cut.
     pub(super) fn save(&self) -> Result<(), SpoolError> {
         let json = serde_json::to_vec_pretty(self)
             .map_err(|e| SpoolError::State { path: self.path.clone(), detail: e.to_string() })?;
+        let json = checked(json);
         durable::replace(&self.path, &json).map_err(|cause| SpoolError::io("write", &self.path, cause))
     }
 
@@ -147,6 +195,7 @@ impl State {
         let just_before = || header.opened_wall.0.saturating_sub(1);
         self.last_stamp = held.span.map(|(_, last)| last).or(self.last_stamp).or_else(|| Some(just_before()));
         self.missing.retain(|missing| !header.missing.contains(&BundleSeq(missing.seq)));
+        self.aside.retain(|aside| aside.told_in != held.seq);
         self.in_memory.push(held);
     }
 
@@ -188,18 +237,77 @@ impl State {
         }
     }
 
-    /// Counts all held bundles as lost.
-    pub(super) fn lose_held(&mut self) {
-        let lost = self.held.drain(..);
-        self.missing.extend(lost.map(|held| Missing { seq: held.seq, span: held.span, why: Why::Gone }));
+    /// Counts held bundles as lost, those left out that are there.
+    pub(super) fn lose_held(&mut self, is_there: impl Fn(&Held) -> bool) {
+        let (there, lost): (Vec<_>, Vec<_>) = self.held.drain(..).partition(is_there);
+        self.held = there;
+        self.missing.extend(
+            lost.into_iter().map(|held| Missing { seq: held.seq, span: held.span, why: Why::Gone }),
+        );
     }
 
     /// Counts a bundle of which nothing is there as lost.
     pub(super) fn lose(&mut self, seq: u64, why: Why) {
+        self.lose_known(seq, None, why);
+    }
+
+    /// Counts a bundle as lost of which the time is known.
+    pub(super) fn lose_known(&mut self, seq: u64, span: Option<(i64, i64)>, why: Why) {
         if !self.missing.iter().any(|missing| missing.seq == seq) {
-            self.missing.push(Missing { seq, span: None, why });
+            self.missing.push(Missing { seq, span, why });
         }
     }
+}
+
+/// Why a file is not the state.
+enum Unusable {
+    /// A later version wrote it.
+    Newer(String),
+    /// It is damaged.
+    Damaged(String),
+}
+
+fn parse(text: &[u8]) -> Result<State, Unusable> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let damaged = |detail: &str| Unusable::Damaged(detail.to_owned());
+    if !is_whole(text) {
+        return Err(damaged("its checksum is another"));
+    }
+    let json = |e: serde_json::Error| Unusable::Damaged(e.to_string());
+    let Version { version } = serde_json::from_slice(text).map_err(json)?;
+    if version > VERSION {
+        return Err(Unusable::Newer(format!("version {version}, this program knows {VERSION}")));
+    }
+    let state: State = serde_json::from_slice(text).map_err(json)?;
+    if Cid::parse(&state.cid).is_none() {
+        return Err(damaged("no client id"));
+    }
+    if state.head.as_ref().is_some_and(|head| Sha256::parse(&head.sha256).is_none()) {
+        return Err(damaged("the head's sha256 is none"));
+    }
+    Ok(state)
+}
+
+/// What stands before the checksum, which is the last field.
+const CHECKSUM: &str = ",\n  \"checksum\": \"";
+
+/// Adds a checksum of all that stands before it, so that a damaged number is not taken for another.
+fn checked(mut json: Vec<u8>) -> Vec<u8> {
+    json.truncate(json.trim_ascii_end().len().saturating_sub(1));
+    json.truncate(json.trim_ascii_end().len());
+    let sum = Sha256::of(&json);
+    json.extend(format!("{CHECKSUM}{sum}\"\n}}\n").bytes());
+    json
+}
+
+/// Tells whether a file is what was written; one of an earlier version has no checksum.
+fn is_whole(text: &[u8]) -> bool {
+    let mark = CHECKSUM.as_bytes();
+    let Some(at) = text.windows(mark.len()).rposition(|bytes| bytes == mark) else { return true };
+    text[at + mark.len()..].starts_with(Sha256::of(&text[..at]).to_string().as_bytes())
 }
 
 /// Puts the bundle `seq` from one list into the other, which stays in the order of the numbers.
@@ -220,6 +328,7 @@ impl Missing {
             Why::Gone => "the spool was gone",
             Why::Unwritten => "nothing of it had been written",
             Why::Room => "there was no room to write it",
+            Why::Damaged => "it could not be read any more",
         };
         Gap {
             source: None,

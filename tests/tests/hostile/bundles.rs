@@ -128,6 +128,18 @@ fn custom_endpoint_source() -> Fact {
     Fact::Custom(Custom { source: Source::Custom("x".into()), name: "n".into(), attributes: BTreeMap::new() })
 }
 
+/// Of these the beginning is good: a keyframe stands before the record that is not.
+pub(super) const BEGINNING_GOOD: [&str; 8] = [
+    "records cut within a frame",
+    "a keyframe twice",
+    "an unknown number removed",
+    "a number removed twice",
+    "an unknown number ended",
+    "details of another fact",
+    "time runs back",
+    "a gap before 1970",
+];
+
 /// Every kind of bad bundle: what it is called here, its bytes, and words that its message must have.
 pub(super) fn kinds() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = header(5);

@@ -4,20 +4,28 @@
 
 mod bundles;
 
-use bundles::{START, cid, header, keyframe, kinds, named, seal};
+use bundles::{BEGINNING_GOOD, START, cid, header, keyframe, kinds, named, seal};
 use pofr_core::{
     digest::Sha256,
     gap::{Gap, Severity},
-    store::{ClientEntry, Store},
+    store::{ClientEntry, Store, StoredBundle},
     time::WallMicros,
     wire::v2,
 };
-use pofr_ingest::{Inbox, Options, Report, ingest};
+use pofr_ingest::{
+    Inbox, Kept, Options, Report, inbox::After, ingest, track,
+    verify_chain::{self, Finding},
+};
 use pofr_schema::Access;
+use pofr_tests::stores::TestStore;
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 fn setup(dir: &Path) -> (Box<dyn Store>, Inbox) {
-    let store = pofr_schema::open(&format!("sqlite:{}", dir.join("db").display()), Access::Write).unwrap();
+    setup_in(&format!("sqlite:{}", dir.join("db").display()), dir)
+}
+
+fn setup_in(url: &str, dir: &Path) -> (Box<dyn Store>, Inbox) {
+    let store = pofr_schema::open(url, Access::Write).unwrap();
     let client = ClientEntry {
         cid: cid(),
         uuid: "victim".into(),
@@ -63,7 +71,7 @@ fn each_bad_bundle_has_its_message_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (store, inbox) = setup(dir.path());
     let before = contents(store.as_ref());
-    let kinds = kinds();
+    let kinds: Vec<_> = kinds().into_iter().filter(|(what, ..)| !BEGINNING_GOOD.contains(what)).collect();
     assert!(kinds.len() >= 20);
     let mut unclear = Vec::new();
     for (what, bytes, words) in &kinds {
@@ -119,6 +127,69 @@ fn odd_files_in_the_inbox_are_refused() {
     assert_eq!((report.stored, report.quarantined.len()), (0, 6), "{report:?}");
     assert!(!reasons.contains('\u{1b}'));
     assert_eq!(contents(store.as_ref()), before);
+}
+
+/// Returns the bundle 5 and the gap that stands for its damage.
+fn damage(store: &dyn Store) -> (StoredBundle, Gap) {
+    let ledger = store.read(&cid()).unwrap().ledger().unwrap();
+    let bundles: Vec<_> = ledger.bundles.iter().filter(|b| b.entry.seq.0 == 5).collect();
+    let [bundle] = bundles[..] else { panic!("once: {bundles:?}") };
+    (bundle.clone(), track::damage(bundle).unwrap().clone())
+}
+
+#[test]
+fn of_a_damaged_bundle_what_is_before_the_damage_is_taken_once() {
+    let kinds: Vec<_> = kinds().into_iter().filter(|(what, ..)| BEGINNING_GOOD.contains(what)).collect();
+    assert_eq!(kinds.len(), BEGINNING_GOOD.len());
+    for (what, bytes, words) in kinds {
+        let dir = tempfile::tempdir().unwrap();
+        for kind in TestStore::all(dir.path()) {
+            let what = format!("{what}, {}", kind.name());
+            let place = tempfile::tempdir().unwrap();
+            let (store, inbox) = setup_in(&kind.url(), place.path());
+            let kept = Kept::new(place.path().join("kept"));
+            let inbox = inbox.then(After::Keep(kept.clone()));
+            let path = inbox.dir().join(named(&bytes));
+            for _ in 0..2 {
+                fs::write(&path, &bytes).unwrap();
+                let report = take(store.as_ref(), &inbox);
+                assert_eq!(report.stored + report.duplicates, 1, "{what}: {report:?}");
+            }
+            assert!(!path.exists(), "{what} is out of the inbox");
+            let quarantine = inbox.quarantine_dir();
+            assert_eq!(fs::read_dir(&quarantine).unwrap().count(), 2, "{what} is there once, with its reason");
+            assert_eq!(fs::read(quarantine.join(named(&bytes))).unwrap(), bytes, "{what} is kept as it came");
+            let reason = fs::read_to_string(quarantine.join(format!("{}.reason", named(&bytes)))).unwrap();
+            assert!(reason.contains(words), "{what}: {reason:?} does not say {words:?}");
+            let (bundle, gap) = damage(store.as_ref());
+            assert!(!bundle.entry.complete && bundle.entry.samples >= 1, "{what}: {bundle:?}");
+            assert_eq!((gap.severity, gap.from), (Severity::Blind, bundle.entry.last), "{what}");
+            assert!(gap.reason.contains(words) && gap.to >= Some(gap.from), "{what}: {gap:?}");
+            // What is kept is what came: so the chain, the signature and a new record are judged by that.
+            let report = verify_chain::verify(
+                &cid(),
+                &store.read(&cid()).unwrap().ledger().unwrap(),
+                &kept,
+                &[],
+                &verify_chain::Options::default(),
+            )
+            .unwrap();
+            let is_said = |f: &Finding| matches!(f, Finding::Damaged { seq: 5, why } if why.contains(words));
+            assert!(report.findings.iter().any(is_said), "{what}: {report:?}");
+            let is_bad = |f: &Finding| matches!(f, Finding::Tampered { .. });
+            assert!(!report.findings.iter().any(is_bad), "{what}: {report:?}");
+            let limits = v2::Limits { tar: 1 << 20, records: 1 << 20 };
+            let again = fs::read(kept.path_of(&bundle.entry.name.parse().unwrap())).unwrap();
+            let opened = v2::open(&again, limits).unwrap();
+            let name = bundle.entry.name.parse().unwrap();
+            let anew = track::track_v2(&name, &opened, bundle.entry.received).unwrap();
+            assert_eq!(anew.stored.gaps, bundle.gaps, "{what}: a record made anew says the same");
+            // The next one is taken as if nothing had been.
+            let tar = seal(&header(6), &[keyframe(6)]);
+            fs::write(inbox.dir().join(named(&tar)), tar).unwrap();
+            assert_eq!(take(store.as_ref(), &inbox).stored, 1);
+        }
+    }
 }
 
 #[test]

@@ -296,9 +296,13 @@ fn frame(frame: &[u8], left: u64, kept: &Salvaged, count: &mut u64) -> Result<Fr
     Ok(Frame { header, last, left: stream.left })
 }
 
-/// Tells whether bytes are the beginning of one frame and nothing else: what was being written when the writer ended.
+/// Tells whether bytes are the beginning of one frame and nothing else, or zeros: what was being written when the writer ended, or
+/// the power went.
 fn is_cut_off(rest: &[u8]) -> bool {
     const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    if rest.iter().all(|byte| *byte == 0) {
+        return true;
+    }
     let begins = rest.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic);
     begins && !rest[1..].windows(4).any(|bytes| bytes == MAGIC)
 }
