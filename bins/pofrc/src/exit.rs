@@ -106,7 +106,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
         }
         Some(SpoolError::State { path, .. }) => {
             eprintln!(
-                "hint: move {} away to begin a new chain under a new client id; the bundles stay good",
+                "hint: a later version wrote it; run that one, or move {} away to begin a new chain",
                 path.display()
             );
             Exit::Failed

@@ -11,7 +11,10 @@ use pofr_core::{
     wire::{name::BundleName, v2::Header},
 };
 use serde::{Deserialize, Serialize};
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// The version of the file that this program writes.
 const VERSION: u32 = 1;
@@ -137,7 +140,20 @@ impl State {
         Ok(state)
     }
 
-    fn new(cid: Cid, spool: String, path: PathBuf) -> Self {
+    /// Reads the state in `dir`, and changes nothing; `None` where there is none.
+    pub(super) fn look(dir: &Path) -> Result<Option<Self>, SpoolError> {
+        let path = dir.join("state.json");
+        match std::fs::read(&path) {
+            Ok(text) => match parse(&text) {
+                Ok(state) => Ok(Some(Self { path, ..state })),
+                Err(Unusable::Newer(detail) | Unusable::Damaged(detail)) => Err(SpoolError::State { path, detail }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(SpoolError::io("read", &path, cause)),
+        }
+    }
+
+    pub(super) fn new(cid: Cid, spool: String, path: PathBuf) -> Self {
         Self {
             version: VERSION,
             cid: cid.as_str().to_owned(),
