@@ -2,7 +2,8 @@
 //! seen to hide it.
 
 use super::{Machine, puppet::perl};
-use pofr_collect::HostView;
+use pofr_collect::{HostView, Registry};
+use pofr_core::{Collector, collector::Observation, fact::Fact};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -84,5 +85,33 @@ fn what_is_hidden_in_the_given_proc_is_unreadable_and_not_gone() {
         }
         assert!(machine.process(pid).is_none(), "its end is seen though it is hidden");
         drop(over);
+    }
+}
+
+#[test]
+fn all_samplers_read_a_proc_of_our_own_as_they_read_the_given_one() {
+    let given = HostView::live().unwrap();
+    let own = HostView::live().unwrap().with_own_proc();
+    if own.proc_root == given.proc_root {
+        eprintln!("not run: no proc filesystem of our own");
+        return;
+    }
+    let facts = |view: &HostView| -> Vec<(String, Vec<Fact>)> {
+        let samplers = Registry::samplers_only(view).into_samplers();
+        let sample = |mut sampler: Box<dyn Collector>| {
+            let mut seen = Observation::default();
+            sampler.sample(&mut seen).unwrap();
+            assert_eq!(sampler.note(), None);
+            (sampler.source().name().to_owned(), seen.facts)
+        };
+        samplers.into_iter().map(sample).collect()
+    };
+    for ((source, own), (_, given)) in facts(&own).into_iter().zip(facts(&given)) {
+        // Of processes, files and sockets some come and go between the two.
+        match source.as_str() {
+            "process" => assert!(own.iter().any(|fact| given.iter().any(|given| given.same(fact)))),
+            "endpoint" => assert_eq!(own.is_empty(), given.is_empty()),
+            _ => assert_eq!(own.len(), given.len(), "{source}"),
+        }
     }
 }
