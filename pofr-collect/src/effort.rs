@@ -6,6 +6,9 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
+/// What may be held is halved so often at most.
+const MOST_HALVED: u64 = 3;
+
 /// What may be used, and what is left; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Effort(Arc<Shared>);
@@ -16,6 +19,8 @@ struct Shared {
     share: AtomicU64,
     /// Bytes of memory; 0 where none are given.
     memory: AtomicU64,
+    /// How often what may be held was halved.
+    halved: AtomicU64,
     /// Percent missing of what telling events may use: 0 to 200.
     told: AtomicI64,
 }
@@ -50,10 +55,22 @@ impl Effort {
 
     /// Returns the bytes of memory that may be held.
     pub(crate) fn memory(&self) -> u64 {
-        match self.0.memory.load(Ordering::Relaxed) {
+        let memory = match self.0.memory.load(Ordering::Relaxed) {
             0 => limits::MEMORY,
             memory => memory,
-        }
+        };
+        memory >> self.0.halved.load(Ordering::Relaxed)
+    }
+
+    /// Has half as much held as before: it was too much all the same.
+    pub(crate) fn halve(&self) {
+        let halved = self.0.halved.load(Ordering::Relaxed);
+        self.0.halved.store((halved + 1).min(MOST_HALVED), Ordering::Relaxed);
+    }
+
+    /// Has as much held as may be.
+    pub(crate) fn restore(&self) {
+        self.0.halved.store(0, Ordering::Relaxed);
     }
 
     fn part(&self, percent: u64) -> Option<u64> {
@@ -87,6 +104,10 @@ mod tests {
         assert_eq!((effort.listener(), effort.memory()), (limits::LISTENER_SHARE, limits::MEMORY));
         effort.keep_to(Some(0.02), Some(1 << 20));
         assert_eq!((effort.listener(), effort.looks(), effort.telling()), (8_000, 4_000, 4_000));
+        assert_eq!(effort.memory(), 1 << 20);
+        (0..9).for_each(|_| effort.halve());
+        assert_eq!(effort.memory(), 1 << 17);
+        effort.restore();
         assert_eq!(effort.memory(), 1 << 20);
         let dear = [100, 40, 10, -1].map(|left| {
             effort.has_left(left);

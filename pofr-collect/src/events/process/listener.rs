@@ -42,6 +42,8 @@ const BATCH: usize = 256;
 const BATCHES: u32 = 8;
 /// The longest rest, µs.
 const REST: i64 = 250_000;
+/// Others do not work longer than this for one look, µs.
+const LIKELY: u64 = 500;
 /// A look that takes longer than this waits for something: it counts as so long, µs.
 const LONG_LOOK: i64 = 20_000;
 /// After how long a loss that the kernel announced and no missing number shows is told uncounted, µs.
@@ -204,8 +206,10 @@ impl Listener {
     fn look_again(&mut self, now: Moment) {
         let (users, spare) = (&mut self.users, self.share.spare(now));
         let may = |pid| users.closeness(pid, spare, now) == Closeness::Repeatedly;
+        let cpu = thread_micros();
         if let Some((pid, mut glance)) = self.glances.next(now, may) {
             let took = (Stamps::now().0 - glance.at.0).min(LONG_LOOK);
+            self.share.elsewhere(took, cpu, now);
             self.users.looked(pid, took, Some(&mut glance.sight), now);
             self.hand_on(Heard::Look { pid, glance });
         }
@@ -307,8 +311,10 @@ impl Listener {
             self.users.unlooked(pid, now);
             return None;
         }
+        let cpu = thread_micros();
         let mut glance = self.glances.executed(pid, since, is_calm && closeness >= Closeness::Once);
         let took = (Stamps::now().0 - now.0).min(LONG_LOOK);
+        self.share.elsewhere(took, cpu, now);
         self.users.looked(pid, took, glance.as_mut().map(|glance| &mut glance.sight), now);
         glance
     }
@@ -462,6 +468,14 @@ impl Share {
     /// Begins in the thread whose time is counted.
     fn begin(&mut self) {
         self.cpu = thread_micros();
+    }
+
+    /// Takes note of a look that took so long, µs, and began when the thread's CPU time was `cpu`: what it waited others worked for it,
+    /// as far as that is likely.
+    fn elsewhere(&mut self, took: i64, cpu: u64, now: Moment) {
+        let own = thread_micros().saturating_sub(cpu);
+        let others = took.max(0).unsigned_abs().saturating_sub(own).min(LIKELY);
+        self.left.spend(others, now.0);
     }
 
     /// Takes note of what was done since the last time.

@@ -13,8 +13,10 @@ pub(in crate::recorder) enum Relief {
     None,
     /// End the bundle: the stream's numbers and what waits to be written go.
     EndBundle,
-    /// Let the samplers forget what they keep, and the next reading be whole.
+    /// Let the samplers forget what they keep, and the next reading be whole, of half as many files and arguments.
     Forget,
+    /// Let them have as many as before again: no more than half of what may be is resident for a while.
+    Restore,
 }
 
 /// Decides when to shed what.
@@ -23,13 +25,15 @@ pub(in crate::recorder) struct Memory {
     max: Option<u64>,
     resident: u64,
     last: Option<(Relief, i64)>,
+    /// Since when there are fewer files and arguments.
+    halved: Option<i64>,
     /// When free memory was given back last.
     trimmed: Option<i64>,
 }
 
 impl Memory {
     pub(super) const fn new(max: Option<u64>) -> Self {
-        Self { max, resident: 0, last: None, trimmed: None }
+        Self { max, resident: 0, last: None, halved: None, trimmed: None }
     }
 
     /// Tells whether there is a bound.
@@ -54,7 +58,8 @@ impl Memory {
         if resident <= max {
             // What was tried has helped; should it come again, it is tried again, but not at once.
             self.last = self.last.filter(|(_, at)| now.saturating_sub(*at) < PATIENCE_MICROS);
-            return Relief::None;
+            let halved = |at: &mut i64| resident <= max / 2 && now.saturating_sub(*at) >= PATIENCE_MICROS;
+            return if self.halved.take_if(halved).is_some() { Relief::Restore } else { Relief::None };
         }
         let relief = match self.last {
             None => Relief::EndBundle,
@@ -63,13 +68,16 @@ impl Memory {
             Some(_) => Relief::EndBundle,
         };
         self.last = Some((relief, now));
+        if relief == Relief::Forget {
+            self.halved = Some(now);
+        }
         relief
     }
 
     /// Says what is done, where something is.
     pub(super) fn describe(&self, relief: &Relief) -> Option<String> {
         let how = match relief {
-            Relief::None => return None,
+            Relief::None | Relief::Restore => return None,
             Relief::EndBundle => "the bundle ends early",
             Relief::Forget => "the samplers begin anew",
         };
@@ -95,6 +103,9 @@ mod tests {
         assert_eq!(memory.seen(2, Some(2 << 20)), Relief::Forget);
         assert_eq!(memory.seen(3, Some(2 << 20)), Relief::None);
         assert_eq!(memory.seen(PATIENCE_MICROS + 2, Some(2 << 20)), Relief::EndBundle);
+        assert_eq!(memory.seen(PATIENCE_MICROS + 3, Some(1 << 20)), Relief::None);
+        assert_eq!(memory.seen(PATIENCE_MICROS + 4, Some(1 << 19)), Relief::Restore);
+        assert_eq!(memory.seen(PATIENCE_MICROS + 5, Some(1 << 19)), Relief::None);
         // Without a bound, or where it cannot be told.
         assert_eq!(Memory::new(None).seen(0, Some(u64::MAX)), Relief::None);
         assert_eq!(Memory::new(Some(1)).seen(0, None), Relief::None);

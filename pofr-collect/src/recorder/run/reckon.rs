@@ -20,7 +20,11 @@ impl<S: Sink> Run<'_, S> {
         match measures.relief {
             Relief::None => {}
             Relief::EndBundle => self.overfull = true,
-            Relief::Forget => self.recorder.slots.iter_mut().for_each(Slot::lose),
+            Relief::Forget => {
+                self.recorder.view.effort.halve();
+                self.recorder.slots.iter_mut().for_each(Slot::lose);
+            }
+            Relief::Restore => self.recorder.view.effort.restore(),
         }
         self.tell(stamp);
         Ok(measures.every)

@@ -142,7 +142,7 @@ impl Users {
                 |_, is_told| if is_told { Verdict::Tell } else { Verdict::Count },
             ),
             What::Exit { of, .. } => match self.members.get(&of.process) {
-                Some(Member { counted: true, .. }) => Verdict::EndIfShown,
+                Some(member) if member.is_counted(now) => Verdict::EndIfShown,
                 Some(Member { name: Some(name), .. }) => Verdict::EndNamed(*name),
                 _ => Verdict::Tell,
             },
@@ -172,9 +172,10 @@ impl Users {
     ) -> Verdict {
         let user = self.of(pid, now);
         let Some(member) = self.members.get_mut(&pid) else { return Verdict::Tell };
-        let is_told = !member.counted && member.changes.take(1, now.0);
-        let verdict = if member.counted { Verdict::Count } else { decide(member, is_told) };
-        if verdict != Verdict::Tell && !member.counted {
+        let is_counted = member.is_counted(now);
+        let is_told = !is_counted && member.changes.take(1, now.0);
+        let verdict = if is_counted { Verdict::Count } else { decide(member, is_told) };
+        if verdict != Verdict::Tell && !is_counted {
             self.leave_out(user, now, |left| left.changes += 1);
         }
         verdict
@@ -198,7 +199,7 @@ impl Users {
     /// Says how closely a process may be looked at. `spare` is what the listening thread has left, in percent.
     pub(super) fn closeness(&mut self, pid: u32, spare: i64, now: Moment) -> Closeness {
         let user = self.of(pid, now);
-        if self.members.get(&pid).is_some_and(|member| member.counted) {
+        if self.members.get(&pid).is_some_and(|member| member.is_counted(now)) {
             return Closeness::Not;
         }
         match (self.user(user, now).looks.percent(now.0), spare) {

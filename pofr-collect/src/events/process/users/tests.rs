@@ -44,6 +44,8 @@ fn beyond_its_allowance_a_user_is_counted_and_another_is_not() {
     let exit = |pid| What::Exit { of: task(pid), code: 0 };
     assert_eq!(happens(&mut users, exit(19_999), 0), Verdict::EndIfShown);
     assert_eq!(happens(&mut users, exit(10_000), 0), Verdict::Tell);
+    // One that lives on is told of again.
+    assert_eq!(happens(&mut users, What::Exec(task(19_998)), 2_000_000), Verdict::Tell);
     let floods = users.take_floods(Moment(limits::TELL_MICROS));
     let [Flood { user: ATTACKER, left, .. }] = floods[..] else { panic!("{floods:?}") };
     assert_eq!(left, Left { processes: 10_001 - told as u64, ..Left::default() });
