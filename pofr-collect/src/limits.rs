@@ -20,6 +20,8 @@ pub(crate) const LOOK_MICROS: u64 = 50_000;
 pub(crate) const CHANGES: u64 = 16;
 /// See [`CHANGES`].
 pub(crate) const CHANGES_SAVED_SECONDS: u64 = 4;
+/// The same of all processes of a user, saved as all else.
+pub(crate) const ALL_CHANGES: u64 = 1_500;
 
 /// The share of a core that the listening thread may use where none is given, millionths.
 pub(crate) const LISTENER_SHARE: u64 = 200_000;

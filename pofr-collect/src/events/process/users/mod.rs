@@ -88,6 +88,7 @@ pub(super) struct Users {
 #[derive(Debug)]
 struct User {
     processes: Allowance,
+    changes: Allowance,
     bytes: Allowance,
     looks: Allowance,
     flood: Option<Flood>,
@@ -173,7 +174,10 @@ impl Users {
         let user = self.of(pid, now);
         let Some(member) = self.members.get_mut(&pid) else { return Verdict::Tell };
         let is_counted = member.is_counted(now);
-        let is_told = !is_counted && member.changes.take(1, now.0);
+        let may = !is_counted && member.changes.take(1, now.0);
+        let dearness = self.effort.dearness();
+        let is_told = may && self.user(user, now).changes.take(dearness, now.0);
+        let Some(member) = self.members.get_mut(&pid) else { return Verdict::Tell };
         let verdict = if is_counted { Verdict::Count } else { decide(member, is_told) };
         if verdict != Verdict::Tell && !is_counted {
             self.leave_out(user, now, |left| left.changes += 1);
@@ -269,6 +273,7 @@ impl Users {
         let looks = self.looks;
         self.users.entry(user).or_insert_with(|| User {
             processes: allowance(limits::PROCESSES, user, now),
+            changes: allowance(limits::ALL_CHANGES, user, now),
             bytes: allowance(limits::ARGUMENT_BYTES, user, now),
             looks: allowance(looks, user, now),
             flood: None,

@@ -92,6 +92,20 @@ fn programs_in_a_loop_are_said_to_be_unknown_once() {
 }
 
 #[test]
+fn changes_of_many_processes_are_bounded_for_their_user() {
+    let mut users = users();
+    let mut told = 0;
+    for pid in 10_000..12_000 {
+        fork(&mut users, of_user(2), pid, 0);
+        let change = What::Groups { of: task(pid), real: 1, effective: 1 };
+        told += (0..10).filter(|_| happens(&mut users, change, 0) == Verdict::Tell).count();
+    }
+    assert_eq!(told as u64, limits::ALL_CHANGES * limits::SAVED_SECONDS);
+    fork(&mut users, of_user(3), 20_000, 0);
+    assert_eq!(happens(&mut users, What::Exec(task(20_000)), 0), Verdict::Tell);
+}
+
+#[test]
 fn only_what_roots_processes_become_counts() {
     let mut users = users();
     let now = Moment(0);
