@@ -93,8 +93,15 @@ impl Families {
     }
 
     /// Begins a family, if the process runs one of the programs.
-    pub(crate) fn begin(&self, view: &HostView, pid: Pid, start: StartTicks, programs: &[ProgramFile]) -> bool {
-        let is_one = matches!(runs(view, pid, programs), Runs::One) && process_start(view, pid) == Some(start);
+    pub(crate) fn begin(
+        &self,
+        view: &HostView,
+        pid: Pid,
+        start: StartTicks,
+        programs: &[ProgramFile],
+    ) -> bool {
+        let is_one =
+            matches!(runs(view, pid, programs), Runs::One) && process_start(view, pid) == Some(start);
         if is_one && self.read().get(&(pid, start)).is_none_or(|known| **known != *programs) {
             self.write().insert((pid, start), programs.into());
         }

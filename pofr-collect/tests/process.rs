@@ -144,7 +144,9 @@ fn a_family_is_left_out_with_the_children_that_run_its_programs() {
     let mut lines = std::io::BufReader::new(family.stdout.take().unwrap()).lines();
     let mut number = || lines.next().unwrap().unwrap().trim().parse::<u32>().unwrap();
     let (parent, other, child) = (family.id(), number(), number());
-    let runs = |pid: u32, name: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == format!("{name}\n");
+    let runs = |pid: u32, name: &str| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == format!("{name}\n")
+    };
     while !runs(child, "sleep") || !runs(other, "tail") {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -178,6 +180,47 @@ fn a_family_is_left_out_with_the_children_that_run_its_programs() {
     }
     view.release_gone();
     assert!(!view.excludes(Pid(parent)) && !view.excludes(Pid(child)));
+}
+
+#[test]
+fn another_program_under_the_name_of_a_familys_is_seen() {
+    if !Path::new("/usr/bin/unshare").exists() || !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: without root and unshare(1) no file can be put in the place of another");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = "unshare -m sh -c 'mount --bind /usr/bin/tail /usr/bin/sleep && exec /usr/bin/sleep -f /dev/null' & \
+        unshare -m /usr/bin/sleep 1000 & echo $!; jobs -p %1; wait";
+    let errors = fs::File::create(dir.path().join("errors")).unwrap();
+    let mut sh = Command::new("/bin/sh");
+    let mut family = sh.args(["-c", script]).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(family.stdout.take().unwrap()).lines();
+    let mut number = || lines.next().unwrap().unwrap().trim().parse::<u32>().unwrap();
+    let (parent, true_sleep, false_sleep) = (family.id(), number(), number());
+    let runs_sleep =
+        |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default() == "sleep\n";
+    let begun = Instant::now();
+    while !(runs_sleep(true_sleep) && runs_sleep(false_sleep)) {
+        if begun.elapsed() > Duration::from_secs(20) {
+            let _ = family.kill();
+            eprintln!("SKIPPED: {}", fs::read_to_string(dir.path().join("errors")).unwrap());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let named = fs::read_link(format!("/proc/{false_sleep}/exe")).unwrap();
+    assert_eq!(named, Path::new("/usr/bin/sleep"), "by its name it is no other");
+    let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap();
+    let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    let view = HostView::live().unwrap();
+    let programs = ["/bin/sh", "/bin/sleep"].map(|path| ProgramFile::find(Path::new(path)).unwrap());
+    assert!(view.exclude_family(Pid(parent), StartTicks(start), &programs));
+    let facts = sample(&mut ProcessSampler::new(&Context::new(view)));
+    let seen = processes(&facts);
+    let seen = [parent, true_sleep, false_sleep].map(|pid| seen.contains_key(&pid));
+    Command::new("kill").arg(true_sleep.to_string()).arg(false_sleep.to_string()).status().unwrap();
+    family.wait().unwrap();
+    assert_eq!(seen, [false, false, true]);
 }
 
 /// The part that runs as nobody, below the test that runs as root.

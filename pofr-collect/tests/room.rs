@@ -197,7 +197,10 @@ fn what_memory_cannot_hold_is_named_as_missing_the_oldest_first() {
     let seqs = seqs(&bundles);
     assert!(seqs[0] == 1 && seqs[1] > 6 && seqs.ends_with(&[11, 12, 13, 14]), "{seqs:?}");
     let told = gaps(&bundles, "bundle ");
-    assert!(told.iter().any(|gap| gap.reason.ends_with(" is lost: there was no room to write it")), "{told:?}");
+    assert!(
+        told.iter().any(|gap| gap.reason.ends_with(" is lost: there was no room to write it")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -217,7 +220,8 @@ fn while_the_state_cannot_be_written_no_number_is_seen_that_could_be_used_again(
         let seen = seqs(&bundles(place.spool.path()));
         assert_eq!(seen.last(), Some(&first), "what the state does not know of is not seen");
         let frames = |dir: &Path| {
-            let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let names =
+                std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
             names.filter(|name| name.ends_with(".frames")).collect::<Vec<_>>()
         };
         let frames = frames(&place.spool.path().join(".open"));
@@ -231,7 +235,10 @@ fn while_the_state_cannot_be_written_no_number_is_seen_that_could_be_used_again(
             assert_nothing_is_lost_silently(&bundles);
             let told = gaps(&bundles, "the recorder was not running");
             // From what was written last to what was seen first.
-            assert!(told.iter().any(|gap| gap.from.0 <= at(1) && gap.to == Some(WallMicros(at(9)))), "{told:?}");
+            assert!(
+                told.iter().any(|gap| gap.from.0 <= at(1) && gap.to == Some(WallMicros(at(9)))),
+                "{told:?}"
+            );
         } else {
             spool.finish(&Closing::default()).unwrap();
             std::fs::remove_file(filler).unwrap();

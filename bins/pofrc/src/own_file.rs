@@ -52,7 +52,10 @@ fn check(file: &File, path: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("it belongs to another user ({})", found.uid())));
     }
     if found.mode() & 0o022 != 0 {
-        return Err(io::Error::other(format!("it can be written by others (mode {:o})", found.mode() & 0o777)));
+        return Err(io::Error::other(format!(
+            "it can be written by others (mode {:o})",
+            found.mode() & 0o777
+        )));
     }
     Ok(())
 }

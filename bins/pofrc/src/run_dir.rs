@@ -128,9 +128,8 @@ impl RunDir {
         let lock = || -> io::Result<Option<Lock>> {
             let Some(file) = take(&path)? else { return Ok(None) };
             let us = Instance::of(i32::try_from(std::process::id()).map_err(io::Error::other)?)?;
-            let written = file
-                .write_all_at(us.text().as_bytes(), 0)
-                .and_then(|()| file.set_len(PID_FILE as u64));
+            let written =
+                file.write_all_at(us.text().as_bytes(), 0).and_then(|()| file.set_len(PID_FILE as u64));
             if let Err(error) = written {
                 // The lock holds all the same, and the socket tells who we are.
                 tracing::error!("cannot write {}: {error}", path.display());

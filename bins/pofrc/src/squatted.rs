@@ -102,8 +102,7 @@ fn take(here: &Path, owners: &[Option<u32>]) -> anyhow::Result<Option<String>> {
         Err(Errno::EXIST) => {}
         Err(error) => return Err(error).with_context(|| format!("cannot make {}", here.display())),
     }
-    let found =
-        here.symlink_metadata().with_context(|| format!("cannot look at {}", here.display()))?;
+    let found = here.symlink_metadata().with_context(|| format!("cannot look at {}", here.display()))?;
     // Another name of a file of ours, or a link, anybody may have put there.
     if !found.is_dir() {
         return Ok(Some("is not a directory".to_owned()));
@@ -180,7 +179,10 @@ mod tests {
             let first = settled(&place.join("spool"));
             let name = first.path.parent().unwrap().file_name().unwrap();
             assert!(is_another(name, OsStr::new("pofr")), "{what}: {first:?}");
-            assert!(first.note.as_ref().is_some_and(|note| note.ends_with(" is used in its place")), "{first:?}");
+            assert!(
+                first.note.as_ref().is_some_and(|note| note.ends_with(" is used in its place")),
+                "{first:?}"
+            );
             assert_eq!(settled(&place.join("run")).path.parent(), first.path.parent(), "{what}");
             assert_eq!(find(&place.join("spool"), None), first.path, "{what}");
             let after = format!("{:?}", place.symlink_metadata().unwrap());

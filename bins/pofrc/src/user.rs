@@ -117,7 +117,8 @@ pub(crate) fn make_shippers(place: &Place) -> anyhow::Result<()> {
 
 /// Tells whether a recorder makes files of this name in its run directory, its spool or its state.
 fn is_ours(name: &str) -> bool {
-    let names = [".open", ".acked", "lock", "state.json", "state.new", "last.json", "last.json.new", "ship", "spool"];
+    let names =
+        [".open", ".acked", "lock", "state.json", "state.new", "last.json", "last.json.new", "ship", "spool"];
     let server = [
         "registration.json",
         "known_hosts",

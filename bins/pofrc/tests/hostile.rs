@@ -9,12 +9,7 @@ mod place;
 mod tmpfs;
 
 use place::{Place, text};
-use pofr_core::{
-    fact::Fact,
-    gap::Gap,
-    record::Record,
-    wire::v2::Bundle,
-};
+use pofr_core::{fact::Fact, gap::Gap, record::Record, wire::v2::Bundle};
 use std::{
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
@@ -28,7 +23,8 @@ use tmpfs::Tmpfs;
 const NOBODY: u32 = 65_534;
 
 fn is_root() -> bool {
-    let root = std::fs::read_to_string("/proc/self/status").unwrap().lines().any(|l| l.starts_with("Uid:\t0\t0\t"));
+    let root =
+        std::fs::read_to_string("/proc/self/status").unwrap().lines().any(|l| l.starts_with("Uid:\t0\t0\t"));
     if !root {
         eprintln!("SKIPPED: without root nobody else can attack");
     }
@@ -80,9 +76,10 @@ fn gaps(bundles: &[Bundle], reason: &str) -> Vec<Gap> {
 /// Tells whether a bundle shows the process in its first snapshot.
 fn shows(bundle: &Bundle, pid: u32) -> bool {
     records(std::slice::from_ref(bundle)).any(|record| match record {
-        Record::Sample(sample) if sample.keyframe => sample.added.iter().any(
-            |fact| matches!(&fact.fact, Fact::Process(process) if process.key.entity.pid().0 == pid),
-        ),
+        Record::Sample(sample) if sample.keyframe => sample
+            .added
+            .iter()
+            .any(|fact| matches!(&fact.fact, Fact::Process(process) if process.key.entity.pid().0 == pid)),
         _ => false,
     })
 }
@@ -154,7 +151,14 @@ print("\n".join(done))
 "#;
 
 fn python(script: &str, uid: u32, args: &[&str]) -> Output {
-    Command::new("python3").args(["-c", script]).args(args).uid(uid).gid(uid).stdin(Stdio::null()).output().unwrap()
+    Command::new("python3")
+        .args(["-c", script])
+        .args(args)
+        .uid(uid)
+        .gid(uid)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -196,7 +200,10 @@ fn what_the_shipper_writes_leaves_nobody_out_and_ends_nobody() {
     for pid in pids {
         assert!(shows(last, pid), "process {pid} is in the record");
     }
-    assert!(!bundles.iter().any(|bundle| shows(bundle, u32::try_from(shipper).unwrap())), "the shipper is not");
+    assert!(
+        !bundles.iter().any(|bundle| shows(bundle, u32::try_from(shipper).unwrap())),
+        "the shipper is not"
+    );
 }
 
 #[test]
@@ -294,7 +301,9 @@ fn a_spool_that_somebody_fills_up_loses_nothing_while_memory_lasts() {
     let place = Place::new();
     std::fs::create_dir(place.path("spool")).unwrap();
     let Some(disk) = Tmpfs::mount_on(&place.path("spool"), 4_096) else { return };
-    assert!(place.start(&["--bundle", "500ms", "--interval", "100ms", "--max-cpu", "1000%"]).status.success());
+    assert!(
+        place.start(&["--bundle", "500ms", "--interval", "100ms", "--max-cpu", "1000%"]).status.success()
+    );
     place.until("a bundle", |status| status["last_bundle"]["seq"].as_u64() >= Some(1));
     let filler = disk.fill_but(0);
     let fill = || {
@@ -377,7 +386,9 @@ fn hostile_files_in_the_run_directory_are_named_and_not_waited_for() {
     std::fs::create_dir(&run).unwrap();
     let mut victim = Bystander::new(0);
     let put: [(&str, &dyn Fn()); 4] = [
-        ("it is a symbolic link", &|| std::os::unix::fs::symlink("/etc/passwd", run.join("pofrc.pid")).unwrap()),
+        ("it is a symbolic link", &|| {
+            std::os::unix::fs::symlink("/etc/passwd", run.join("pofrc.pid")).unwrap()
+        }),
         ("it is not a file", &|| {
             assert!(Command::new("mkfifo").arg(run.join("pofrc.pid")).status().unwrap().success());
         }),

@@ -224,11 +224,12 @@ impl Spool {
     /// Makes and locks the directories of the spool, where that has not been done.
     fn prepare(&mut self) -> Result<(), SpoolError> {
         if self.locks.len() < 2 {
-            self.locks.push(lock(&self.settings.open_dir())?);
+            let lock = lock(&self.settings.open_dir())?;
+            let acked = self.settings.dir.join(ACKED);
+            durable::make_dir(&acked).map_err(at("make", &acked))?;
+            self.locks.push(lock);
             self.max = room::cap(&self.settings.dir, self.settings.max_bytes);
         }
-        let acked = self.settings.dir.join(ACKED);
-        durable::make_dir(&acked).map_err(at("make", &acked))?;
         self.write_mark()
     }
 

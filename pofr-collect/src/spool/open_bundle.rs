@@ -94,7 +94,8 @@ impl OpenBundle {
         let end = self.written + self.bytes_in_memory();
         if end > self.reserved {
             // Where that is not possible the write will tell.
-            let reserves = fallocate(&file, FallocateFlags::KEEP_SIZE, self.written, end - self.written + AHEAD);
+            let reserves =
+                fallocate(&file, FallocateFlags::KEEP_SIZE, self.written, end - self.written + AHEAD);
             self.reserved = reserves.map_or(self.reserved, |()| end + AHEAD);
         }
         let written = file.write_all_at(&self.unwritten, self.written);
@@ -124,7 +125,8 @@ impl OpenBundle {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
     super::acked::share_as_its_directory(&file, path)?;
     Ok(file)
 }

@@ -44,12 +44,7 @@ impl Spool {
     }
 
     /// Makes the bundle of a whole stream, signed where there is somebody to sign.
-    pub(super) fn seal(
-        &self,
-        frames: &[u8],
-        complete: bool,
-        closing: &Closing,
-    ) -> Result<Sealed, WireError> {
+    pub(super) fn seal(&self, frames: &[u8], complete: bool, closing: &Closing) -> Result<Sealed, WireError> {
         let sign = |manifest: &[u8]| match self.settings.signer.as_ref()?.sign(manifest) {
             Ok(signature) => Some(signature),
             Err(error) => {

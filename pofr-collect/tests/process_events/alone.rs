@@ -189,13 +189,13 @@ fn who_is_left_out_is_not_told_of_nor_what_of_its_family_it_makes() {
     let Some(mut events) = listen(&view) else { return };
     // Each lives long enough to be looked at: who is gone before cannot be told to be of the family.
     let script = "read x; /bin/sleep 0.2; /bin/true; exit 3";
-    let mut ours =
-        Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut ours = Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
     let pid = ours.id();
     // The number alone tells who made whom; the start time tells it from whoever has the number later.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let start = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
-    let programs = ["/bin/sh", "/bin/sleep"].map(|path| ProgramFile::find(std::path::Path::new(path)).unwrap());
+    let programs =
+        ["/bin/sh", "/bin/sleep"].map(|path| ProgramFile::find(std::path::Path::new(path)).unwrap());
     let (number, start) = (pofr_core::identity::Pid(pid), pofr_core::identity::StartTicks(start));
     assert!(view.exclude_family(number, start, &programs));
     drop(ours.stdin.take());

@@ -103,7 +103,10 @@ impl Report {
             ),
         );
         if let Some(why) = &spool.no_room {
-            text.line("NO ROOM", &format!("{} are held in memory: {why}", units::bytes(spool.bytes_in_memory)));
+            text.line(
+                "NO ROOM",
+                &format!("{} are held in memory: {why}", units::bytes(spool.bytes_in_memory)),
+            );
         }
         match &self.last_bundle {
             Some(last) => text.line("last", &format!("bundle {}, {}", last.seq, short(&last.name))),
