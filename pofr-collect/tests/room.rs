@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
 #[path = "../../tests/src/tmpfs.rs"]
-#[expect(unreachable_pub, dead_code, reason = "tests of other crates use it, too")]
+#[expect(unreachable_pub, reason = "tests of other crates use it, too")]
 mod tmpfs;
 
 use pofr_collect::{HostView, Spool, SpoolSettings};

@@ -187,12 +187,20 @@ fn what_the_shipper_writes_leaves_nobody_out_and_ends_nobody() {
 
     // It would be left out within half a second, and not be in the next bundle's first snapshot.
     std::thread::sleep(Duration::from_millis(1_500));
+    // Nor is a shipper seen that a later start has started, and that is not the recorder's child.
+    place.signal("KILL", shipper.try_into().unwrap());
+    place.until("the shipper is gone", |status| status["shipping"]["pid"].is_null());
+    let again = text(&place.start(&[]).stdout);
+    assert!(again.contains(" again: process "), "{again}");
+    let second = place.status().1["shipping"]["pid"].as_u64().unwrap();
+    assert_ne!(second, shipper);
+    std::thread::sleep(Duration::from_millis(1_500));
     let seq = place.status().1["last_bundle"]["seq"].as_u64().unwrap();
     place.until("two more bundles", |status| status["last_bundle"]["seq"].as_u64() >= Some(seq + 2));
     let pids = [victim.pid(), child.pid()];
     assert_eq!(place.stop().status.code(), Some(0));
     assert!(victim.lives() && child.lives(), "stop ends the recorder and its shipper, and nobody else");
-    let stat = std::fs::read_to_string(format!("/proc/{shipper}/stat")).unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{second}/stat")).unwrap_or_default();
     // Who it was left to may not have waited for it yet.
     assert!(stat.is_empty() || stat.contains(") Z "), "the shipper has ended: {stat}");
     let bundles = place.bundles();
