@@ -84,6 +84,21 @@ fn shows(bundle: &Bundle, pid: u32) -> bool {
     })
 }
 
+/// Returns the processes of the samples whose parent is this one, by name.
+fn children(bundles: &[Bundle], parent: u64) -> Vec<String> {
+    let added = records(bundles).filter_map(|record| match record {
+        Record::Sample(sample) => Some(sample.added),
+        _ => None,
+    });
+    let child = |fact: &Fact| match fact {
+        Fact::Process(process) if u64::from(process.key.ppid.0) == parent => {
+            Some(format!("{:?}", process.key))
+        }
+        _ => None,
+    };
+    added.flatten().filter_map(|numbered| child(&numbered.fact)).collect()
+}
+
 /// Registers the place at a server that is not there, with `nobody` as the shipper's user.
 fn register(place: &Place) {
     for name in ["state", "run"] {
