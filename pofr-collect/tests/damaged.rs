@@ -111,7 +111,10 @@ fn what_is_good_of_a_damaged_bundle_is_kept() {
     assert!(said.contains("3.frames") && said.contains(".aside/3.frames.1"), "{said}");
     assert_eq!(fs::read(dir.path().join("spool/.open/.aside/3.frames.1")).unwrap(), bytes);
     // The blind span begins with the last good sample.
-    assert!(gaps.iter().any(|gap| gap.from == WallMicros(3_003) && gap.to == Some(WallMicros(9_000))), "{gaps:?}");
+    assert!(
+        gaps.iter().any(|gap| gap.from == WallMicros(3_003) && gap.to == Some(WallMicros(9_000))),
+        "{gaps:?}"
+    );
 }
 
 #[test]

@@ -203,6 +203,7 @@ fn another_program_under_the_name_of_a_familys_is_seen() {
     while !(runs_sleep(true_sleep) && runs_sleep(false_sleep)) {
         if begun.elapsed() > Duration::from_secs(20) {
             let _ = family.kill();
+            let _ = family.wait();
             eprintln!("SKIPPED: {}", fs::read_to_string(dir.path().join("errors")).unwrap());
             return;
         }

@@ -19,7 +19,9 @@ pub(super) fn set_aside(path: &Path, why: &str) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let what = match moved(path) {
         Ok(Some(to)) => format!("{SAID} {name} cannot be used and is kept as {to}: {why}"),
-        Ok(None) => format!("{SAID} {name} cannot be used and is removed, since there are enough others: {why}"),
+        Ok(None) => {
+            format!("{SAID} {name} cannot be used and is removed, since there are enough others: {why}")
+        }
         Err(cause) => format!("{SAID} {name} cannot be used, and cannot be moved ({cause}): {why}"),
     };
     tracing::error!("{what}");
@@ -62,7 +64,8 @@ mod tests {
             assert!(set_aside(&path, "damaged").starts_with("set aside: state.json cannot be used and is "));
             assert!(!path.exists());
         }
-        let kept = |n: usize| std::fs::read_to_string(dir.path().join(format!(".aside/state.json.{n}"))).unwrap();
+        let kept =
+            |n: usize| std::fs::read_to_string(dir.path().join(format!(".aside/state.json.{n}"))).unwrap();
         assert_eq!((kept(1), kept(FILES)), ("0".to_owned(), (FILES - 1).to_string()));
         assert_eq!(std::fs::read_dir(dir.path().join(".aside")).unwrap().count(), FILES);
     }

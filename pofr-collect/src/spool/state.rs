@@ -127,7 +127,8 @@ impl State {
             Err(cause) => (Vec::new(), cause.to_string()),
         };
         let found = Remains::of(settings, &text);
-        let new = Self::new(found.cid.map_or_else(cid, Ok)?, found.mark.map_or_else(spool, Ok)?, path.clone());
+        let new =
+            Self::new(found.cid.map_or_else(cid, Ok)?, found.mark.map_or_else(spool, Ok)?, path.clone());
         let head = found.held.last().and_then(|held| {
             let sha256 = held.name.parse::<BundleName>().ok()?.sha256.to_string();
             Some(Head { seq: held.seq, sha256, name: held.name.clone() })
@@ -146,7 +147,9 @@ impl State {
         match std::fs::read(&path) {
             Ok(text) => match parse(&text) {
                 Ok(state) => Ok(Some(Self { path, ..state })),
-                Err(Unusable::Newer(detail) | Unusable::Damaged(detail)) => Err(SpoolError::State { path, detail }),
+                Err(Unusable::Newer(detail) | Unusable::Damaged(detail)) => {
+                    Err(SpoolError::State { path, detail })
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(SpoolError::io("read", &path, cause)),
@@ -257,9 +260,11 @@ impl State {
     pub(super) fn lose_held(&mut self, is_there: impl Fn(&Held) -> bool) {
         let (there, lost): (Vec<_>, Vec<_>) = self.held.drain(..).partition(is_there);
         self.held = there;
-        self.missing.extend(
-            lost.into_iter().map(|held| Missing { seq: held.seq, span: held.span, why: Why::Gone }),
-        );
+        self.missing.extend(lost.into_iter().map(|held| Missing {
+            seq: held.seq,
+            span: held.span,
+            why: Why::Gone,
+        }));
     }
 
     /// Counts a bundle of which nothing is there as lost.
