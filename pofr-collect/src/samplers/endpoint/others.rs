@@ -8,7 +8,7 @@ use super::{
     strangers::Strangers,
     table,
     turns::Turns,
-    visit::{VisitError, Visitor, Way},
+    visit::{VisitError, Visitor, Wanted, Way},
 };
 use crate::{HostView, clock};
 use pofr_core::time::WallMicros;
@@ -55,8 +55,20 @@ struct Other {
     found: (i64, WallMicros),
     /// Whether it may have been there long before.
     found_late: bool,
-    /// When it was tried last and could not be read, why not, and how often in a row.
-    refused: Option<(i64, String, u32)>,
+    /// Why it could not be read when it was tried last.
+    refused: Option<Refusal>,
+}
+
+/// That a namespace could not be read.
+#[derive(Debug)]
+struct Refusal {
+    /// When it was tried last, on `CLOCK_BOOTTIME`, µs.
+    at: i64,
+    why: String,
+    /// How often in a row.
+    times: u32,
+    /// The last stamp at which it was read, or that at which it was found.
+    since: WallMicros,
 }
 
 impl Others {
@@ -176,9 +188,15 @@ impl Others {
                 since = since.filter(|_| tick.read.len() > before);
             }
             Err(error) => {
-                other.told.tell(Some(inode), &mut Vec::new(), None, tick);
-                let times = other.refused.take().map_or(1, |(.., times)| times + 1);
-                other.refused = Some((tick.now, error.to_string(), times));
+                let before = other.refused.take();
+                let since =
+                    before.as_ref().map_or(other.told.read().unwrap_or(other.found).1, |before| before.since);
+                let times = before.map_or(1, |before| before.times + 1);
+                // Whoever lived there may have gone in this moment: what is so at the next try will be told.
+                if times == 2 {
+                    other.told.tell(Some(inode), &mut Vec::new(), None, tick);
+                }
+                other.refused = Some(Refusal { at: tick.now, why: error.to_string(), times, since });
             }
         }
         let owner = other.owner;
@@ -200,8 +218,10 @@ impl Others {
         let may_enter = self.view.live && self.visitor.may_enter();
         let is_visited = self.all.get(&inode).is_none_or(|other| other.visited);
         if self.view.live && (may_enter || !is_visited) {
+            let number = !is_visited && self.view.peers.why_not().is_none();
             for way in ways {
-                let visit = match self.visitor.visit(&self.view.proc_root, way, inode, may_enter) {
+                let wanted = Wanted { number, sockets: may_enter };
+                let visit = match self.visitor.visit(&self.view.proc_root, way, inode, wanted) {
                     Ok(visit) => visit,
                     Err(error) => {
                         failure = error;
@@ -216,6 +236,10 @@ impl Others {
                     None => {}
                 }
                 break;
+            }
+            // Who could enter does not go by the tables for once: they know other names of the sockets.
+            if may_enter && !matches!(failure, VisitError::Enter(_) | VisitError::Refused(_)) {
+                return Err(failure);
             }
         }
         for way in ways {
@@ -239,8 +263,9 @@ impl Others {
         other.visited = true;
         other.owner = visit.owner;
         match &visit.number {
-            Ok(number) => self.view.peers.introduce(*number, inode),
-            Err(error) => {
+            None => {}
+            Some(Ok(number)) => self.view.peers.introduce(*number, inode),
+            Some(Err(error)) => {
                 tracing::warn!("ends of sockets in network namespace {inode} are not heard of: {error}");
             }
         }
@@ -276,12 +301,13 @@ impl Others {
         tick.out.gaps.extend(self.late.say(reason, late, at, of_whom));
         let of = |chosen: &dyn Fn(u32, &Other) -> bool| -> BTreeMap<u32, WallMicros> {
             let chosen = all.iter().filter(|(inode, other)| chosen(**inode, other));
-            chosen.map(|(inode, other)| (*inode, other.found.1)).collect()
+            let since = |other: &Other| other.refused.as_ref().map_or(other.found.1, |refused| refused.since);
+            chosen.map(|(inode, other)| (*inode, since(other))).collect()
         };
         let refused = of(&|_, other| other.is_refused());
         let why = |inode: u32| {
             let refused = all.get(&inode).and_then(|other| other.refused.as_ref());
-            refused.map_or_else(|| inode.to_string(), |(_, why, _)| format!("{inode} ({why})"))
+            refused.map_or_else(|| inode.to_string(), |refused| format!("{inode} ({})", refused.why))
         };
         let reason = "unreadable: endpoints of network namespaces are unknown: {}";
         tick.out.gaps.extend(self.unreadable.say(reason, &refused, at, why));
@@ -305,12 +331,12 @@ impl Others {
 impl Other {
     /// Returns when it was last read, or tried.
     fn tried(&self) -> Option<i64> {
-        self.told.read().map(|(boot, _)| boot).max(self.refused.as_ref().map(|(at, ..)| *at))
+        self.told.read().map(|(boot, _)| boot).max(self.refused.as_ref().map(|refused| refused.at))
     }
 
     /// Tells whether it cannot be read: one that was gone when its turn came is not there at the next.
     fn is_refused(&self) -> bool {
-        self.refused.as_ref().is_some_and(|(.., times)| *times > 1)
+        self.refused.as_ref().is_some_and(|refused| refused.times > 1)
     }
 
     /// Tells whether it has to be read in this tick.

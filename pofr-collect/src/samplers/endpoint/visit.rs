@@ -59,6 +59,8 @@ pub(super) enum VisitError {
     Empty,
     #[error("it cannot be entered: {0}")]
     Enter(Errno),
+    #[error("sock_diag is refused there: {0}")]
+    Refused(std::io::Error),
     #[error("{0}")]
     Read(CollectError),
 }
@@ -68,12 +70,21 @@ pub(super) enum VisitError {
 pub(super) struct Visit {
     /// The uid that owns it, where that can be told.
     pub(super) owner: Option<u32>,
-    /// The number that our own namespace has for it.
-    pub(super) number: Result<i32, NetlinkError>,
+    /// The number that our own namespace has for it, where that was asked for.
+    pub(super) number: Option<Result<i32, NetlinkError>>,
     /// Its sockets, where they were asked for.
     pub(super) sockets: Option<Result<Vec<Socket>, VisitError>>,
     /// The CPU time that it took, µs.
     pub(super) micros: i64,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Its number, so that we hear of it.
+    pub(super) number: bool,
+    /// Its sockets, for which it has to be entered.
+    pub(super) sockets: bool,
 }
 
 /// Makes visits.
@@ -91,13 +102,13 @@ impl Visitor {
         !self.shut && sys::may_enter_namespaces()
     }
 
-    /// Visits the namespace `inode` by a way; `read` has its sockets listed there.
+    /// Visits the namespace `inode` by a way.
     pub(super) fn visit(
         &mut self,
         proc_root: &Path,
         way: &Way,
         inode: u32,
-        read: bool,
+        wanted: Wanted,
     ) -> Result<Visit, VisitError> {
         if matches!(way, Way::Name(_)) && self.away.load(Ordering::Relaxed) >= MOST_LEFT {
             return Err(VisitError::Slow);
@@ -110,7 +121,7 @@ impl Visitor {
             let namespace = open(&proc_root, &way, inode);
             let result = namespace.map(|namespace| {
                 let _ = opened.send(());
-                look(&namespace, inode, read)
+                look(&namespace, inode, wanted)
             });
             away.fetch_sub(1, Ordering::Relaxed);
             // Nobody may be waiting any more.
@@ -160,24 +171,24 @@ pub(super) fn of_descriptor(pid: Pid, fd: u32) -> Result<OwnedFd, Errno> {
 }
 
 /// Looks at a namespace; the calling thread ends up in it where it has to be read.
-fn look(namespace: impl AsFd, inode: u32, read: bool) -> Visit {
+fn look(namespace: impl AsFd, inode: u32, wanted: Wanted) -> Visit {
     let owner = sys::nsfs::owner(&namespace).ok();
-    let number = peers::number(&namespace, inode);
-    let sockets = read.then(|| {
+    let number = wanted.number.then(|| peers::number(&namespace, inode));
+    let sockets = wanted.sockets.then(|| {
         sys::nsfs::enter(&namespace).map_err(VisitError::Enter)?;
-        list().map_err(VisitError::Read)
+        list()
     });
     Visit { owner, number, sockets, micros: clock::thread_micros() }
 }
 
 /// Lists the sockets of the namespace in which the calling thread is.
-fn list() -> Result<Vec<Socket>, CollectError> {
+fn list() -> Result<Vec<Socket>, VisitError> {
     let mut sockets = Vec::new();
     let answer = Diag::open().and_then(|mut diag| {
         FAMILIES.iter().try_for_each(|family: &Family| diag.dump(*family, States::All, &mut sockets))
     });
     answer.map(|()| sockets).map_err(|error| match error {
-        DiagError::Failed(error) => error,
-        DiagError::Refused(cause) => CollectError::Unavailable { what: "sock_diag".to_owned(), cause },
+        DiagError::Failed(error) => VisitError::Read(error),
+        DiagError::Refused(cause) => VisitError::Refused(cause),
     })
 }
