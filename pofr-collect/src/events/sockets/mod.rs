@@ -225,23 +225,27 @@ impl SocketEvents {
         }
     }
 
-    /// Takes an end while a reading is not written yet: keeps it for later where the reading still shows the socket, and tells it
-    /// where the reading misses it.
+    /// Keeps the end of what the reading that is not written yet still shows, and tells any other.
     fn hold_or_tell(&mut self, gone: Gone, netns: Option<u32>, at: WallMicros, out: &mut Vec<Notice>) {
         if self.shown.shows(&gone, netns) {
             self.early.push((gone, netns, at));
-        } else if self.shown.was_missed(&gone) {
-            out.push(closed(gone, SocketId::Cookie(gone.cookie), netns, at));
         } else {
-            self.tell(gone, netns, at, out);
+            self.tell(gone, netns, at, false, out);
         }
     }
 
-    /// Tells an end, unless a sample has told already that the socket is gone; of a socket that no sample has shown as long as there
-    /// are not too many.
-    fn tell(&mut self, gone: Gone, netns: Option<u32>, at: WallMicros, out: &mut Vec<Notice>) {
-        let was_shown = self.shown.shows(&gone, netns);
-        let Some(socket) = self.shown.announced(&gone, netns) else { return };
+    /// Tells an end, unless the last reading `is_written` and has told already that the socket is gone; of a socket that no sample has
+    /// shown as long as there are not too many.
+    fn tell(
+        &mut self,
+        gone: Gone,
+        netns: Option<u32>,
+        at: WallMicros,
+        is_written: bool,
+        out: &mut Vec<Notice>,
+    ) {
+        let was_shown = self.shown.shows(&gone, netns) || self.shown.misses(&gone);
+        let Some(socket) = self.shown.announced(&gone, netns, is_written) else { return };
         let now = self.view.clock.boot_micros();
         if was_shown || self.unshown.take(self.view.effort.dearness(), now) {
             out.push(closed(gone, socket, netns, at));
@@ -286,9 +290,11 @@ impl EventSource for SocketEvents {
 
     fn drain(&mut self, out: &mut Vec<Notice>) -> Result<(), CollectError> {
         for (gone, netns, at) in std::mem::take(&mut self.early) {
-            self.tell(gone, netns, at, out);
+            self.tell(gone, netns, at, true, out);
         }
-        self.receive(out, |this, gone, netns, out| this.tell(gone, netns, this.view.clock.now(), out))?;
+        self.receive(out, |this, gone, netns, out| {
+            this.tell(gone, netns, this.view.clock.now(), true, out);
+        })?;
         if let Some(span) = self.left.take_due(self.view.clock.now()) {
             out.push(Notice::Lost(Gap {
                 source: Some(Source::Endpoint),

@@ -34,8 +34,8 @@ struct Table {
     inodes: HashMap<Addresses, HashSet<u64>>,
     /// What has no inode any more: the sample will say that it is gone.
     left: HashSet<Addresses>,
-    /// What the last reading showed no more.
-    gone: HashSet<Addresses>,
+    /// What the last reading showed no more, and has not been announced.
+    gone: HashMap<Addresses, HashSet<u64>>,
 }
 
 impl Shown {
@@ -57,8 +57,9 @@ impl Shown {
                         }
                         Subject::Socket(netns, SocketId::Inode(inode)) => {
                             if let Some(table) = self.tables.get_mut(&netns) {
-                                let addresses = table.take(inode);
-                                table.gone.extend(addresses);
+                                if let Some(addresses) = table.take(inode) {
+                                    table.gone.entry(addresses).or_default().insert(inode);
+                                }
                             }
                         }
                         Subject::Socket(netns, SocketId::None) => {
@@ -89,7 +90,9 @@ impl Shown {
             SocketId::Inode(inode) => {
                 let table = self.tables.entry(key.netns).or_default();
                 table.take(inode);
-                table.gone.remove(&addresses);
+                if let Some(gone) = table.gone.get_mut(&addresses) {
+                    gone.remove(&inode);
+                }
                 table.addresses.insert(inode, addresses);
                 table.inodes.entry(addresses).or_default().insert(inode);
             }
@@ -112,30 +115,42 @@ impl Shown {
         !self.vanished.is_empty()
     }
 
-    /// Takes note that an end was announced while the last reading is not written yet; tells whether that reading misses the socket.
-    pub(super) fn was_missed(&mut self, gone: &Gone) -> bool {
-        self.vanished.remove(&gone.cookie)
+    /// Tells whether the last reading misses it and its end has not been announced yet.
+    pub(super) fn misses(&self, gone: &Gone) -> bool {
+        self.vanished.contains(&gone.cookie)
     }
 
-    /// Takes note that an end was announced; tells of which socket. `None` where a reading that is written by now said that it is gone,
-    /// or where the next will say so and it cannot be told which of several it is.
-    pub(super) fn announced(&mut self, gone: &Gone, netns: Option<u32>) -> Option<SocketId> {
+    /// Takes note that an end was announced; tells of which socket. `None` where the last reading, if that `is_written` by now, said that
+    /// it is gone, or where the next will say so and it cannot be told which of several it is.
+    pub(super) fn announced(
+        &mut self,
+        gone: &Gone,
+        netns: Option<u32>,
+        is_written: bool,
+    ) -> Option<SocketId> {
         let was_live = self.live.remove(&gone.cookie).is_some();
-        if self.vanished.remove(&gone.cookie) {
-            return None;
-        }
+        let is_told = self.vanished.remove(&gone.cookie);
         let by_cookie = SocketId::Cookie(gone.cookie);
+        if is_told || was_live {
+            return (!is_told || !is_written).then_some(by_cookie);
+        }
         let addresses = plain(gone.transport, gone.local, gone.remote);
-        let Some(table) = self.tables.get_mut(&netns).filter(|_| !was_live) else { return Some(by_cookie) };
-        let inodes: Vec<u64> = table.inodes.get(&addresses).into_iter().flatten().copied().collect();
-        match inodes[..] {
-            [inode] => {
+        let Some(table) = self.tables.get_mut(&netns) else { return Some(by_cookie) };
+        let only = |inodes: Option<&HashSet<u64>>| {
+            let mut inodes = inodes.into_iter().flatten().copied();
+            (inodes.next(), inodes.next().is_some())
+        };
+        match (only(table.inodes.get(&addresses)), only(table.gone.get(&addresses))) {
+            ((Some(inode), false), (None, _)) => {
                 table.take(inode);
                 Some(SocketId::Inode(inode))
             }
-            [] if table.gone.contains(&addresses) || table.left.contains(&addresses) => None,
-            // No reading has shown it.
-            [] => Some(by_cookie),
+            ((None, _), (Some(inode), false)) => {
+                table.gone.remove(&addresses);
+                (!is_written).then_some(SocketId::Inode(inode))
+            }
+            // No reading has shown it, unless as something that is left of another.
+            ((None, _), (None, _)) => (!table.left.contains(&addresses)).then_some(by_cookie),
             _ => None,
         }
     }
@@ -205,19 +220,34 @@ mod tests {
         let ids = [1, 2, 3, 4].map(SocketId::Inode);
         shown.update(&read(vec![of(1, 10), of(2, 20), of(3, 30), of(4, 30)], &ids), |_| true);
         assert!(shown.shows(&gone(100, 10), NETNS) && !shown.shows(&gone(100, 10), Some(8)));
-        assert_eq!(shown.announced(&gone(100, 10), NETNS), Some(SocketId::Inode(1)));
+        assert_eq!(shown.announced(&gone(100, 10), NETNS, true), Some(SocketId::Inode(1)));
         // The same addresses again: another socket, that no reading has shown.
-        assert_eq!(shown.announced(&gone(101, 10), NETNS), Some(SocketId::Cookie(101)));
+        assert_eq!(shown.announced(&gone(101, 10), NETNS, true), Some(SocketId::Cookie(101)));
         // Two with the same addresses (SO_REUSEPORT).
-        assert_eq!(shown.announced(&gone(102, 30), NETNS), None);
+        assert_eq!(shown.announced(&gone(102, 30), NETNS, true), None);
         // A reading misses it, or shows it without a socket: that is told already.
         let left = endpoint(SocketId::None, 20, FinWait1);
         shown.update(&read(vec![left], &[SocketId::Inode(2), SocketId::Inode(3), SocketId::None]), |_| true);
-        assert_eq!(shown.announced(&gone(103, 20), NETNS), None);
-        assert_eq!(shown.announced(&gone(104, 30), NETNS), Some(SocketId::Inode(4)));
+        assert_eq!(shown.announced(&gone(103, 20), NETNS, true), None);
+        // It may be that of the one that went, or of the one that is still shown.
+        assert_eq!(shown.announced(&gone(104, 30), NETNS, true), None);
         shown.update(&read(vec![], &[]), |_| true);
-        assert_eq!(shown.announced(&gone(103, 20), NETNS), None, "still left");
+        assert_eq!(shown.announced(&gone(103, 20), NETNS, true), None, "still left");
+        assert_eq!(shown.announced(&gone(105, 30), NETNS, true), Some(SocketId::Inode(4)));
         assert!(!shown.misses_any());
+    }
+
+    #[test]
+    fn an_end_that_comes_before_the_reading_that_misses_it_is_written_is_told() {
+        for id in [SocketId::Cookie(5), SocketId::Inode(5)] {
+            for is_written in [true, false] {
+                let mut shown = Shown::default();
+                shown.update(&read(vec![endpoint(id, 10, TcpState::Established)], &[id]), |_| true);
+                shown.update(&read(vec![], &[id]), |_| true);
+                let told = shown.announced(&gone(5, 10), NETNS, is_written);
+                assert_eq!(told, (!is_written).then_some(id));
+            }
+        }
     }
 
     #[test]
@@ -230,6 +260,6 @@ mod tests {
             shown.update(&read(vec![], &[id]), |_| heard);
             assert_eq!(shown.misses_any(), heard);
         }
-        assert_eq!(shown.announced(&gone(5, 10), NETNS), Some(id));
+        assert_eq!(shown.announced(&gone(5, 10), NETNS, true), Some(id));
     }
 }
