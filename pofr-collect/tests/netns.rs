@@ -290,3 +290,54 @@ fn what_cannot_be_entered_and_has_nobody_in_it_is_said_to_be_unreadable() {
     assert!(found.iter().any(|(_, e)| e.key.holder.is_some()), "{found:#?}");
     assert!(of_port(&rows, nobody, 45_911).is_empty());
 }
+
+#[test]
+fn a_link_local_address_has_its_interface_in_samples_and_in_ends() {
+    let Some(named) = Named::make(&["h"]) else { return };
+    let name = &named.0[0];
+    let made = ["v0", "v1"].iter().all(|link| {
+        let peer = format!("{link}p");
+        ip(&["-n", name, "link", "add", link, "type", "veth", "peer", "name", &peer])
+            && ip(&["-n", name, "-6", "addr", "add", "fe80::1/64", "dev", link, "nodad"])
+            && ip(&["-n", name, "link", "set", link, "up"])
+            && ip(&["-n", name, "link", "set", &peer, "up"])
+    });
+    if !made {
+        eprintln!("NOT TRIED: no link of two ends can be made");
+        return;
+    }
+    // Both have the same address; what is bound to it stays, and what is bound to the next port passes.
+    let mut program = Program::start(
+        "enter(sys.argv[1])\n\
+        def bind(link, port):\n\
+        \x20   s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n\
+        \x20   s.bind(('fe80::1', port, 0, socket.if_nametoindex(link))); return s\n\
+        held = [bind(link, 45920) for link in ('v0', 'v1')]\n\
+        print('up', flush=True); sys.stdin.readline()\n\
+        [bind(link, 45921).close() for link in ('v0', 'v1')]\n\
+        print(' '.join(str(socket.if_nametoindex(link)) for link in ('v0', 'v1')), flush=True); sys.stdin.readline()",
+        &[&format!("/run/netns/{name}")],
+    );
+    let netns = inode(&format!("/run/netns/{name}"));
+    let scopes = |rows: &[Row], port: u16| {
+        let all = of_port(rows, netns, port);
+        let scopes = all.iter().map(|(_, e)| match e.key.local {
+            std::net::SocketAddr::V6(address) => address.scope_id(),
+            std::net::SocketAddr::V4(_) => 0,
+        });
+        scopes.collect::<std::collections::BTreeSet<u32>>()
+    };
+    let mut said = String::new();
+    let work = || {
+        std::thread::sleep(Duration::from_secs(3));
+        program.go_on();
+        program.1.read_line(&mut said).unwrap();
+    };
+    let enough = |rows: &[Row], _: &[Gap]| scopes(rows, 45_920).len() >= 2 && scopes(rows, 45_921).len() >= 2;
+    let (rows, gaps) = record(Power::All, work, enough);
+    let links: std::collections::BTreeSet<u32> =
+        said.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    assert_eq!(links.len(), 2, "{said}");
+    assert_eq!(scopes(&rows, 45_920), links, "{gaps:#?}");
+    assert_eq!(scopes(&rows, 45_921), links, "{gaps:#?}");
+}
