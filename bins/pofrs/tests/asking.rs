@@ -112,6 +112,9 @@ fn unusual(site: &Site) {
         files.contains("the open files of 201 are those of 200: both have one descriptor table"),
         "{files}"
     );
+    let json = &site.json(&["at", &at, "files", "--pid", "201"])[0];
+    assert_eq!((json["shared_by"].as_u64(), json["fact"]["pid"].as_u64()), (Some(201), Some(200)), "{json}");
+    assert!(site.json(&["at", &at, "files", "--pid", "200"])[0]["shared_by"].is_null());
     let files = site.ok(&["at", &at, "files"]);
     assert!(files.contains("the open files of 1 of 7 processes could not be read"), "{files}");
     let found = site.ok(&["find", "files", "--pid", "201"]);

@@ -29,6 +29,8 @@ pub(crate) struct Answer {
     pub(crate) forgotten: Option<WallMicros>,
     /// For each run and source that may tell: the nearest stamps.
     pub(crate) record: Vec<RecordAt>,
+    /// The process that alone is asked for.
+    pub(crate) asked: Option<Pid>,
 }
 
 /// A row of an answer.
@@ -65,7 +67,7 @@ impl Answer {
         }
         let rows: Vec<(Standing, Row)> = certain.into_iter().chain(maybe).collect();
         let covered = record.iter().filter(|r| r.covered).map(|r| r.run).collect();
-        Ok(Self { at, kinds, rows, covered, forgotten, record })
+        Ok(Self { at, kinds, rows, covered, forgotten, record, asked: None })
     }
 
     /// Drops the rows whose facts do not satisfy `wanted`.
@@ -105,6 +107,9 @@ impl Answer {
         #[derive(Serialize)]
         struct Line<'a> {
             standing: Standing,
+            /// The process asked for, where another tells the files of their descriptor table.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            shared_by: Option<Pid>,
             #[serde(flatten)]
             row: &'a Row,
         }
@@ -129,7 +134,8 @@ impl Answer {
             }
         }
         for (standing, row) in &self.rows {
-            json::line(out, &Line { standing: *standing, row })?;
+            let shared_by = self.asked.filter(|pid| pid_of(&row.fact) != Some(*pid));
+            json::line(out, &Line { standing: *standing, shared_by, row })?;
         }
         Ok(())
     }

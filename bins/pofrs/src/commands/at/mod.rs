@@ -57,7 +57,9 @@ What is marked with ? held just before or just after, and no sample tells whethe
 JSON: one object a line with standing (certain or maybe), run, zone (minutes east of UTC), digest, the lifetime \
 (first_seen, last_seen, appeared_after, gone_by, began, ended: µs since 1970 or null; cut_left, cut_right) and fact, an \
 object with kind and what is known of it. Text that is no UTF-8 is {{\"hex\": \"…\"}}; what could not be read is \
-{{\"unread\": \"denied\"}}. Where there is no record of that moment, there is one line with standing \"no record\" (or \
+{{\"unread\": \"denied\"}}, an id that is not known is null. A process may have unreadable (something of it did not answer in time), arguments_cut (bytes, sha256: of \
+the whole of which the arguments are the beginning), exe_named_deleted (the name of its program ends so; else (deleted) is the kernel's mark), thread_of (it is a thread of \
+that process) and files_of (its files are told with that process: both have one descriptor table). A file that is shown for such a process has shared_by. Where there is no record of that moment, there is one line with standing \"no record\" (or \
 \"forgotten\", and forgotten_before), and for each run the nearest stamps; the exit code is then 3.
 
 Examples:
@@ -157,6 +159,7 @@ pub(crate) fn run(args: &AtArgs, global: &Global, out: &mut dyn Write) -> anyhow
         }
         let is_shared = |fact: &Fact| matches!(fact, Fact::File(f) if holders.contains(&f.key.entity));
         answer.keep(|fact| is_of_pid(fact) || is_shared(fact));
+        answer.asked = args.pid.map(Pid);
     }
     if args.json {
         answer.print_json(out)?;

@@ -36,8 +36,8 @@ use std::{
 pub(crate) const JSON: &str = "\
 JSON: one object a line with client; from and until (µs since 1970: the first and the last time at which it is known to have held), began and ended (how \
 well these are known: exact, sampled or open); parts, its rows as pofrs at prints them: more than one where gaps split it, and breaks (from, to, why) \
-between them; process (who holds it, null for a process), user (by the client's accounts at that time) and direction (listening, inbound, outbound). Behind \
-them, one object for each gap in that time with client and gap (source, severity, reason, from, to, lost), and for a record that ends before it with client and \
+between them; process (who holds it, null for a process), user (by the client's accounts at that time) and direction (listening, inbound, outbound); shared_by (boot, pid, \
+start) where the process that was asked for has the descriptor table of the one that holds the file. Behind them, one object for each gap in that time with client and gap (source, severity, reason, from, to, lost), and for a record that ends before it with client and \
 record_ends.";
 
 /// Finds facts.
