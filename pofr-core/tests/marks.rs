@@ -236,4 +236,10 @@ fn files_that_are_not_told_are_unknown_and_not_closed() {
         assert_eq!(second(untold(change), told()), (1, 0, vec![true]));
     }
     assert_eq!(second(told(), untold(|_| ())), (1, 0, vec![]), "a file that was closed");
+    let unread = |facts: Vec<Fact>| {
+        let mut differ = Differ::default();
+        differ.observe(&Source::Process, WallMicros(1_000_000), 0, Observation::from(facts)).unwrap();
+        differ.shown(&Source::Process).veiled()
+    };
+    assert_eq!((unread(untold(silent)), unread(untold(sharing)), unread(told())), (1, 0, 0));
 }

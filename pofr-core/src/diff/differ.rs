@@ -11,7 +11,7 @@ use super::{
 use crate::{
     collector::{Extent, Notice, Numbering, Observation},
     digest::Sha256,
-    fact::{Fact, ProcessKey, Subject, TcpState},
+    fact::{Fact, Files, ProcessKey, Subject, TcpState},
     gap::{Gap, Severity},
     identity::Entity,
     limits,
@@ -58,10 +58,15 @@ impl<'a> Shown<'a> {
         self.0.map_or(0, |line| line.count)
     }
 
-    /// Returns how many processes are shown whose files could not be told.
+    /// Returns how many processes are shown whose files could not be read; those told with another process count not.
     #[must_use]
     pub fn veiled(self) -> usize {
-        self.0.map_or(0, |line| line.veiled.len())
+        let unread = |line: &Line, entity: &Entity| {
+            let is_unread =
+                |entry: &Entry| matches!(&entry.fact, Fact::Process(p) if p.key.files != Files::Read);
+            line.of(&Subject::Entity(*entity)).iter().any(|entry| entry.shown && is_unread(entry))
+        };
+        self.0.map_or(0, |line| line.veiled.iter().filter(|entity| unread(line, entity)).count())
     }
 }
 

@@ -114,7 +114,8 @@ impl ProcessKey {
     /// The kernel's mark on the path of a program that was unlinked.
     pub const DELETED: &[u8] = b" (deleted)";
 
-    /// Tells whether both are equal but for their arguments.
+    /// Tells whether both are equal but for their arguments. Arguments that are cut are another fact than unknown ones: the mark that
+    /// says so has no place among the details.
     #[must_use]
     pub fn same_but_arguments(&self, other: &Self) -> bool {
         let bare = |key: &Self| Self { arguments: None, ..key.clone() };

@@ -17,7 +17,7 @@ pub(crate) const URLINFO: [Column; 10] = [
     Column::opt(
         "users",
         Type::Bytes,
-        "who ran the process: the name that the client's accounts had for its real user id, else the number",
+        "who ran the process: the name that the client's accounts had for its real user id, else the number, ? where it is not known",
     ),
 ];
 
