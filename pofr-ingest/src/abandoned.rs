@@ -117,11 +117,7 @@ enum Unusable {
 }
 
 /// Makes the bundle of a stream, and says what is wrong with the rest of it.
-fn made(
-    cid: &Cid,
-    path: &Path,
-    limits: Limits,
-) -> Result<Option<(v2::Sealed, Option<String>)>, Unusable> {
+fn made(cid: &Cid, path: &Path, limits: Limits) -> Result<Option<(v2::Sealed, Option<String>)>, Unusable> {
     let frames = read(path, limits.tar)?;
     if frames.is_empty() {
         return Ok(None);
@@ -141,7 +137,8 @@ fn made(
         )));
     }
     let sealed = v2::seal_streamed(&frames[..good]).map_err(|error| Unusable::Why(error.to_string()))?;
-    let damage = damage.map(|error| format!("what was streamed is damaged: {error}; what is before that is taken"));
+    let damage =
+        damage.map(|error| format!("what was streamed is damaged: {error}; what is before that is taken"));
     Ok(Some((sealed, damage)))
 }
 

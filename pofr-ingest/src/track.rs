@@ -130,7 +130,8 @@ fn track(bundle: &v2::Bundle, run: RunId, most: Option<(u64, &Rejected)>) -> Res
     }
     if let (Some((good, why)), Some(from)) = (most, last) {
         let to = bundle.manifest.wall.map_or(from, |(_, to)| limits::time(WallMicros(to)).max(from));
-        let reason = limits::reason(format!("{DAMAGED} after record {good}: {why}; the bundle is in quarantine"));
+        let reason =
+            limits::reason(format!("{DAMAGED} after record {good}: {why}; the bundle is in quarantine"));
         let severity = Severity::Blind;
         let gap = Gap { source: None, severity, reason, from, to: Some(to), lost: None };
         tracker.apply(Record::Gap(gap)).map_err(|error| bad(good, error.into()))?;

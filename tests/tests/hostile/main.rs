@@ -13,7 +13,9 @@ use pofr_core::{
     wire::v2,
 };
 use pofr_ingest::{
-    Inbox, Kept, Options, Report, inbox::After, ingest, track,
+    Inbox, Kept, Options, Report,
+    inbox::After,
+    ingest, track,
     verify_chain::{self, Finding},
 };
 use pofr_schema::Access;
@@ -157,7 +159,11 @@ fn of_a_damaged_bundle_what_is_before_the_damage_is_taken_once() {
             }
             assert!(!path.exists(), "{what} is out of the inbox");
             let quarantine = inbox.quarantine_dir();
-            assert_eq!(fs::read_dir(&quarantine).unwrap().count(), 2, "{what} is there once, with its reason");
+            assert_eq!(
+                fs::read_dir(&quarantine).unwrap().count(),
+                2,
+                "{what} is there once, with its reason"
+            );
             assert_eq!(fs::read(quarantine.join(named(&bytes))).unwrap(), bytes, "{what} is kept as it came");
             let reason = fs::read_to_string(quarantine.join(format!("{}.reason", named(&bytes)))).unwrap();
             assert!(reason.contains(words), "{what}: {reason:?} does not say {words:?}");

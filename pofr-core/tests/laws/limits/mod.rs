@@ -49,7 +49,8 @@ fn a_header_and_a_manifest_are_no_larger_than_they_may_be() {
     let notes: BTreeMap<String, String> = (0..500).map(|n| (format!("{n}{long}"), long.clone())).collect();
     let losses = notes.keys().map(|name| (name.clone(), u64::MAX)).collect();
     let audits = notes.keys().map(|name| (name.clone(), Audit::default())).collect();
-    let sealed = seal(&Encoder::new(&header).flush().unwrap(), true, &Closing { notes, losses, audits }).unwrap();
+    let sealed =
+        seal(&Encoder::new(&header).flush().unwrap(), true, &Closing { notes, losses, audits }).unwrap();
     let bundle = open(&sealed.tar, Limits::default()).unwrap();
     assert!(bundle.manifest_bytes.len() as u64 <= limits::MANIFEST.written);
     assert_eq!(bundle.header.missing, header.missing[..limits::MISSING.most()]);

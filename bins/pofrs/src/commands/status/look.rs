@@ -184,7 +184,8 @@ impl Looker {
         for bundle in ledger.bundles.iter().filter(|b| b.entry.received >= self.since) {
             if track::damage(bundle).is_some() {
                 let seq = bundle.entry.seq.0;
-                let text = format!("bundle {seq} is damaged: only its beginning is in the record; see pofrs verify");
+                let text =
+                    format!("bundle {seq} is damaged: only its beginning is in the record; see pofrs verify");
                 look.trouble(Kind::Loss, &format!("damaged {seq}"), text, bundle.entry.received);
             }
         }
