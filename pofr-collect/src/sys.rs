@@ -229,7 +229,7 @@ pub(crate) fn own_socket(fd: u32) -> Result<Option<u64>, Errno> {
 }
 
 /// What two processes may share without being threads of one: `enum kcmp_type` in include/uapi/linux/kcmp.h.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shared {
     /// Memory: what one writes over its arguments the other has.
     Memory = 1,

@@ -17,6 +17,7 @@ use rustix::{
 use std::{
     io::{PipeReader, PipeWriter, pipe},
     os::fd::AsRawFd as _,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,14 @@ use std::{
 const LONGEST: Duration = Duration::from_secs(1);
 /// What each question adds to the time that all may take together.
 const EACH: Duration = Duration::from_micros(500);
+
+/// The CPU time of all children of this process, µs.
+static CPU_MICROS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the CPU time that the children of this process have used to answer, µs: it is the recorder's, too.
+pub(crate) fn cpu_micros() -> u64 {
+    CPU_MICROS.load(Ordering::Relaxed)
+}
 
 /// A child at work.
 #[derive(Debug)]
@@ -36,6 +45,8 @@ pub(super) struct Child {
     pub(super) area: Area,
     asks: PipeWriter,
     answers: PipeReader,
+    /// How much CPU time it had used when it was last looked at, µs.
+    used: AtomicU64,
 }
 
 /// How a round ended.
@@ -71,7 +82,8 @@ impl Child {
         })?;
         drop((asked, answered));
         tracing::debug!(child = pid.as_raw_nonzero(), "a child for reads that may wait");
-        let mut child = Self { pid, number: Pid(0), area, asks, answers };
+        let used = AtomicU64::default();
+        let mut child = Self { pid, number: Pid(0), area, asks, answers, used };
         let until = Instant::now() + LONGEST;
         if child.wait(until) != Round::Over {
             child::kill(pid);
@@ -107,6 +119,9 @@ impl Child {
                 done = now;
                 continue;
             }
+            let used = worker::used(&self.area);
+            let before = self.used.swap(used, Ordering::Relaxed);
+            CPU_MICROS.fetch_add(used.saturating_sub(before), Ordering::Relaxed);
             return (count, now, round);
         }
     }
@@ -135,7 +150,7 @@ impl Child {
 }
 
 /// Writes as many questions as there is room for; returns how many.
-pub(super) fn write(area: &[std::sync::atomic::AtomicU64], asks: &[Ask<'_>]) -> usize {
+pub(super) fn write(area: &[AtomicU64], asks: &[Ask<'_>]) -> usize {
     let mut to = Writer::new(worker::questions(area));
     let mut count = 0;
     for ask in asks {

@@ -20,6 +20,7 @@ mod words;
 mod worker;
 
 pub(crate) use ask::{Answer, Ask};
+pub(crate) use child::cpu_micros;
 pub(crate) use hung::Who;
 pub(crate) use watchdog::Watchdog;
 pub(crate) use worker::SLOTS;
@@ -43,7 +44,7 @@ use std::{
 use worker::Worker;
 
 /// Children that may be left behind at a time, and those because of one user.
-const MOST_LEFT: usize = 8;
+const MOST_LEFT: usize = 6;
 const MOST_OF_USER: usize = 2;
 /// How often it is looked whether who is unreadable is still there.
 const TIDY: Duration = Duration::from_secs(1);

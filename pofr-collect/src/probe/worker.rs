@@ -27,10 +27,11 @@ pub(crate) const SLOTS: usize = 32;
 const CHUNK: usize = 128 << 10;
 /// Room for an answer without its bytes, words.
 const HEAD: usize = 32;
-/// The area's first words: how many answers are there, and of how many questions.
+/// The area's first words: how many answers are there, of how many questions, and the CPU time that a child has used, µs.
 const DONE: usize = 0;
 const COUNT: usize = 1;
-const FIRST: usize = 2;
+const CPU: usize = 2;
+const FIRST: usize = 3;
 /// Words for questions.
 pub(super) const QUESTIONS: usize = 8 << 10;
 /// Words of an area, answers included.
@@ -79,6 +80,11 @@ pub(super) fn done(area: &[AtomicU64]) -> usize {
     usize::try_from(area[DONE].load(Ordering::Acquire)).unwrap_or(0)
 }
 
+/// Returns the CPU time that a child has used, µs.
+pub(super) fn used(area: &[AtomicU64]) -> u64 {
+    area[CPU].load(Ordering::Relaxed)
+}
+
 /// What a child says of itself: its number in `/proc`.
 pub(super) fn number(area: &[AtomicU64]) -> Option<u32> {
     u32::try_from(area[COUNT].load(Ordering::Acquire)).ok().filter(|number| *number != 0)
@@ -119,6 +125,7 @@ impl Worker {
                 return;
             }
             self.answer(area);
+            area[CPU].store(cpu(), Ordering::Relaxed);
         }
     }
 

@@ -3,18 +3,17 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/unreadable").join(name)
-}
+const FILESYSTEM: &str = include_str!("silent_fs.py");
+const ATTACKER: &str = include_str!("attacker.py");
 
 /// Starts a script of ours, and waits until it says `word`.
-fn start(name: &str, args: &[&str], word: &str) -> (Child, BufReader<ChildStdout>) {
+fn start(script: &str, args: &[&str], word: &str) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new("python3")
-        .arg(script(name))
+        .args(["-c", script])
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -23,7 +22,7 @@ fn start(name: &str, args: &[&str], word: &str) -> (Child, BufReader<ChildStdout
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), word, "{name} {args:?}");
+    assert_eq!(line.trim(), word, "{args:?}");
     (child, said)
 }
 
@@ -39,7 +38,7 @@ impl Silence {
     pub(crate) fn mount(options: &[&str]) -> Self {
         let dir = tempfile::Builder::new().permissions(permissions()).tempdir().unwrap();
         let mount = dir.path().to_str().unwrap();
-        let (server, said) = start("silent_fs.py", &[&[mount], options].concat(), "mounted");
+        let (server, said) = start(FILESYSTEM, &[&[mount], options].concat(), "mounted");
         Self { dir, server, _said: said }
     }
 
@@ -81,7 +80,7 @@ pub(crate) struct Attacker {
 
 impl Attacker {
     pub(crate) fn start(kind: &str, file: &str) -> Self {
-        let (process, said) = start("attacker.py", &[kind, file], "ready");
+        let (process, said) = start(ATTACKER, &[kind, file], "ready");
         Self { process, _said: said }
     }
 

@@ -5,7 +5,7 @@ use std::{fs::File, os::unix::fs::FileExt as _};
 
 /// Tells what the recorder has used. A test gives its own.
 pub trait Meter: Send {
-    /// Returns the CPU time of the whole process, user and system, µs.
+    /// Returns the CPU time of the whole process and of its children that read for it, user and system, µs.
     fn cpu_micros(&self) -> u64;
 
     /// Returns the CPU time of the calling thread alone, µs.
@@ -39,7 +39,7 @@ impl Default for ProcessMeter {
 
 impl Meter for ProcessMeter {
     fn cpu_micros(&self) -> u64 {
-        micros(ClockId::ProcessCPUTime)
+        micros(ClockId::ProcessCPUTime) + crate::probe::cpu_micros()
     }
 
     fn thread_micros(&self) -> u64 {

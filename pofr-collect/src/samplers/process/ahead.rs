@@ -20,7 +20,10 @@ impl Incremental {
             }
         }
         let due = self.table.iter().filter(|known| {
-            matches!(known.due, Due::New | Due::Moved) && !known.kernel_thread && !known.left_out
+            matches!(known.due, Due::New | Due::Moved)
+                && !known.kernel_thread
+                && !known.left_out
+                && known.thread_of == 0
         });
         self.look.answers.ask_ahead(tick.view, tick.proc.as_fd(), due.map(|known| known.pid));
     }

@@ -41,8 +41,15 @@ pub(super) struct Answers {
     begun: Option<Instant>,
     /// What was asked ahead, by the processes' numbers.
     ahead: Vec<Ahead>,
+    /// What was asked with a process, and will be next.
+    shared: Option<((u32, u32, Shared), bool)>,
     buffers: sys::Buffers,
     watchdog: Watchdog,
+}
+
+/// Tells whether a reply is yes.
+fn is_so(reply: &Reply) -> bool {
+    matches!(reply, Reply::Answered(Answer::Is(Ok(true))))
 }
 
 /// What was asked of a process ahead of the look at it.
@@ -202,11 +209,18 @@ impl Answers {
         Some((ahead.stat.clone(), ahead.asked.take()))
     }
 
-    /// Asks of one process, whose `stat` was just read.
+    /// Asks of one process, whose `stat` was just read. Where it must be quick, the question that follows is asked with it: whether it
+    /// has its parent's descriptor table.
     pub(super) fn of_process(&mut self, view: &HostView, pid: Pid, stat: &Stat) -> Result<Asked, Errno> {
         let file = view.live && view.programs.is_working();
-        let ask = Ask::Process { pid: pid.0, length: stat.arguments, file };
-        let reply = self.ask(view, &[ask]).pop().unwrap_or(Reply::Unreadable);
+        let pair = (pid.0, stat.ppid.0, Shared::Files);
+        let mut asks = vec![Ask::Process { pid: pid.0, length: stat.arguments, file }];
+        if self.at_once && view.live {
+            asks.push(Ask::Share { one: pair.0, other: pair.1, what: pair.2 });
+        }
+        let mut replies = self.ask(view, &asks).into_iter();
+        let reply = replies.next().unwrap_or(Reply::Unreadable);
+        self.shared = replies.next().map(|reply| (pair, is_so(&reply)));
         Asked::of(reply, stat.arguments)
     }
 
@@ -275,12 +289,17 @@ impl Answers {
 
     /// Tells of each of some pairs whether they share something. Who may not be asked, or does not answer, shares nothing.
     pub(super) fn share(&mut self, view: &HostView, pairs: &[(u32, u32, Shared)]) -> Vec<bool> {
+        if let Some((pair, shared)) = self.shared.take()
+            && pairs == [pair]
+        {
+            return vec![shared];
+        }
         let asks: Vec<_> = pairs
             .iter()
             .map(|(one, other, what)| Ask::Share { one: *one, other: *other, what: *what })
             .collect();
         let replies = self.ask(view, &asks).into_iter();
-        replies.map(|reply| matches!(reply, Reply::Answered(Answer::Is(Ok(true))))).collect()
+        replies.map(|reply| is_so(&reply)).collect()
     }
 
     /// Tells whether something of a process is unreadable.

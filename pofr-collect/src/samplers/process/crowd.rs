@@ -2,14 +2,12 @@
 //! that have something of their own.
 
 use super::{
+    answers::Answers,
     look::{Seen, Table},
     stat::Stat,
     threads::{Common, Comparer},
 };
-use crate::{
-    HostView,
-    sys::{self, Shared},
-};
+use crate::{HostView, sys::Shared};
 use hashbrown::HashMap;
 use pofr_core::identity::Entity;
 use std::{collections::VecDeque, os::fd::BorrowedFd};
@@ -39,13 +37,15 @@ impl Crowd {
     }
 
     /// Says whose the table of a process is.
-    pub(super) fn table_of(&self, view: &HostView, pid: u32, stat: &Stat) -> Table {
+    pub(super) fn table_of(&self, view: &HostView, pid: u32, stat: &Stat, answers: &mut Answers) -> Table {
         if !view.live || stat.kernel_thread || stat.is_zombie() {
             return Table::Own;
         }
         let parent = self.roots.get(&stat.ppid.0);
-        let mut candidates = parent.into_iter().chain(self.neighbours.iter().rev());
-        let root = candidates.find(|(_, speaker)| sys::share(pid, *speaker, Shared::Files) == Ok(true));
+        let candidates: Vec<_> = parent.into_iter().chain(self.neighbours.iter().rev()).collect();
+        let pairs: Vec<_> = candidates.iter().map(|(_, speaker)| (pid, *speaker, Shared::Files)).collect();
+        let shared = answers.share(view, &pairs);
+        let root = candidates.into_iter().zip(shared).find(|(_, shared)| *shared).map(|(root, _)| root);
         root.map_or(Table::Own, |(entity, _)| Table::Of(*entity))
     }
 
@@ -85,10 +85,18 @@ impl Crowd {
     }
 
     /// Says whose the table of a thread is.
-    pub(super) fn table_of_thread(&self, process: u32, thread: u32) -> Table {
+    pub(super) fn table_of_thread(
+        &self,
+        view: &HostView,
+        process: u32,
+        thread: u32,
+        answers: &mut Answers,
+    ) -> Table {
         let common = self.several.iter().find(|(common, _)| common.pid == process);
-        match common.map(|(common, root)| (sys::share(common.speaker, thread, Shared::Files), root)) {
-            Some((Ok(true), root)) => Table::Of(*root),
+        let mut is_shared =
+            |common: &Common| answers.share(view, &[(common.speaker, thread, Shared::Files)]).contains(&true);
+        match common {
+            Some((common, root)) if is_shared(common) => Table::Of(*root),
             _ => Table::Own,
         }
     }

@@ -15,13 +15,14 @@
 //! own table longer, which is read at every tick.
 
 use super::{
+    answers::Answers,
     births::Births,
     known::{Due, Known},
     look::{Look, Seen, Whom},
     prints::Printer,
     quota::Quota,
     scan::{open_proc, pass_over},
-    sharing::{self, Groups, has_table_of, place},
+    sharing::{self, Compare, Groups, place},
     stat::{self, Stat},
     table,
     tables::{self, Tables},
@@ -294,8 +295,8 @@ impl Incremental {
         self.sockets.clear();
         let Self { table, tables, look, sockets, .. } = self;
         let (boot, mut files_of) = (tick.view.boot, 0);
-        let mut whose = |stat: &Stat| {
-            files_of = tables.find(table, at, stat);
+        let mut whose = |stat: &Stat, answers: &mut Answers| {
+            files_of = tables.find(table, at, stat, Compare { view: tick.view, answers });
             tables::told_with(table, files_of, boot)
         };
         let thread_of = Some(table[at].thread_of).filter(|process| *process != 0).map(Pid);
@@ -403,12 +404,14 @@ impl Incremental {
             None if was_shown => reread(),
             None => {}
         }
-        self.lend(at);
+        self.lend(at, tick.view);
         if new {
-            self.groups.join(&mut self.table, at);
+            let compare = Compare { view: tick.view, answers: &mut self.look.answers };
+            self.groups.join(&mut self.table, at, compare);
         } else if self.table[at].group != 0 {
             self.stirred.groups.insert(self.table[at].group);
-            Groups::check(&mut self.table, at);
+            let compare = Compare { view: tick.view, answers: &mut self.look.answers };
+            Groups::check(&mut self.table, at, compare);
         }
         if self.table[at].group != 0 {
             self.stirred.groups.insert(self.table[at].group);
@@ -416,7 +419,7 @@ impl Incremental {
     }
 
     /// Takes note of whose descriptor table a process has that was just read, and finds out whether others still have its own.
-    fn lend(&mut self, at: usize) {
+    fn lend(&mut self, at: usize, view: &HostView) {
         let known = &self.table[at];
         if known.files_of != 0 {
             if let Some(root) = place(&self.table, known.files_of) {
@@ -424,7 +427,13 @@ impl Incremental {
             }
         } else if known.lends {
             let mut others = self.table.iter().filter(|other| other.files_of == known.pid && !other.gone);
-            if known.left_out || others.next().is_none_or(|other| !has_table_of(other, known)) {
+            if known.left_out
+                || others.next().is_none_or(|other| {
+                    !Compare { view, answers: &mut self.look.answers }
+                        .have_table(other, &[known])
+                        .contains(&true)
+                })
+            {
                 self.stirred.tables.insert(known.pid);
                 self.table[at].lends = false;
             }

@@ -59,7 +59,7 @@ pub(super) struct Whom<'a> {
     /// The process that it is a thread of, if it is one with something of its own.
     pub(super) thread_of: Option<Pid>,
     /// Says whose the descriptor table is, once it is known who it is.
-    pub(super) table: &'a mut dyn FnMut(&Stat) -> Table,
+    pub(super) table: &'a mut dyn FnMut(&Stat, &mut Answers) -> Table,
 }
 
 /// Whose a descriptor table is.
@@ -236,7 +236,7 @@ impl Look {
             let Asked { mut arguments, mut cut, file, mut unreadable } = asked;
             // The kernel asks for the same right before it tells where any of these links leads (ptrace_may_access, ptrace(2)).
             let denied = exe == Reading::Denied;
-            let table = (whom.table)(&stat);
+            let table = (whom.table)(&stat, &mut self.answers);
             let (files, told) = match () {
                 () if stat.kernel_thread => (Files::Read, None),
                 () if denied => (Files::Denied, None),
@@ -256,7 +256,10 @@ impl Look {
             let cgroup = sys::reading(self.buffers.read(dir, c"cgroup").map(|text| trimmed(text).into()));
             let login_uid = self.login_uid(dir);
             let status = status::parse(self.buffers.read(dir, c"status")?).ok_or(stat::Malformed)?;
-            let is_changing = arguments.is_none() && !unreadable;
+            let mut is_changing = arguments.is_none() && !unreadable;
+            // Whoever points its arguments at what cannot be read does not exchange its program.
+            let is_pointless = is_changing && attempt >= TRIES && stat.arguments > 0 && !stat.exiting;
+            (unreadable, is_changing) = (unreadable || is_pointless, is_changing && !is_pointless);
             if attempt < TRIES && (!status.still(&stat, thread_comm) || is_changing) {
                 facts.truncate(before.0);
                 sockets.truncate(before.1);

@@ -2,6 +2,7 @@
 
 use super::{
     Stat,
+    answers::Answers,
     look::{Look, Table, Whom},
     stat,
 };
@@ -99,9 +100,10 @@ impl Watcher {
         let mut facts = Vec::new();
         // A table that it has in common with its parent the samples tell, once.
         let live = self.view.live;
-        let mut table = |stat: &Stat| match sys::share(pid, stat.ppid.0, sys::Shared::Files) {
-            Ok(true) if live && !stat.kernel_thread => Table::Elsewhere,
-            _ => Table::Own,
+        let mut table = |stat: &Stat, answers: &mut Answers| {
+            let pair = (pid, stat.ppid.0, sys::Shared::Files);
+            let is_shared = live && !stat.kernel_thread && answers.share(&self.view, &[pair]).contains(&true);
+            if is_shared { Table::Elsewhere } else { Table::Own }
         };
         let whom = Whom { thread_of: None, table: &mut table };
         let seen = self.look.at(&self.view, &dir, Pid(pid), whom, &mut facts, &mut Vec::new()).ok()?;

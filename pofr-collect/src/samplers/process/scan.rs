@@ -1,6 +1,7 @@
 //! The full scan: every process is read at every tick. It needs nothing of the kernel but `/proc`.
 
 use super::{
+    answers::Answers,
     crowd::Crowd,
     incremental::is_covered,
     look::{Look, Seen, Table, Whom},
@@ -62,7 +63,7 @@ impl Scan {
             let before = out.facts.len();
             sockets.clear();
             let dir = sys::open_process(proc.as_fd(), pid);
-            let mut table = |stat: &Stat| crowd.table_of(view, pid, stat);
+            let mut table = |stat: &Stat, answers: &mut Answers| crowd.table_of(view, pid, stat, answers);
             let whom = Whom { thread_of: None, table: &mut table };
             match dir.and_then(|dir| look.at(view, &dir, Pid(pid), whom, &mut out.facts, sockets)) {
                 Ok(mut seen) => {
@@ -85,8 +86,8 @@ impl Scan {
             let before = out.facts.len();
             sockets.clear();
             let (dir, mut files_of) = (sys::open_thread(proc.as_fd(), process, thread), Table::Own);
-            let mut table = |_: &Stat| {
-                files_of = crowd.table_of_thread(process, thread);
+            let mut table = |_: &Stat, answers: &mut Answers| {
+                files_of = crowd.table_of_thread(view, process, thread, answers);
                 files_of
             };
             let whom = Whom { thread_of: Some(Pid(process)), table: &mut table };

@@ -5,8 +5,11 @@
 //! compared when it is first seen, by kcmp(2): with its parent, and for the table with others that run the same program, since
 //! its maker may have ended or have made it as a sibling. Who runs another program has a table and memory of its own.
 
-use super::known::Known;
-use crate::sys::{self, Shared};
+use super::{answers::Answers, known::Known};
+use crate::{
+    HostView,
+    sys::{self, Shared},
+};
 use rustix::io::Errno;
 
 /// With how many processes of the same program a new one is compared, the newest. More are left to the audit.
@@ -22,6 +25,9 @@ pub(super) fn probe() -> Result<(), Errno> {
     if sys::share(own, own, Shared::Files)? { Ok(()) } else { Err(Errno::NOTSUP) }
 }
 
+/// How many things of the others of its group a process is asked for at once.
+const AT_ONCE: usize = 48;
+
 /// All that can be shared.
 const ANYTHING: &[Shared] = &[Shared::Files, Shared::Directory, Shared::Memory];
 /// What shows in the facts of all who share it, while a table's files are told with one.
@@ -32,22 +38,39 @@ pub(super) fn place(table: &[Known], pid: u32) -> Option<usize> {
     table.binary_search_by_key(&pid, |known| known.pid).ok()
 }
 
-/// Tells whether two processes have one descriptor table.
-pub(super) fn has_table_of(one: &Known, other: &Known) -> bool {
-    share(one, other, &[Shared::Files])
+/// Compares processes. The kernel is asked by a child, as many pairs at once as there are: a process that runs another program keeps
+/// whoever compares it waiting, for as long as a file that it closes then lets it wait.
+pub(super) struct Compare<'a> {
+    pub(super) view: &'a HostView,
+    pub(super) answers: &'a mut Answers,
 }
 
-/// Tells whether two processes share any of this. Who may not be asked, or is gone, has no files that could be read either.
-fn share(one: &Known, other: &Known, what: &[Shared]) -> bool {
-    // Zombies and kernel threads have no table of their own, and equal ones therefore.
-    let can = |known: &Known| !known.zombie && !known.kernel_thread;
-    let shares = |what: &Shared| sys::share(one.speaker, other.speaker, *what).is_ok_and(|shared| shared);
-    can(one) && can(other) && what.iter().any(shares)
+impl Compare<'_> {
+    /// Tells which of these have the descriptor table of a process.
+    pub(super) fn have_table(&mut self, one: &Known, others: &[&Known]) -> Vec<bool> {
+        let pairs: Vec<_> = others.iter().map(|other| (*other, Shared::Files)).collect();
+        self.share(one, &pairs)
+    }
+
+    /// Tells of each of these whether a process shares that with it. Who may not be asked, or is gone, has no files that could be read
+    /// either.
+    fn share(&mut self, one: &Known, others: &[(&Known, Shared)]) -> Vec<bool> {
+        // Zombies and kernel threads have no table of their own, and equal ones therefore.
+        let can = |known: &Known| !known.zombie && !known.kernel_thread;
+        let asked = |other: &&(&Known, Shared)| can(one) && can(other.0);
+        let pairs: Vec<_> =
+            others.iter().filter(asked).map(|(other, what)| (one.speaker, other.speaker, *what)).collect();
+        if pairs.is_empty() {
+            return vec![false; others.len()];
+        }
+        let mut shared = self.answers.share(self.view, &pairs).into_iter();
+        others.iter().map(|other| asked(&other) && shared.next().unwrap_or(false)).collect()
+    }
 }
 
 impl Groups {
     /// Finds out whom a process shares with that is seen for the first time, and puts all of them in one group.
-    pub(super) fn join(&mut self, table: &mut [Known], at: usize) {
+    pub(super) fn join(&mut self, table: &mut [Known], at: usize, mut compare: Compare<'_>) {
         let new = &table[at];
         if new.zombie || new.kernel_thread || new.thread_of != 0 {
             return;
@@ -56,9 +79,15 @@ impl Groups {
         let same_program = (0..table.len())
             .rev()
             .filter(|i| *i != at && Some(*i) != parent && table[*i].prints.program == new.prints.program);
-        let is_close = parent.is_some_and(|i| share(new, &table[i], CLOSE));
-        let parent_shares = parent.filter(|i| is_close || share(new, &table[*i], &[Shared::Files]));
-        let others = same_program.take(SAME_PROGRAM).filter(|i| share(new, &table[*i], &[Shared::Files]));
+        let others: Vec<usize> = same_program.take(SAME_PROGRAM).collect();
+        let of_parent = parent.into_iter().flat_map(|i| ANYTHING.iter().map(move |what| (i, *what)));
+        let asked: Vec<_> = of_parent.chain(others.iter().map(|i| (*i, Shared::Files))).collect();
+        let pairs: Vec<_> = asked.iter().map(|(i, what)| (&table[*i], *what)).collect();
+        let shared = compare.share(new, &pairs);
+        let (with_parent, with_others) = shared.split_at(shared.len() - others.len());
+        let is_close = with_parent.iter().zip(ANYTHING).any(|(shared, what)| *shared && CLOSE.contains(what));
+        let parent_shares = parent.filter(|_| with_parent.contains(&true));
+        let others = others.iter().zip(with_others).filter(|(_, shared)| **shared).map(|(i, _)| *i);
         let of_table = (new.files_of != 0).then(|| place(table, new.files_of)).flatten();
         let sharing: Vec<usize> = parent_shares.into_iter().chain(others).chain(of_table).collect();
         if let Some(parent) = parent.filter(|_| is_close) {
@@ -82,10 +111,13 @@ impl Groups {
     }
 
     /// Finds out whether a process of a group still shares with any other of it, and takes it out if not.
-    pub(super) fn check(table: &mut [Known], at: usize) {
+    pub(super) fn check(table: &mut [Known], at: usize, mut compare: Compare<'_>) {
         let known = &table[at];
-        let mut others = table.iter().filter(|other| other.group == known.group && other.pid != known.pid);
-        if !others.any(|other| share(known, other, ANYTHING)) {
+        let others = table.iter().filter(|other| other.group == known.group && other.pid != known.pid);
+        let pairs: Vec<_> =
+            others.flat_map(|other| ANYTHING.iter().map(move |what| (other, *what))).collect();
+        // The first shares something, as a rule.
+        if !pairs.chunks(AT_ONCE).any(|pairs| compare.share(known, pairs).contains(&true)) {
             table[at].group = 0;
         }
     }

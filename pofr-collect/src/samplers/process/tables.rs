@@ -7,7 +7,7 @@
 use super::{
     known::{Due, Known},
     look::Table,
-    sharing::{has_table_of, place},
+    sharing::{Compare, place},
     stat::Stat,
 };
 use hashbrown::HashMap;
@@ -37,24 +37,27 @@ impl Tables {
     }
 
     /// Says with whom the table of the process at `at` is told, whose `stat` has been read; itself where 0.
-    pub(super) fn find(&mut self, table: &[Known], at: usize, stat: &Stat) -> u32 {
+    pub(super) fn find(&mut self, table: &[Known], at: usize, stat: &Stat, mut compare: Compare<'_>) -> u32 {
         let known = &table[at];
         if stat.kernel_thread || (stat.is_zombie() && stat.threads <= 1) {
             return 0;
         }
-        let same = |pid: u32| {
+        let root_of = |pid: u32| {
             let other =
                 place(table, pid).map(|i| &table[i]).filter(|other| !other.gone && !other.left_out)?;
             // One that was never read has nothing told with it yet, and may be the next to be asked for this one.
             let root = if other.files_of == 0 { other } else { &table[place(table, other.files_of)?] };
             let is_ready = root.pid != known.pid && !root.gone && !root.left_out && root.due != Due::New;
-            (is_ready && has_table_of(known, root)).then_some(root.pid)
+            is_ready.then_some(root)
+        };
+        let mut first_of = |pids: &mut dyn Iterator<Item = u32>| {
+            let roots: Vec<&Known> = pids.filter_map(root_of).collect();
+            let same = compare.have_table(known, &roots);
+            roots.iter().zip(same).find(|(_, same)| *same).map(|(root, _)| root.pid)
         };
         if known.files_of != 0 && known.start == stat.start {
-            if let Some(root) = same(known.files_of) {
-                return root;
-            }
-            if let Some(root) = self.heirs.get(&known.files_of).and_then(|heir| same(*heir)) {
+            let heir = self.heirs.get(&known.files_of).copied();
+            if let Some(root) = first_of(&mut std::iter::once(known.files_of).chain(heir)) {
                 return root;
             }
             self.heirs.insert(known.files_of, known.pid);
@@ -63,7 +66,7 @@ impl Tables {
         if known.thread_of != 0 && known.start != stat.start {
             let of_siblings = |other: &&Known| other.thread_of == known.thread_of && other.pid != known.pid;
             let siblings = table.iter().filter(of_siblings).take(SIBLINGS).map(|other| other.pid);
-            return std::iter::once(known.thread_of).chain(siblings).find_map(same).unwrap_or(0);
+            return first_of(&mut std::iter::once(known.thread_of).chain(siblings)).unwrap_or(0);
         }
         if known.start == stat.start {
             // It has been told of with its own; a table only becomes another's when one is made.
@@ -72,7 +75,7 @@ impl Tables {
         let before = table[..at].iter().rev().filter(|other| !other.kernel_thread && !other.zombie);
         let neighbours = before.take(NEIGHBOURS).map(|other| other.pid);
         let large = self.large.iter().copied();
-        std::iter::once(stat.ppid.0).chain(neighbours).chain(large).find_map(same).unwrap_or(0)
+        first_of(&mut std::iter::once(stat.ppid.0).chain(neighbours).chain(large)).unwrap_or(0)
     }
 
     /// Takes note of how many files a process has.
