@@ -15,6 +15,8 @@ pub(super) const PATH: usize = 4096;
 /// A question that may take for ever to answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ask<'a> {
+    /// What `stat` says: it waits while the process runs another program (since Linux 6.18 at the latest).
+    Stat { pid: u32 },
     /// The arguments of a process, and what its program's file is where `file` says so. `length` is the distance from the arguments'
     /// start to their end.
     Process { pid: u32, length: u64, file: bool },
@@ -45,6 +47,8 @@ pub(crate) struct Arguments {
 /// What a worker answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// To [`Ask::Stat`]: the inode number of the process's directory, and the line.
+    Stat(Result<(u64, Vec<u8>), Errno>),
     /// To [`Ask::Process`].
     Process { arguments: Result<Arguments, Errno>, file: Option<FileId> },
     /// To [`Ask::Named`] and [`Ask::Share`].
@@ -62,6 +66,7 @@ pub(crate) enum Answer {
 /// What kind of a question: who does not answer one may answer another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    Stat,
     Process,
     Names,
     Share,
@@ -76,7 +81,8 @@ impl Ask<'_> {
     /// Returns of whom it is.
     pub(super) const fn pid(&self) -> u32 {
         match *self {
-            Self::Process { pid, .. }
+            Self::Stat { pid }
+            | Self::Process { pid, .. }
             | Self::Named { pid, .. }
             | Self::Share { one: pid, .. }
             | Self::Behind { pid }
@@ -88,6 +94,7 @@ impl Ask<'_> {
 
     pub(super) const fn kind(&self) -> Kind {
         match self {
+            Self::Stat { .. } => Kind::Stat,
             Self::Process { .. } => Kind::Process,
             Self::Named { .. } => Kind::Names,
             Self::Share { .. } => Kind::Share,
@@ -118,6 +125,7 @@ impl Ask<'_> {
             Self::Share { one, other, what } => {
                 [2, one.into(), other.into(), what as u64].into_iter().for_each(|word| to.put(word));
             }
+            Self::Stat { pid } => [7, pid.into()].into_iter().for_each(|word| to.put(word)),
             Self::Behind { pid } => [3, pid.into()].into_iter().for_each(|word| to.put(word)),
             Self::Open { pid, slot } => {
                 [4, pid.into(), slot as u64].into_iter().for_each(|word| to.put(word));
@@ -151,6 +159,7 @@ pub(super) fn read<'t>(from: &mut Reader<'_>, text: &'t mut [u8; PATH]) -> Optio
             };
             Ask::Share { one, other, what }
         }
+        7 => Ask::Stat { pid: from.take_u32() },
         3 => Ask::Behind { pid: from.take_u32() },
         4 => Ask::Open { pid: from.take_u32(), slot: number(from.take()) },
         5 => Ask::Read { pid: from.take_u32(), slot: number(from.take()) },
@@ -205,6 +214,7 @@ impl Answer {
     /// Reads the answer to a question.
     pub(super) fn read(to: &Ask<'_>, from: &mut Reader<'_>) -> Self {
         match to {
+            Ask::Stat { .. } => Self::Stat(take_result(from).map(|()| (from.take(), from.bytes()))),
             Ask::Process { .. } => {
                 let arguments = take_result(from).map(|()| {
                     let kept = from.bytes();

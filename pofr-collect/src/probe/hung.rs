@@ -1,11 +1,11 @@
 //! Who did not answer: is not asked again at once, and neither is who else belongs to the same user.
 
 use super::ask::Kind;
-use pofr_core::{
-    identity::{Pid, StartTicks},
-    raw::RawText,
+use pofr_core::{identity::Pid, raw::RawText};
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
 };
-use std::time::{Duration, Instant};
 
 /// How long after a read that did not answer the next is tried; each time twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -13,18 +13,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How many processes are remembered.
 const MOST: usize = 256;
 
-/// A process: its number and when it started.
+/// A process: its number and the inode number of its directory, which stays while that is open. (When it started it may not tell.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Who {
     pub(crate) pid: Pid,
-    pub(crate) start: StartTicks,
+    pub(crate) inode: u64,
 }
 
 /// A process that is unreadable.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) who: Who,
     pub(crate) comm: RawText,
+    /// Its directory, kept open.
+    _dir: Option<OwnedFd>,
     /// What it does not answer.
     pub(super) kind: Kind,
     /// The child that waits for it still.
@@ -72,7 +74,14 @@ impl Unreadable {
     }
 
     /// Takes note that a process kept a child waiting.
-    pub(super) fn hang(&mut self, who: Who, kind: Kind, uid: u32, comm: RawText, child: Pid) {
+    pub(super) fn hang(
+        &mut self,
+        who: Who,
+        kind: Kind,
+        uid: u32,
+        (comm, dir): (RawText, Option<OwnedFd>),
+        child: Pid,
+    ) {
         self.users.push(uid);
         let known = self.find(who, kind).filter(|entry| entry.hung);
         let pause = known.map_or(PAUSE, |entry| (entry.pause * 2).min(LONGEST_PAUSE));
@@ -83,14 +92,23 @@ impl Unreadable {
             self.entries.remove(at);
         }
         let again = Instant::now() + pause;
-        self.entries.push(Entry { who, comm, kind, child: Some(child), hung: true, again, pause });
+        self.entries.push(Entry { who, comm, _dir: dir, kind, child: Some(child), hung: true, again, pause });
     }
 
     /// Takes note that a process was passed over.
-    pub(super) fn pass_over(&mut self, who: Who, kind: Kind, comm: RawText) {
+    pub(super) fn pass_over(&mut self, who: Who, kind: Kind, (comm, dir): (RawText, Option<OwnedFd>)) {
         if self.find(who, kind).is_none() && self.entries.len() < MOST {
             let again = Instant::now() + PAUSE;
-            self.entries.push(Entry { who, comm, kind, child: None, hung: false, again, pause: PAUSE });
+            self.entries.push(Entry {
+                who,
+                comm,
+                _dir: dir,
+                kind,
+                child: None,
+                hung: false,
+                again,
+                pause: PAUSE,
+            });
         }
     }
 

@@ -32,13 +32,10 @@ use crate::{
 use ask::Kind;
 use child::{Child, Round};
 use hung::{Entry, Unreadable};
-use pofr_core::{
-    identity::{Pid, StartTicks},
-    raw::RawText,
-};
+use pofr_core::{identity::Pid, raw::RawText};
 use rustix::{fs::OFlags, io::Errno};
 use std::{
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 use worker::Worker;
@@ -149,7 +146,7 @@ impl Probe {
         if self.tidied.elapsed() > TIDY {
             self.tidied = Instant::now();
             let mut entries = std::mem::take(&mut self.unreadable.entries);
-            entries.retain(|entry| self.start_of(entry.who.pid) == Some(entry.who.start));
+            entries.retain(|entry| self.who(entry.who.pid.0) == Some(entry.who));
             self.unreadable.entries = entries;
         }
     }
@@ -165,9 +162,9 @@ impl Probe {
     }
 
     /// Tells whether something of a process is unreadable.
-    pub(crate) fn is_unreadable(&self, pid: Pid, start: StartTicks) -> bool {
-        let who = Who { pid, start };
-        self.unreadable.entries.iter().any(|entry| entry.who == who)
+    pub(crate) fn is_unreadable(&self, pid: Pid) -> bool {
+        !self.unreadable.entries.is_empty()
+            && self.who(pid.0).is_some_and(|who| self.unreadable.entries.iter().any(|entry| entry.who == who))
     }
 
     /// Asks, and waits for each answer for `patience` at most.
@@ -254,7 +251,7 @@ impl Probe {
         if kind != Kind::Share
             && let Some(who) = self.who(ask.pid())
         {
-            let comm = self.comm_of(who.pid);
+            let comm = (self.comm_of(who.pid), self.dir_of(who.pid.0));
             self.unreadable.pass_over(who, kind, comm);
         }
     }
@@ -273,7 +270,7 @@ impl Probe {
         }
         tracing::debug!(pid, "a read did not answer in time");
         if let Some(who) = self.who(pid) {
-            let (uid, comm) = (self.uid_of(who.pid), self.comm_of(who.pid));
+            let (uid, comm) = (self.uid_of(who.pid), (self.comm_of(who.pid), self.dir_of(who.pid.0)));
             self.unreadable.hang(who, ask.kind(), uid, comm, child);
         }
         self.reap();
@@ -311,14 +308,14 @@ impl Probe {
         });
     }
 
-    fn who(&self, pid: u32) -> Option<Who> {
-        let pid = Pid(pid);
-        self.start_of(pid).map(|start| Who { pid, start })
+    fn dir_of(&self, pid: u32) -> Option<OwnedFd> {
+        sys::open_process(self.worker.proc.as_fd(), pid).ok()
     }
 
-    fn start_of(&self, pid: Pid) -> Option<StartTicks> {
-        let dir = sys::open_process(self.worker.proc.as_fd(), pid.0).ok()?;
-        crate::samplers::start_in(&dir)
+    /// Returns who has a number; it does not wait.
+    fn who(&self, pid: u32) -> Option<Who> {
+        let inode = rustix::fs::fstat(self.dir_of(pid)?).ok()?.st_ino;
+        Some(Who { pid: Pid(pid), inode })
     }
 
     /// Returns the real user of a process; it does not wait.

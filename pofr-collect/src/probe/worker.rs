@@ -25,6 +25,8 @@ use std::{
 pub(crate) const SLOTS: usize = 32;
 /// How much of a program is read at a time.
 const CHUNK: usize = 128 << 10;
+/// A line of `stat` is shorter: 51 numbers and a name of 64 bytes.
+const STAT: usize = 2048;
 /// Room for an answer without its bytes, words.
 const HEAD: usize = 32;
 /// The area's first words: how many answers are there, of how many questions, and the CPU time that a child has used, µs.
@@ -147,6 +149,7 @@ impl Worker {
 
     fn answer_one(&mut self, ask: &Ask<'_>, to: &mut Writer<'_>) {
         match *ask {
+            Ask::Stat { pid } => self.stat(pid, to),
             Ask::Process { pid, length, file } => self.process(pid, length, file, to),
             Ask::Named { pid, fd, text } => {
                 put_result(to, None);
@@ -188,6 +191,19 @@ impl Worker {
     /// Opens the directory of a process.
     fn dir(&self, pid: u32) -> Result<OwnedFd, Errno> {
         sys::open_process(self.proc.as_fd(), pid)
+    }
+
+    fn stat(&mut self, pid: u32, to: &mut Writer<'_>) {
+        let read = self.dir(pid).and_then(|dir| {
+            let inode = rustix::fs::fstat(&dir)?.st_ino;
+            let file = open_to_read(dir.as_fd(), c"stat")?;
+            Ok((inode, fill(&file, &mut self.text[..STAT])?))
+        });
+        put_result(to, read.err());
+        if let Ok((inode, length)) = read {
+            to.put(inode);
+            to.put_bytes(&self.text[..length]);
+        }
     }
 
     fn process(&mut self, pid: u32, length: u64, file: bool, to: &mut Writer<'_>) {

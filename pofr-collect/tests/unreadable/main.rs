@@ -160,6 +160,25 @@ fn a_process_whose_memory_is_locked_holds_nobody_up() {
 }
 
 #[test]
+fn a_process_that_cannot_close_a_file_while_it_runs_another_program_holds_nobody_up() {
+    for make in WAYS {
+        let mut silence = Silence::mount(&["--never", "flush"]);
+        let attacker = Attacker::start("exec", silence.file().to_str().unwrap());
+        std::thread::sleep(Duration::from_millis(500));
+        let bystander = Bystander::start();
+        let samples = Samples::of(make);
+        let seen = samples.take();
+        assert!(names(&seen, attacker.pid()), "{:?}", seen.gaps);
+        let samples = Samples::of(make);
+        samples.until("the other process", |seen| bystander.is_whole_in(seen).then_some(()));
+        silence.end();
+        samples.until("it is readable", |seen| {
+            process(seen, attacker.pid()).and_then(Process::arguments).map(|_| ())
+        });
+    }
+}
+
+#[test]
 fn a_removed_file_of_a_silent_filesystem_is_told_as_the_kernel_tells_it() {
     for make in WAYS {
         let mut silence = Silence::mount(&[]);

@@ -5,15 +5,13 @@ use super::{
     known::Due,
     sharing::place,
 };
-use std::os::fd::AsFd as _;
 
 impl Incremental {
     /// Asks of all processes that are to be read. Who did not answer before is read again when it may be asked again.
     pub(super) fn ask_ahead(&mut self, tick: &Tick<'_>) {
         self.look.begin();
-        for (pid, start) in self.look.answers.due() {
+        for pid in self.look.answers.due() {
             if let Some(at) = place(&self.table, pid.0)
-                && self.table[at].start == start
                 && self.table[at].due == Due::Not
             {
                 self.table[at].due = Due::Moved;
@@ -25,6 +23,6 @@ impl Incremental {
                 && !known.left_out
                 && known.thread_of == 0
         });
-        self.look.answers.ask_ahead(tick.view, tick.proc.as_fd(), due.map(|known| known.pid));
+        self.look.answers.ask_ahead(tick.view, due.map(|known| known.pid));
     }
 }

@@ -16,12 +16,12 @@ use crate::{
 use pofr_core::{
     fact::{Cut, Fact},
     gap::Gap,
-    identity::{Pid, StartTicks},
+    identity::Pid,
     raw::{RawText, Reading},
 };
 use rustix::io::Errno;
 use std::{
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
@@ -41,10 +41,20 @@ pub(super) struct Answers {
     begun: Option<Instant>,
     /// What was asked ahead, by the processes' numbers.
     ahead: Vec<Ahead>,
-    /// What was asked with a process, and will be next.
-    shared: Option<((u32, u32, Shared), bool)>,
-    buffers: sys::Buffers,
     watchdog: Watchdog,
+}
+
+/// What is asked of a process.
+fn both(view: &HostView, pid: u32) -> [Ask<'static>; 2] {
+    let file = view.live && view.programs.is_working();
+    [Ask::Stat { pid }, Ask::Process { pid, length: 0, file }]
+}
+
+/// Returns the inode number of a process's directory and its `stat`.
+fn stat_of(reply: Reply) -> Result<(u64, Stat), Errno> {
+    let Reply::Answered(Answer::Stat(read)) = reply else { return Err(Errno::TIME) };
+    let (inode, line) = read?;
+    Ok((inode, stat::parse(&line).ok_or(stat::Malformed)?))
 }
 
 /// Tells whether a reply is yes.
@@ -159,43 +169,37 @@ impl Answers {
     }
 
     /// Returns who did not answer and may be asked again now.
-    pub(super) fn due(&self) -> Vec<(Pid, StartTicks)> {
+    pub(super) fn due(&self) -> Vec<Pid> {
         let due = self.probe.as_ref().map(Probe::due).unwrap_or_default();
-        due.into_iter().map(|who| (who.pid, who.start)).collect()
+        due.into_iter().map(|who| who.pid).collect()
     }
 
     /// Asks ahead of the processes that are to be looked at, in the order of their numbers.
-    pub(super) fn ask_ahead(
-        &mut self,
-        view: &HostView,
-        proc: BorrowedFd<'_>,
-        pids: impl Iterator<Item = u32>,
-    ) {
-        for pid in pids {
-            let Ok(dir) = sys::open_process(proc, pid) else { continue };
-            let Ok(inode) = rustix::fs::fstat(&dir).map(|stat| stat.st_ino) else { continue };
-            let Some(stat) = self.buffers.read(dir.as_fd(), c"stat").ok().and_then(stat::parse) else {
-                continue;
-            };
-            self.ahead.push(Ahead { pid, inode, stat, asked: None });
+    pub(super) fn ask_ahead(&mut self, view: &HostView, pids: impl Iterator<Item = u32>) {
+        let pids: Vec<u32> = pids.collect();
+        let asks: Vec<_> = pids.iter().flat_map(|pid| both(view, *pid)).collect();
+        if asks.is_empty() {
+            return;
         }
-        let is_asked = |ahead: &&mut Ahead| {
-            let stat = &ahead.stat;
-            !stat.kernel_thread && !stat.is_zombie() && !view.is_excluded(Pid(ahead.pid), stat.start)
-        };
-        let mut ahead = std::mem::take(&mut self.ahead);
-        let file = view.live && view.programs.is_working();
-        let mut asked: Vec<_> = ahead.iter_mut().filter(is_asked).collect();
-        let asks: Vec<_> = asked
-            .iter()
-            .map(|ahead| Ask::Process { pid: ahead.pid, length: ahead.stat.arguments, file })
-            .collect();
-        if !asks.is_empty() {
-            for (ahead, reply) in asked.iter_mut().zip(self.ask(view, &asks)) {
-                ahead.asked = Asked::of(reply, ahead.stat.arguments).ok();
+        let mut replies = self.ask(view, &asks).into_iter();
+        for pid in pids {
+            let (Some(stat), Some(asked)) = (replies.next(), replies.next()) else { return };
+            if let Ok((inode, stat)) = stat_of(stat) {
+                let asked = Asked::of(asked, stat.arguments).ok();
+                self.ahead.push(Ahead { pid, inode, stat, asked });
             }
         }
-        self.ahead = ahead;
+    }
+
+    /// Reads `stat` of a process, and asks for the rest.
+    ///
+    /// # Errors
+    /// `ETIME` where it does not answer; then nothing is known of it but that it is there.
+    pub(super) fn stat(&mut self, view: &HostView, pid: Pid) -> Result<(Stat, Option<Asked>), Errno> {
+        let mut replies = self.ask(view, &both(view, pid.0)).into_iter();
+        let (_, stat) = stat_of(replies.next().unwrap_or(Reply::Unreadable))?;
+        let asked = Asked::of(replies.next().unwrap_or(Reply::Unreadable), stat.arguments)?;
+        Ok((stat, Some(asked)))
     }
 
     /// Takes what was asked ahead of the process in `dir`.
@@ -209,26 +213,11 @@ impl Answers {
         Some((ahead.stat.clone(), ahead.asked.take()))
     }
 
-    /// Asks of one process, whose `stat` was just read. Where it must be quick, the question that follows is asked with it: whether it
-    /// has its parent's descriptor table.
+    /// Asks for the arguments of a process whose `stat` is known.
     pub(super) fn of_process(&mut self, view: &HostView, pid: Pid, stat: &Stat) -> Result<Asked, Errno> {
-        let file = view.live && view.programs.is_working();
-        let pair = (pid.0, stat.ppid.0, Shared::Files);
-        let mut asks = vec![Ask::Process { pid: pid.0, length: stat.arguments, file }];
-        if self.at_once && view.live {
-            asks.push(Ask::Share { one: pair.0, other: pair.1, what: pair.2 });
-        }
-        let mut replies = self.ask(view, &asks).into_iter();
-        let reply = replies.next().unwrap_or(Reply::Unreadable);
-        self.shared = replies.next().map(|reply| (pair, is_so(&reply)));
-        Asked::of(reply, stat.arguments)
-    }
-
-    /// Asks for the arguments of a process of which nothing is known yet.
-    pub(super) fn arguments(&mut self, view: &HostView, pid: u32) -> Result<Asked, Errno> {
-        let ask = Ask::Process { pid, length: 0, file: false };
+        let [_, ask] = both(view, pid.0);
         let reply = self.ask(view, &[ask]).pop().unwrap_or(Reply::Unreadable);
-        Asked::of(reply, 0)
+        Asked::of(reply, stat.arguments)
     }
 
     /// Finds out of which names that end like a deleted file's that is the end of the name, and takes it off the others.
@@ -289,11 +278,6 @@ impl Answers {
 
     /// Tells of each of some pairs whether they share something. Who may not be asked, or does not answer, shares nothing.
     pub(super) fn share(&mut self, view: &HostView, pairs: &[(u32, u32, Shared)]) -> Vec<bool> {
-        if let Some((pair, shared)) = self.shared.take()
-            && pairs == [pair]
-        {
-            return vec![shared];
-        }
         let asks: Vec<_> = pairs
             .iter()
             .map(|(one, other, what)| Ask::Share { one: *one, other: *other, what: *what })
@@ -303,8 +287,8 @@ impl Answers {
     }
 
     /// Tells whether something of a process is unreadable.
-    pub(super) fn is_unreadable(&self, pid: Pid, start: StartTicks) -> bool {
-        self.probe.as_ref().is_some_and(|probe| probe.is_unreadable(pid, start))
+    pub(super) fn is_unreadable(&self, pid: Pid) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.is_unreadable(pid))
     }
 
     /// Tells whether a process is the child at work, which holds nothing but pipes.

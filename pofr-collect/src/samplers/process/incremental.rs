@@ -446,7 +446,7 @@ impl Incremental {
         if !known.over
             && let Some(told) = self.covered.get_mut(&known.pid)
         {
-            if !std::mem::replace(told, true) {
+            if !std::mem::replace(told, true) && !self.look.answers.is_unreadable(Pid(known.pid)) {
                 tick.out.gaps.push(covered(known, tick.stamp));
             }
             // It is there: what was seen of it last stands.
@@ -494,7 +494,8 @@ impl Incremental {
 pub(super) fn is_covered(proc: BorrowedFd<'_>, pid: u32, error: Errno) -> bool {
     let is_other = |dir: OwnedFd| fstatfs(dir).is_ok_and(|found| found.f_type != PROC_SUPER_MAGIC);
     match error {
-        Errno::STALE => true,
+        // What does not answer the watchdog tells.
+        Errno::STALE | Errno::TIME => true,
         Errno::NOTDIR => sys::open_any(proc, pid).is_ok_and(is_other),
         error if sys::is_gone(error) => sys::open_process(proc, pid).is_ok_and(is_other),
         _ => false,

@@ -179,7 +179,7 @@ impl Look {
         for attempt in 1.. {
             let (mut stat, asked) = match ahead.take() {
                 Some((stat, asked)) => (stat, asked),
-                None => (stat::parse(self.buffers.read(leader_dir, c"stat")?).ok_or(stat::Malformed)?, None),
+                None => self.answers.stat(view, pid)?,
             };
             if stat.pid != Some(pid.0) {
                 // Another's directory is mounted there.
@@ -228,8 +228,8 @@ impl Look {
                 // One that has exited has no arguments any more.
                 let asked = match asked {
                     _ if zombie => Asked::nothing(),
-                    Some(asked) => asked,
-                    None => self.answers.of_process(view, speaker, &stat)?,
+                    Some(asked) if speaker == pid => asked,
+                    _ => self.answers.of_process(view, speaker, &stat)?,
                 };
                 (asked, self.buffers.link(dir, c"exe"))
             };
@@ -245,7 +245,7 @@ impl Look {
                 () => self.files(dir, speaker, entity, facts, sockets)?,
             };
             let names = self.answers.names(view, speaker, &exe, &mut facts[before.0..])?;
-            unreadable |= names.unreadable || self.answers.is_unreadable(pid, stat.start);
+            unreadable |= names.unreadable || self.answers.is_unreadable(pid);
             let behind = told.map(|told| told.behind);
             let (mut cwd, mut namespaces) = match told.and_then(|told| told.namespaces) {
                 Some(namespaces) => (self.buffers.link(dir, c"cwd"), Reading::Known(namespaces)),

@@ -4,7 +4,6 @@ use super::{
     Stat,
     answers::Answers,
     look::{Look, Table, Whom},
-    stat,
 };
 use crate::{HostView, sys};
 use pofr_core::{
@@ -122,9 +121,9 @@ impl Watcher {
     pub(crate) fn brief(&mut self, pid: u32) -> Option<Sight> {
         let dir = self.open(pid).ok()?;
         self.begin();
-        let asked = self.look.answers.arguments(&self.view, pid).ok()?;
+        let (stat, asked) = self.look.answers.stat(&self.view, Pid(pid)).ok()?;
+        let asked = asked.unwrap_or_default();
         let exe = self.buffers.link(dir.as_fd(), c"exe");
-        let stat = self.stat(&dir)?;
         if self.view.leaves_out(Pid(pid), stat.start, stat.ppid) {
             return Some(Sight::Excluded);
         }
@@ -134,15 +133,14 @@ impl Watcher {
         } else {
             (asked.arguments, if exe == Reading::Absent { Reading::Unknown } else { exe })
         };
-        let cut = asked.cut.map(|cut| Cut { bytes: cut.bytes.max(stat.arguments), ..cut });
+        let cut = asked.cut;
         let Stat { start, ppid, comm, session, tty, .. } = stat;
         Some(Sight::Brief(Brief { start, ppid, comm, session, tty, arguments, cut, exe }))
     }
 
     /// Returns when the process started, be it that it waits for its parent only.
     pub(crate) fn start(&mut self, pid: u32) -> Option<StartTicks> {
-        let dir = self.open(pid).ok()?;
-        self.stat(&dir).map(|stat| stat.start)
+        self.look.answers.stat(&self.view, Pid(pid)).ok().map(|(stat, _)| stat.start)
     }
 
     /// Tells whether a process whose first thread has exited has others that have not.
@@ -157,10 +155,6 @@ impl Watcher {
                 })
             });
         listed.is_ok() && threads > 1
-    }
-
-    fn stat(&mut self, dir: &OwnedFd) -> Option<Stat> {
-        stat::parse(self.buffers.read(dir.as_fd(), c"stat").ok()?)
     }
 }
 
