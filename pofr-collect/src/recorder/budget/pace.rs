@@ -2,7 +2,7 @@
 //!
 //! A tick costs what its thread used from when the samplers are asked; what else the process used is the events' and does not
 //! shrink with a longer interval. With c for the mean tick and r for the rest per time, an interval of c / (share - r) fits.
-//! Where events alone use more than three quarters of the share no interval would, and ticks have the last quarter.
+//! Where events alone use more than half of the share, ticks have half of it all the same: what else there is keeps to the rest.
 
 use super::Budget;
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 /// The interval is never lengthened beyond this, µs: a bundle of the default length has a sample in any case.
 const LONGEST_MICROS: i64 = 30_000_000;
 /// The part of the share that ticks have whatever events use.
-const LEAST_PART: f64 = 0.25;
+const LEAST_PART: f64 = 0.5;
 /// A shorter interval must fit with this much to spare, or two of them would alternate.
 const SPARE: f64 = 1.1;
 
@@ -180,11 +180,11 @@ mod tests {
         let (every, now) = run(&mut pace, 0, 50, 2_000_000, 0.0);
         assert_eq!(every, 100);
         assert_eq!(run(&mut pace, now, 20, 1_000, 0.0).0, 1);
-        // Events alone use more than there is: ticks still have a quarter of it.
+        // Events alone use more than there is: ticks still have half of it.
         let mut pace = self::pace(300_000);
-        assert_eq!(run(&mut pace, 0, 100, 1_500, 0.5).0, 1);
+        assert_eq!(run(&mut pace, 0, 100, 3_000, 0.5).0, 1);
         let mut pace = self::pace(300_000);
-        assert_eq!(run(&mut pace, 0, 100, 3_000, 0.5).0, 2);
+        assert_eq!(run(&mut pace, 0, 100, 6_000, 0.5).0, 2);
         // What was asked for already is longer than the bound.
         let mut pace = self::pace(60_000_000);
         assert_eq!(run(&mut pace, 0, 20, 10_000_000, 0.0).0, 1);

@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn who_used_too_much_rests_and_tells_less_of_each() {
         let effort = Effort::default();
-        effort.keep_to(Some(0.05), None);
+        effort.keep_to(Some(0.1), None);
         let mut telling = Telling::new(effort.clone(), 0);
         // A hundredth of a core over ten seconds are 100 ms.
         telling.took(40_000, 0);

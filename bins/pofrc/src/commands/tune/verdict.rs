@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 /// The intervals that the table has, µs.
 const INTERVALS: [u64; 5] = [50_000, 100_000, 300_000, 1_000_000, 3_000_000];
 /// Ticks have at least this part of the budget, as the recorder grants it.
-const LEAST_PART: f64 = 0.25;
+const LEAST_PART: f64 = 0.5;
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// What recording costs here. Times are µs, sizes bytes, shares of one core.
