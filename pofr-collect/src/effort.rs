@@ -103,7 +103,7 @@ mod tests {
         let effort = Effort::default();
         assert_eq!((effort.listener(), effort.memory()), (limits::LISTENER_SHARE, limits::MEMORY));
         effort.keep_to(Some(0.02), Some(1 << 20));
-        assert_eq!((effort.listener(), effort.looks(), effort.telling()), (6_000, 3_000, 2_000));
+        assert_eq!((effort.listener(), effort.looks(), effort.telling()), (5_000, 2_400, 2_000));
         assert_eq!(effort.memory(), 1 << 20);
         (0..9).for_each(|_| effort.halve());
         assert_eq!(effort.memory(), 1 << 17);

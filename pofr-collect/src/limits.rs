@@ -26,7 +26,7 @@ pub(crate) const ALL_CHANGES: u64 = 1_500;
 /// The share of a core that the listening thread may use where none is given, millionths.
 pub(crate) const LISTENER_SHARE: u64 = 200_000;
 /// The part of a given share that the listening thread may use, percent.
-pub(crate) const LISTENER_PERCENT: u64 = 30;
+pub(crate) const LISTENER_PERCENT: u64 = 25;
 /// The part of that which looks at one user's processes may use, percent.
 pub(crate) const USER_PERCENT: u64 = 50;
 /// The share of a core that telling events may use in the recorder's thread where none is given, millionths.

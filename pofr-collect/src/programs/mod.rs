@@ -123,14 +123,14 @@ impl Programs {
         None
     }
 
-    /// Keeps the reading within a tenth of the recorder's share of a core.
+    /// Keeps the reading within a twentieth of the recorder's share of a core.
     pub(crate) fn keep_to(&self, max_cpu: Option<f64>) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a share is small and positive"
         )]
-        let millionths = max_cpu.map_or(0, |share| ((share * 100_000.0) as u64).clamp(100, SHARE));
+        let millionths = max_cpu.map_or(0, |share| ((share * 50_000.0) as u64).clamp(100, SHARE));
         self.0.share.store(millionths, Ordering::Relaxed);
     }
 
