@@ -249,7 +249,7 @@ fn stat(pid: i32) -> Option<(u8, u64)> {
     Some((state, fields.nth(18)?.parse().ok()?))
 }
 
-/// Returns the real user of a process: `Uid:	1000	1000	1000	1000` of proc_pid_status(5).
+/// Returns the real user of a process: the first number behind `Uid:` in proc_pid_status(5).
 fn user(pid: i32) -> Option<u32> {
     let text = std::fs::read(format!("/proc/{pid}/status")).ok()?;
     let line = text.split(|b| *b == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
