@@ -85,15 +85,13 @@ fn shows(bundle: &Bundle, pid: u32) -> bool {
 }
 
 /// Returns the processes of the samples whose parent is this one, by name.
-fn children(bundles: &[Bundle], parent: u64) -> Vec<String> {
+fn children(bundles: &[Bundle], parent: u32) -> Vec<String> {
     let added = records(bundles).filter_map(|record| match record {
         Record::Sample(sample) => Some(sample.added),
         _ => None,
     });
     let child = |fact: &Fact| match fact {
-        Fact::Process(process) if u64::from(process.key.ppid.0) == parent => {
-            Some(format!("{:?}", process.key))
-        }
+        Fact::Process(process) if process.key.ppid.0 == parent => Some(format!("{:?}", process.key)),
         _ => None,
     };
     added.flatten().filter_map(|numbered| child(&numbered.fact)).collect()
@@ -202,6 +200,8 @@ fn what_the_shipper_writes_leaves_nobody_out_and_ends_nobody() {
 
     // It would be left out within half a second, and not be in the next bundle's first snapshot.
     std::thread::sleep(Duration::from_millis(1_500));
+    let attacked = place.status().1["last_bundle"]["seq"].as_u64().unwrap() + 1;
+    place.until("two bundles", |status| status["last_bundle"]["seq"].as_u64() > Some(attacked));
     // Nor is a shipper seen that a later start has started, and that is not the recorder's child.
     place.signal("KILL", shipper.try_into().unwrap());
     place.until("the shipper is gone", |status| status["shipping"]["pid"].is_null());
@@ -220,13 +220,15 @@ fn what_the_shipper_writes_leaves_nobody_out_and_ends_nobody() {
     assert!(stat.is_empty() || stat.contains(") Z "), "the shipper has ended: {stat}");
     let bundles = place.bundles();
     let last = bundles.last().unwrap();
-    for pid in pids {
-        assert!(shows(last, pid), "process {pid} is in the record");
+    for bundle in bundles.iter().filter(|bundle| bundle.manifest.seq > attacked) {
+        assert!(pids.iter().all(|pid| shows(bundle, *pid)), "both are in bundle {}", bundle.manifest.seq);
     }
-    assert!(
-        !bundles.iter().any(|bundle| shows(bundle, u32::try_from(shipper).unwrap())),
-        "the shipper is not"
-    );
+    let shippers = [shipper, second].map(|pid| u32::try_from(pid).unwrap());
+    assert!(!bundles.iter().any(|bundle| shows(bundle, shippers[0])), "the shipper is not");
+    assert!(!shows(last, shippers[1]), "nor is the second");
+    for parent in shippers {
+        assert_eq!(children(&bundles, parent), [""; 0], "nor are the ssh that it runs");
+    }
 }
 
 #[test]
