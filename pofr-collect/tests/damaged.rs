@@ -174,7 +174,7 @@ fn whatever_is_flipped_or_cut_the_next_start_goes_on_and_says_so() {
             fs::rename(named, &sealing).unwrap();
         }
         let mut bytes = fs::read(path).unwrap();
-        let is_cut = roll(&mut dice) % 3 == 0;
+        let is_cut = roll(&mut dice).is_multiple_of(3);
         if is_cut {
             bytes.truncate(roll(&mut dice) % bytes.len());
         } else {

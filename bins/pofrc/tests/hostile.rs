@@ -412,7 +412,7 @@ fn hostile_files_in_the_run_directory_are_named_and_not_waited_for() {
     let mut victim = Bystander::new(0);
     let put: [(&str, &dyn Fn()); 4] = [
         ("it is a symbolic link", &|| {
-            std::os::unix::fs::symlink("/etc/passwd", run.join("pofrc.pid")).unwrap()
+            std::os::unix::fs::symlink("/etc/passwd", run.join("pofrc.pid")).unwrap();
         }),
         ("it is not a file", &|| {
             assert!(Command::new("mkfifo").arg(run.join("pofrc.pid")).status().unwrap().success());
