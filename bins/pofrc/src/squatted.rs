@@ -139,6 +139,9 @@ mod tests {
         dir
     }
 
+    /// Puts something in our place.
+    type Put = fn(&Path);
+
     fn settled(path: &Path) -> Settled {
         settle(path, None).unwrap()
     }
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_somebody_has_taken_stays_as_it_is_and_another_is_used_from_then_on() {
-        let put: [(&str, fn(&Path)); 4] = [
+        let put: [(&str, Put); 4] = [
             ("a file", |path| std::fs::write(path, "theirs").unwrap()),
             ("a link that leads nowhere", |path| symlink("/nowhere", path).unwrap()),
             ("a link to a directory of ours", |path| symlink(path.parent().unwrap(), path).unwrap()),

@@ -401,6 +401,9 @@ fn with_hardly_a_descriptor_it_seals() {
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
 }
 
+/// Puts something in the place of the pid file.
+type Put<'a> = &'a dyn Fn();
+
 #[test]
 fn hostile_files_in_the_run_directory_are_named_and_not_waited_for() {
     if !is_root() {
@@ -410,7 +413,7 @@ fn hostile_files_in_the_run_directory_are_named_and_not_waited_for() {
     let run = place.path("run");
     std::fs::create_dir(&run).unwrap();
     let mut victim = Bystander::new(0);
-    let put: [(&str, &dyn Fn()); 4] = [
+    let put: [(&str, Put<'_>); 4] = [
         ("it is a symbolic link", &|| {
             std::os::unix::fs::symlink("/etc/passwd", run.join("pofrc.pid")).unwrap();
         }),
