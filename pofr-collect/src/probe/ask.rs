@@ -131,10 +131,10 @@ impl Ask<'_> {
                 [4, pid.into(), slot as u64].into_iter().for_each(|word| to.put(word));
             }
             Self::Read { pid, slot } => {
-                [5, pid.into(), slot as u64].into_iter().for_each(|word| to.put(word))
+                [5, pid.into(), slot as u64].into_iter().for_each(|word| to.put(word));
             }
             Self::Finish { pid, slot } => {
-                [6, pid.into(), slot as u64].into_iter().for_each(|word| to.put(word))
+                [6, pid.into(), slot as u64].into_iter().for_each(|word| to.put(word));
             }
         }
     }

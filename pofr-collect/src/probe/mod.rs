@@ -2,7 +2,7 @@
 //!
 //! Some files of `/proc` make their reader wait for another process, or for a filesystem that does not answer: the arguments (for
 //! the memory lock, or for a page that a FUSE server or userfaultfd(2) is to deliver), the state of a file, what a poll of a
-//! descriptor shows, kcmp(2) during an exec. A thread that waits so cannot be ended, and neither can its process. So a child without
+//! descriptor shows, kcmp(2) and, in new kernels, `stat` during an exec. A thread that waits so cannot be ended, and neither can its process. So a child without
 //! a program of its own does these reads, and answers in batches: a round trip for all processes of a tick.
 //!
 //! A question that is not answered in time is [`Reply::Unreadable`], the child is left behind, and a new one goes on with the
