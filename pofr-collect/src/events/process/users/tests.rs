@@ -162,6 +162,7 @@ fn long_arguments_are_told_as_far_as_the_allowance_goes() {
             tty: 0,
             cut: None,
             arguments: Some(RawText::from(vec![b'x'; bytes])),
+            cut: None,
             exe: Reading::Unknown,
         });
         users.looked(of_user(number), 0, Some(&mut sight), Moment(0));
