@@ -220,7 +220,7 @@ impl Record {
 
 /// Returns a mark of a process.
 pub(crate) fn mark_of(process: &Process, mark: &str) -> Option<Value> {
-    serde_json::to_value(process).unwrap().get("marks")?.get(mark).cloned()
+    serde_json::to_value(process).unwrap().get(mark).cloned()
 }
 
 /// Tells whether a text has one of these numbers as a word.
