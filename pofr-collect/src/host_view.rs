@@ -105,7 +105,7 @@ impl HostView {
         Self::new(Path::new("/"), architecture, zone, true)
     }
 
-    /// Has `/proc` read in a mount of our own, which nobody can hide anything in ([`own_proc`](crate::own_proc)); where there can be
+    /// Has `/proc` read in a mount of our own, which nobody can hide anything in (`own_proc`); where there can be
     /// none, the given one is read, and a note says so. Must be called before privileges go.
     #[must_use]
     pub fn with_own_proc(mut self) -> Self {

@@ -17,7 +17,7 @@
 //! The kernel gives no times: an event is told with the time at which it was received, on the run's clock. Events of one process
 //! about one name that are not read at once may be told as one, and their order is then that of the table above.
 //!
-//! How much is told of one directory or file, and of all, is bounded ([`throttle`]): what goes beyond is counted in a gap that begins
+//! How much is told of one directory or file, and of all, is bounded (`throttle`): what goes beyond is counted in a gap that begins
 //! with `flood:`, and then marks are set anew, since what was made meanwhile may need one. So much is read at once, and so many
 //! entries of a directory that appears.
 

@@ -1,7 +1,7 @@
 //! `socket-events`: TCP and UDP sockets that are gone, from the destroy groups of sock_diag(7) (net/core/sock_diag.c).
 //!
 //! The kernel tells of every socket when it is destroyed, of our network namespace and of those that ours has a number for
-//! ([`crate::peers`]): its addresses and its cookie, but no inode and no owner, and a TCP state that is always `UNCONN`. Who held it is
+//! (`crate::peers`): its addresses and its cookie, but no inode and no owner, and a TCP state that is always `UNCONN`. Who held it is
 //! what the samples say of the cookie, or where they know none of the addresses ([`Notice::Closed`]); of a socket that came and
 //! went between two samples the holder and the uid stay unknown.
 //!

@@ -56,10 +56,10 @@ impl Shown {
                             before.extend(self.live.remove(&cookie).map(|_| (cookie, netns)));
                         }
                         Subject::Socket(netns, SocketId::Inode(inode)) => {
-                            if let Some(table) = self.tables.get_mut(&netns) {
-                                if let Some(addresses) = table.take(inode) {
-                                    table.gone.entry(addresses).or_default().insert(inode);
-                                }
+                            if let Some(table) = self.tables.get_mut(&netns)
+                                && let Some(addresses) = table.take(inode)
+                            {
+                                table.gone.entry(addresses).or_default().insert(inode);
                             }
                         }
                         Subject::Socket(netns, SocketId::None) => {

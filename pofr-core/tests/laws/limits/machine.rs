@@ -24,7 +24,7 @@ pub(super) enum Step {
     /// A sampler answers; a stamp, where it is not the next.
     Reading { source: Source, seen: Sight, stamp: Option<WallMicros> },
     /// An event source tells.
-    Notice(Notice),
+    Notice(Box<Notice>),
     /// The recorder has something to say.
     Gap(Gap),
     /// The bundle ends.
@@ -335,7 +335,7 @@ fn any_reading() -> BoxedStrategy<Step> {
 pub(super) fn steps() -> BoxedStrategy<Vec<Step>> {
     let step = prop_oneof![
         6 => any_reading(),
-        6 => any_notice().prop_map(Step::Notice),
+        6 => any_notice().prop_map(|notice| Step::Notice(Box::new(notice))),
         1 => any_gap().prop_map(Step::Gap),
         1 => Just(Step::Bundle),
     ];

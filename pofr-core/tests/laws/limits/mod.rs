@@ -28,7 +28,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Reading { source, seen, stamp } => recording.read(&source, seen, stamp),
-                Step::Notice(notice) => recording.tell(notice),
+                Step::Notice(notice) => recording.tell(*notice),
                 Step::Gap(gap) => recording.gap(gap),
                 Step::Bundle => recording.end_bundle(),
             }

@@ -160,7 +160,6 @@ fn long_arguments_are_told_as_far_as_the_allowance_goes() {
             comm: "x".into(),
             session: 1,
             tty: 0,
-            cut: None,
             arguments: Some(RawText::from(vec![b'x'; bytes])),
             cut: None,
             exe: Reading::Unknown,
