@@ -52,16 +52,26 @@ impl Registry {
     /// Event sources hear from now on, not only when the recorder runs; the one that looks at new processes has a thread
     /// that takes real-time priority here: before the program gives up its privileges. A program that gives them up in between
     /// makes the samplers before ([`Self::samplers_only`]), since one has the kernel take a program of its own (CAP_BPF and
-    /// CAP_PERFMON), and the event sources after ([`Self::hearing`]).
+    /// CAP_PERFMON), what needs a right to be opened with it ([`Self::hearing_first`]), and the other event sources after ([`Self::hearing`]).
     #[must_use]
     pub fn built_in(view: &HostView) -> Self {
-        Self::samplers_only(view).hearing(view)
+        Self::samplers_only(view).hearing_first(view).hearing(view)
     }
 
-    /// Adds this crate's event sources.
+    /// Adds those of this crate's event sources that must be opened before the program gives up its privileges.
+    #[must_use]
+    pub fn hearing_first(self, view: &HostView) -> Self {
+        self.hearing_of(view, &events::OPENED_FIRST)
+    }
+
+    /// Adds this crate's other event sources.
     #[must_use]
     pub fn hearing(self, view: &HostView) -> Self {
-        let made = events::BUILT_IN.iter().filter(|_| view.live).map(|make| make(view));
+        self.hearing_of(view, &events::BUILT_IN)
+    }
+
+    fn hearing_of(self, view: &HostView, makes: &[events::Make]) -> Self {
+        let made = makes.iter().filter(|_| view.live).map(|make| make(view));
         made.fold(self, |registry, (name, made)| registry.offer(name, made))
     }
 

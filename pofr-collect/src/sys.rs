@@ -5,6 +5,7 @@
 pub(crate) mod area;
 pub(crate) mod bpf;
 pub(crate) mod child;
+pub(crate) mod filter;
 pub(crate) mod nsfs;
 
 use pofr_core::raw::{RawText, Reading};

@@ -142,6 +142,12 @@ fn keep(kept: CapabilitySet) -> anyhow::Result<()> {
 fn raise_limits() -> bool {
     let limit = |resource, least: u64| {
         let now = getrlimit(resource);
+        // The hard limit, too, where that is allowed (CAP_SYS_RESOURCE).
+        let most = now.maximum.map(|maximum| maximum.max(least));
+        let current = Some(now.current.unwrap_or(least).max(least));
+        if setrlimit(resource, Rlimit { current, maximum: most }).is_ok() {
+            return;
+        }
         let wanted = Rlimit {
             current: now
                 .maximum

@@ -24,7 +24,10 @@ use pofr_core::{
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 /// The event sources of this crate. Only a live host has any.
-pub const BUILT_IN: [Make; 4] = [process::make, sockets::make, crate::programs::make, login::make];
+pub const BUILT_IN: [Make; 3] = [process::make, crate::programs::make, login::make];
+
+/// Those that want a right when they are opened which a program may have given up before the others are: CAP_NET_BROADCAST.
+pub const OPENED_FIRST: [Make; 1] = [sockets::make];
 
 /// Makes an event source: its name, and the source or why there is none.
 pub type Make = fn(&HostView) -> (&'static str, Result<Box<dyn EventSource>, CollectError>);

@@ -392,7 +392,12 @@ impl Sink for Spool {
     fn idle(&mut self, micros: u64) -> Result<(), SpoolError> {
         match &self.open {
             Some(open) if open.is_urgent(Duration::from_micros(micros)) => self.flush(),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            // What was acknowledged can go though nothing is recorded.
+            None => {
+                self.write_out(false);
+                Ok(())
+            }
         }
     }
 

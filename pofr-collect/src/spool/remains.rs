@@ -3,7 +3,10 @@
 use super::{SpoolSettings, state::Held};
 use pofr_core::{
     identity::Cid,
-    wire::{name::BundleName, v2::layout},
+    wire::{
+        name::BundleName,
+        v2::{layout, salvage},
+    },
 };
 use serde_json::Value;
 use std::{fs::File, path::Path};
@@ -32,7 +35,9 @@ impl Remains {
             held.push(bundle);
         }
         held.sort_by_key(|held| held.seq);
-        let begun = list(&settings.open_dir()).into_iter().filter_map(|path| {
+        let open = list(&settings.open_dir());
+        cid = cid.or_else(|| open.iter().find_map(|path| client_of_frames(path)));
+        let begun = open.into_iter().filter_map(|path| {
             let is_bundle = path.extension().is_some_and(|e| e == "frames" || e == "sealing");
             path.file_stem().filter(|_| is_bundle)?.to_str()?.parse::<u64>().ok()
         });
@@ -58,6 +63,12 @@ fn bundle(path: &Path) -> Option<(String, Held)> {
     let bytes = file.metadata().ok()?.len();
     let manifest = layout(file).ok()?.manifest;
     Some((manifest.cid, Held { seq: manifest.seq, name, bytes, span: manifest.wall }))
+}
+
+/// Reads whose record the frames of an open bundle are.
+fn client_of_frames(path: &Path) -> Option<Cid> {
+    let is_frames = path.extension().is_some_and(|e| e == "frames");
+    Some(salvage(&std::fs::read(path).ok().filter(|_| is_frames)?).header?.cid)
 }
 
 fn list(dir: &Path) -> Vec<std::path::PathBuf> {

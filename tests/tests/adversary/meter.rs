@@ -14,7 +14,8 @@ use std::{
 /// What was taken, as far as it was seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
-    /// The most memory of each process (`VmHWM`, proc_pid_status(5)), KiB.
+    /// The most memory of each process, KiB: of the recorder `VmHWM` (proc_pid_status(5)), of a child its share of what it has in memory
+    /// with others (`Pss`, proc_pid_smaps(5)), since a copy of the recorder is the recorder's memory until one of them writes to it.
     pub(crate) peaks: BTreeMap<u32, u64>,
     /// CPU time of all, in seconds.
     pub(crate) cpu: f64,
@@ -47,12 +48,12 @@ impl Meter {
         let (told, end) = (figures.clone(), over.clone());
         let began = Instant::now();
         let mut before = BTreeMap::new();
-        look(pid, &mut Figures::default(), &mut before);
+        look(pid, true, &mut Figures::default(), &mut before);
         let mut now = before.clone();
         let thread = std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let mut figures = told.lock().unwrap();
-                look(pid, &mut figures, &mut now);
+                look(pid, true, &mut figures, &mut now);
                 let spent = |(pid, cpu): (&u32, &f64)| cpu - before.get(pid).copied().unwrap_or(0.0);
                 figures.cpu = now.iter().map(spent).sum();
                 figures.span = began.elapsed();
@@ -71,10 +72,11 @@ impl Meter {
 }
 
 /// Reads peak memory and CPU of a process and all below it.
-fn look(pid: u32, figures: &mut Figures, cpu: &mut BTreeMap<u32, f64>) {
+fn look(pid: u32, is_first: bool, figures: &mut Figures, cpu: &mut BTreeMap<u32, f64>) {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let status = read("status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let (file, field) = if is_first { ("status", "VmHWM:") } else { ("smaps_rollup", "Pss:") };
+    let text = read(file);
+    let peak = text.lines().find_map(|line| line.strip_prefix(field));
     if let Some(kib) = peak.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok()) {
         let peak = figures.peaks.entry(pid).or_default();
         *peak = kib.max(*peak);
@@ -89,7 +91,7 @@ fn look(pid: u32, figures: &mut Figures, cpu: &mut BTreeMap<u32, f64>) {
     for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
-            look(child, figures, cpu);
+            look(child, false, figures, cpu);
         }
     }
 }

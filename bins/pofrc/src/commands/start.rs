@@ -146,7 +146,7 @@ fn record(
 ) -> anyhow::Result<Outcome> {
     let view = HostView::live()?.with_own_proc();
     let (name, files) = watch_files(&plan, &view);
-    let samplers = Registry::samplers_only(&view);
+    let samplers = Registry::samplers_only(&view).hearing_first(&view);
     // The thread that must be quick inherits its priority; made after the last right is given up, it has none to give up.
     let priority = RealTime::take();
     let mut kept = opening.drop_rest()?;

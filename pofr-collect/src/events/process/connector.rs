@@ -8,7 +8,10 @@ use super::{
     message::{self, Message, What},
     moment::Stamps,
 };
-use crate::netlink::{Socket, messages};
+use crate::{
+    netlink::{Socket, messages},
+    sys,
+};
 use pofr_core::collector::CollectError;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -72,6 +75,21 @@ impl Connector {
             }
         }
         Err(refused("no answer: not in the first namespaces?", Errno::TIMEDOUT))
+    }
+
+    /// Has the kernel drop what is told of names and of tracing before it takes room in our queue, or tell it again.
+    ///
+    /// # Errors
+    /// `ENOMEM` where there is no room for the filter.
+    pub(super) fn hear_names(&self, are_heard: bool) -> Result<(), Errno> {
+        if are_heard {
+            return sys::filter::let_all_pass(self.socket.as_fd());
+        }
+        sys::filter::drop_where(
+            self.socket.as_fd(),
+            message::WHAT_AT,
+            &[message::NAME_KIND, message::TRACE_KIND],
+        )
     }
 
     /// Takes the next message that can be read, if there is one; never waits.

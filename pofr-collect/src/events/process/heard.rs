@@ -36,6 +36,13 @@ pub(super) enum Heard {
     },
     /// What was left out of a user's doing.
     Flood(Flood),
+    /// Names that processes give themselves are not heard for a while.
+    Unheard {
+        /// From when to when.
+        span: Loss,
+        /// Whose processes had too many.
+        user: u32,
+    },
     /// Something that should be here is not.
     Lost {
         /// When, and how much.

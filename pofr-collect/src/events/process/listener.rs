@@ -16,6 +16,7 @@ use super::{
     heard::{Event, Glance, Heard, Lost},
     message::{self, Message, Task, What},
     moment::{Moment, Stamps},
+    names::Names,
     sequence::{Loss, Sequence},
     users::{Closeness, Users, Verdict},
 };
@@ -83,6 +84,7 @@ pub(super) fn listen(view: &HostView, queue_bytes: usize) -> Result<Hearing, Col
         connector,
         exits,
         sequence: Sequence::default(),
+        names: Names::default(),
         stamps: Stamps::new(&view.proc_root),
         began,
         glances,
@@ -130,6 +132,7 @@ struct Listener {
     exits: Option<Exits>,
     endings: Endings,
     sequence: Sequence,
+    names: Names,
     stamps: Stamps,
     began: Moment,
     glances: Glances,
@@ -173,11 +176,23 @@ impl Listener {
                 self.hear_out()?;
             }
             let now = Stamps::now();
+            if self.names.due().is_some_and(|due| due <= now) {
+                self.hear_names_again(now)?;
+            }
             self.look_again(now);
             self.own_up(now);
             self.wake_recorder(now);
             self.share.worked(Stamps::now());
         }
+    }
+
+    /// Hears of names again after they were dropped.
+    fn hear_names_again(&mut self, now: Moment) -> Result<(), Errno> {
+        self.connector.hear_names(true)?;
+        self.names.hear_from(now);
+        // From here on a number that is missing means something again.
+        sys::speak_on_each_cpu();
+        self.hear_out()
     }
 
     /// Rests; false if this is to end.
@@ -224,6 +239,7 @@ impl Listener {
             self.uncounted.map(|loss| loss.to.plus(UNCOUNTED)),
             self.dropped.map(|_| now.plus(LONG)),
             self.users.due(),
+            self.names.due(),
         ];
         let timeout = due.into_iter().flatten().min().map(|due| {
             let micros = (due.0 - now.0).max(0);
@@ -263,6 +279,11 @@ impl Listener {
             exits.take(|end| endings.hear(end))?;
         }
         let now = Stamps::now();
+        let names = batch.iter().filter(|message| matches!(message.what, What::Name { .. } | What::Other));
+        if self.names.hear(names.count(), now) && self.connector.hear_names(false).is_ok() {
+            let (span, user) = (self.names.drop_from(now), self.users.most_named(&batch, now));
+            self.hand_on(Heard::Unheard { span, user });
+        }
         let verdicts: Vec<_> = batch.iter().map(|message| self.users.judge(message, now)).collect();
         let mut glances = self.look(&batch, &verdicts);
         for (index, (message, verdict)) in batch.iter().zip(verdicts).enumerate() {
@@ -323,7 +344,9 @@ impl Listener {
     fn take(&mut self, message: &Message, verdict: Verdict, glance: Option<Glance>) {
         let at = self.stamps.moment(message.at_nanos);
         self.last = at;
-        if let Some(loss) = self.sequence.hear(message.cpu, message.sequence, at) {
+        if let Some(loss) = self.sequence.hear(message.cpu, message.sequence, at)
+            && !self.names.explain(loss)
+        {
             self.uncounted = None;
             self.hand_on(Heard::Lost { loss, what: Lost::Events });
         }
@@ -413,7 +436,7 @@ impl Listener {
             }
         }
         let events = match &heard {
-            Heard::Event { .. } | Heard::EndIfShown { .. } => Some(1),
+            Heard::Event { .. } | Heard::EndIfShown { .. } | Heard::Unheard { .. } => Some(1),
             // Of what was dropped that is said by itself.
             Heard::Look { .. } => Some(0),
             Heard::Lost { loss, .. } => loss.events,

@@ -28,6 +28,12 @@ const COMMON: usize = 16;
 /// Bytes of a name: `TASK_COMM_LEN`.
 const NAME: usize = 16;
 
+/// Where a datagram of the kernel's says what happened, bytes: behind netlink's own header and the connector's.
+pub(super) const WHAT_AT: u32 = (netlink::HEADER + HEADER) as u32;
+/// `PROC_EVENT_COMM` and `PROC_EVENT_PTRACE`: what a process can make as many of as it likes.
+pub(super) const NAME_KIND: u32 = 0x200;
+pub(super) const TRACE_KIND: u32 = 0x100;
+
 /// A thread of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Task {
@@ -98,7 +104,7 @@ pub(super) fn parse(message: &netlink::Message<'_>) -> Option<Message> {
         0x4 => What::Users { of: task(0)?, real: u32_at(detail, 8)?, effective: u32_at(detail, 12)? },
         0x40 => What::Groups { of: task(0)?, real: u32_at(detail, 8)?, effective: u32_at(detail, 12)? },
         0x80 => What::Session(task(0)?),
-        0x200 => What::Name { of: task(0)?, name: *detail.get(8..)?.first_chunk()? },
+        NAME_KIND => What::Name { of: task(0)?, name: *detail.get(8..)?.first_chunk()? },
         0x8000_0000 => What::Exit { of: task(0)?, code: u32_at(detail, 8)? },
         _ => What::Other,
     };

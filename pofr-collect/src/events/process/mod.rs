@@ -20,6 +20,7 @@ mod life;
 mod listener;
 pub(crate) mod message;
 mod moment;
+mod names;
 mod nursery;
 mod phase;
 mod sequence;

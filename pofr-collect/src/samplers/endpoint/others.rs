@@ -297,7 +297,8 @@ impl Others {
             let owner = all.get(&inode).and_then(|other| other.owner);
             owner.map_or_else(|| inode.to_string(), |uid| format!("{inode} (of uid {uid})"))
         };
-        let reason = "for want of time, endpoints of network namespaces were not read: {}";
+        let reason =
+            "flood: more network namespaces than there is time for; endpoints of these were not read: {}";
         tick.out.gaps.extend(self.late.say(reason, late, at, of_whom));
         let of = |chosen: &dyn Fn(u32, &Other) -> bool| -> BTreeMap<u32, WallMicros> {
             let chosen = all.iter().filter(|(inode, other)| chosen(**inode, other));

@@ -12,7 +12,7 @@ use pofr_core::identity::Pid;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, TryRecvError, channel},
+    sync::mpsc::{Receiver, Sender, TryRecvError, channel},
     thread,
 };
 
@@ -26,7 +26,9 @@ const SHARE: i64 = 33;
 pub(super) struct Strangers {
     /// Not looked at yet, and whether a whole reading has missed them since.
     pending: BTreeMap<u64, bool>,
-    under_way: Option<Receiver<Answer>>,
+    worker: Option<Worker>,
+    /// Whether the worker has not answered yet.
+    is_asked: bool,
     /// Until when nothing is asked, on `CLOCK_BOOTTIME`, µs.
     rests: i64,
     asked: HashSet<u64>,
@@ -34,6 +36,38 @@ pub(super) struct Strangers {
     found: BTreeMap<u64, (u32, Pid, u32)>,
     /// Those whose namespace cannot be told, and a holder.
     lost: BTreeMap<u64, Pid>,
+}
+
+/// Sockets by a process that holds them.
+type Of = HashMap<Pid, HashSet<u64>>;
+
+/// The thread that finds out. It stays: a thread of its own for each round would take a process number each time, and every number that
+/// is given out has all of `/proc` listed.
+#[derive(Debug)]
+struct Worker {
+    asks: Sender<Of>,
+    answers: Receiver<Answer>,
+}
+
+impl Worker {
+    /// Makes the thread; `None` where none can be made.
+    fn begin(proc_root: &Path) -> Option<Self> {
+        let ((asks, asked), (told, answers)) = (channel::<Of>(), channel());
+        let proc_root = proc_root.to_owned();
+        let work = move || {
+            let mut before = crate::clock::thread_micros();
+            for of in asked {
+                let all = find(&proc_root, &of);
+                let now = crate::clock::thread_micros();
+                if told.send((all, now - before)).is_err() {
+                    return;
+                }
+                before = now;
+            }
+        };
+        thread::Builder::new().name("pofr-strangers".to_owned()).spawn(work).ok()?;
+        Some(Self { asks, answers })
+    }
 }
 
 /// What sockets are, and the CPU time that it took to find out, µs.
@@ -69,16 +103,16 @@ impl Strangers {
                 self.lost.remove(inode);
             }
         }
-        if let Some(under_way) = &self.under_way {
-            match under_way.try_recv() {
-                Ok((all, micros)) => {
+        if self.is_asked {
+            match self.worker.as_ref().map(|worker| worker.answers.try_recv()) {
+                Some(Ok((all, micros))) => {
                     self.rests = now + micros * SHARE;
                     self.take(all, holders);
                 }
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => {}
+                Some(Err(TryRecvError::Empty)) => return,
+                Some(Err(TryRecvError::Disconnected)) | None => self.worker = None,
             }
-            self.under_way = None;
+            self.is_asked = false;
         }
         if self.pending.is_empty() || now < self.rests {
             return;
@@ -86,7 +120,7 @@ impl Strangers {
         let known = known();
         self.pending.retain(|inode, _| !known.contains(inode));
         self.found.retain(|inode, _| !known.contains(inode));
-        let (mut of, mut chosen) = (HashMap::<Pid, HashSet<u64>>::new(), 0);
+        let (mut of, mut chosen) = (Of::new(), 0);
         for (inode, missed) in &mut self.pending {
             // What was opened after the sockets were listed is in the next list.
             if std::mem::replace(missed, true)
@@ -99,15 +133,9 @@ impl Strangers {
         }
         if !of.is_empty() {
             self.asked = of.values().flatten().copied().collect();
-            let (told, answer) = channel();
-            let proc_root = proc_root.to_owned();
-            let work = move || {
-                let all = find(&proc_root, &of);
-                let _ = told.send((all, crate::clock::thread_micros()));
-            };
             // Where no thread can be made, they are asked for again.
-            let made = thread::Builder::new().name("pofr-strangers".to_owned()).spawn(work);
-            self.under_way = made.is_ok().then_some(answer);
+            self.worker = self.worker.take().or_else(|| Worker::begin(proc_root));
+            self.is_asked = self.worker.as_ref().is_some_and(|worker| worker.asks.send(of).is_ok());
         }
     }
 
@@ -148,7 +176,7 @@ impl Strangers {
 }
 
 /// Finds out what the sockets of processes are.
-fn find(proc_root: &Path, of: &HashMap<Pid, HashSet<u64>>) -> Vec<(u64, Found)> {
+fn find(proc_root: &Path, of: &Of) -> Vec<(u64, Found)> {
     let may_take = !counts_by_group(proc_root);
     let mut all = Vec::new();
     for (pid, sockets) in of {

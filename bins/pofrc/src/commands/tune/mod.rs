@@ -29,7 +29,7 @@ pub(super) fn run(args: &Tune) -> anyhow::Result<Exit> {
     let opening = privileges::drop_most(None)?;
     let view = HostView::live()?;
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let samplers = Registry::samplers_only(&view);
+    let samplers = Registry::samplers_only(&view).hearing_first(&view);
     let priority = RealTime::take();
     let mut missing = opening.drop_rest()?.missing;
     let registry = samplers.hearing(&view).wrapped(

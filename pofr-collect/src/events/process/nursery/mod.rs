@@ -23,8 +23,9 @@ use super::{
     life::{Life, Start, may_be, reckon},
     moment::Moment,
     phase::Phase,
+    sequence::Loss,
     telling::Teller,
-    users::Flood,
+    users::{self, Flood},
 };
 use crate::{HostView, samplers::Sight};
 use hashbrown::{HashMap, HashSet};
@@ -83,31 +84,29 @@ impl Nursery {
                 }
             }
             Heard::Flood(flood) => out.push(Notice::Lost(self.flooded(&flood))),
+            Heard::Unheard { span, user } => out.push(Notice::Lost(self.gap(users::unheard(user), span))),
             Heard::Look { pid, glance } => self.looked_at(pid, glance),
             Heard::Lost { loss, what } => {
                 self.lost = self.lost.max(Some(loss.to));
-                let clock = &self.view.clock;
-                out.push(Notice::Lost(Gap {
-                    source: Some(Source::Process),
-                    severity: Severity::Thin,
-                    reason: what.reason().to_owned(),
-                    from: clock.at_boot(loss.from.0),
-                    to: Some(clock.at_boot(loss.to.0)),
-                    lost: loss.events,
-                }));
+                out.push(Notice::Lost(self.gap(what.reason().to_owned(), loss)));
             }
         }
     }
 
     /// Says what was left out of a user's doing.
     fn flooded(&self, flood: &Flood) -> Gap {
+        let span = Loss { from: flood.from, to: flood.to, events: Some(flood.lost()) };
+        self.gap(flood.reason(), span)
+    }
+
+    fn gap(&self, reason: String, span: Loss) -> Gap {
         Gap {
             source: Some(Source::Process),
             severity: Severity::Thin,
-            reason: flood.reason(),
-            from: self.view.clock.at_boot(flood.from.0),
-            to: Some(self.view.clock.at_boot(flood.to.0)),
-            lost: Some(flood.lost()),
+            reason,
+            from: self.view.clock.at_boot(span.from.0),
+            to: Some(self.view.clock.at_boot(span.to.0)),
+            lost: span.events,
         }
     }
 

@@ -28,6 +28,21 @@ pub(in crate::events::process) struct Left {
     pub(in crate::events::process) arguments: u64,
 }
 
+/// Says that processes renamed themselves too often for us to hear.
+pub(in crate::events::process) fn unheard(user: u32) -> String {
+    let who = named(user);
+    format!(
+        "flood: processes of {who} renamed themselves too often to be heard; samples show the names of all"
+    )
+}
+
+fn named(user: u32) -> String {
+    match user {
+        u32::MAX => "an unknown user".to_owned(),
+        user => format!("user {user}"),
+    }
+}
+
 impl Flood {
     pub(super) fn begin(user: u32, now: Moment) -> Self {
         Self { user, from: now, to: now, left: Left::default() }
@@ -45,10 +60,7 @@ impl Flood {
     /// Says it in words.
     pub(in crate::events::process) fn reason(&self) -> String {
         let Left { processes, changes, looks, arguments } = self.left;
-        let who = match self.user {
-            u32::MAX => "an unknown user".to_owned(),
-            user => format!("user {user}"),
-        };
+        let who = named(self.user);
         format!(
             "flood: {who} did more than is recorded of one: {processes} processes were only counted, {changes} changes of processes \
              were not told, {looks} programs were not looked at when they were new, the arguments of {arguments} were cut or left out"

@@ -13,7 +13,7 @@ mod member;
 #[cfg(test)]
 mod tests;
 
-pub(super) use flood::{Flood, Left};
+pub(super) use flood::{Flood, Left, unheard};
 
 use super::{
     message::{Message, What},
@@ -149,6 +149,17 @@ impl Users {
             },
             _ => Verdict::Tell,
         }
+    }
+
+    /// Returns whose processes rename themselves most in a batch.
+    pub(super) fn most_named(&mut self, batch: &[Message], now: Moment) -> u32 {
+        let mut names: HashMap<u32, usize> = HashMap::new();
+        for message in batch {
+            if let What::Name { of, .. } = message.what {
+                *names.entry(self.of(of.process, now)).or_default() += 1;
+            }
+        }
+        names.into_iter().max_by_key(|(_, count)| *count).map_or(NOBODY, |(user, _)| user)
     }
 
     fn forked(&mut self, parent: u32, child: u32, now: Moment) -> Verdict {
