@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     digest::{Sha256, hex},
-    fact::{Custom, Cut, Endpoint, Fact, Ids, Process},
+    fact::{Custom, Cut, Endpoint, Fact, Files, Ids, Process},
+    identity::Entity,
     raw::{RawText, Reading},
     source::Source,
 };
@@ -83,8 +84,19 @@ fn fit_process(process: &mut Process) {
         *arguments = whole[..ARGUMENTS.most()].into();
         key.marks.arguments_cut.get_or_insert(cut);
     }
+    // Only a process of this boot that is known by its start can tell another's files; else nobody knows them.
+    if let Some(teller) = &key.marks.files_of
+        && !are_of_one_boot(teller, &key.entity)
+    {
+        key.marks.files_of = None;
+        key.files = Files::Unknown;
+    }
     // What became known later stands beside the key, which has no mark for it.
     details.arguments.iter_mut().for_each(|arguments| text(arguments, ARGUMENTS));
+}
+
+fn are_of_one_boot(one: &Entity, other: &Entity) -> bool {
+    matches!((one, other), (Entity::Started { boot: one, .. }, Entity::Started { boot: other, .. }) if one == other)
 }
 
 /// Puts an endpoint into the form that it has on the wire.

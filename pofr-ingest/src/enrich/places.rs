@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -67,7 +68,12 @@ impl Places {
     /// Finds an address; `None` where the database has nothing of it.
     #[must_use]
     pub fn find(&self, ip: IpAddr) -> Option<Place> {
-        let entry: Entry = self.reader().lookup(plain(ip)).ok()?.decode().ok()??;
+        let reader = self.reader();
+        // In a damaged file the library may reckon with numbers that make no sense, and panic.
+        let found = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            reader.lookup(plain(ip)).ok()?.decode::<Entry>().ok()?
+        }));
+        let entry = found.ok()??;
         let country = [entry.country, entry.registered_country].into_iter().flatten().find_map(Country::name);
         let place = Place { country, city: entry.city.and_then(|city| name(city.names)) };
         (place != Place::default()).then_some(place)

@@ -152,10 +152,10 @@ fn of_a_damaged_bundle_what_is_before_the_damage_is_taken_once() {
             let kept = Kept::new(place.path().join("kept"));
             let inbox = inbox.then(After::Keep(kept.clone()));
             let path = inbox.dir().join(named(&bytes));
-            for _ in 0..2 {
+            for stored in [1, 0] {
                 fs::write(&path, &bytes).unwrap();
                 let report = take(store.as_ref(), &inbox);
-                assert_eq!(report.stored + report.duplicates, 1, "{what}: {report:?}");
+                assert_eq!(report.stored, stored, "{what}: {report:?}");
             }
             assert!(!path.exists(), "{what} is out of the inbox");
             let quarantine = inbox.quarantine_dir();
