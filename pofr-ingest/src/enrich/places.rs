@@ -2,7 +2,7 @@
 //! kind City or Country, whoever made it.
 
 use super::plain;
-use maxminddb::Reader;
+use maxminddb::{MaxMindDbError, Reader};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ pub enum PlacesError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        cause: maxminddb::MaxMindDbError,
+        cause: MaxMindDbError,
     },
 }
 
@@ -69,11 +69,7 @@ impl Places {
     #[must_use]
     pub fn find(&self, ip: IpAddr) -> Option<Place> {
         let reader = self.reader();
-        // In a damaged file the library may reckon with numbers that make no sense, and panic.
-        let found = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            reader.lookup(plain(ip)).ok()?.decode::<Entry>().ok()?
-        }));
-        let entry = found.ok()??;
+        let entry = unless_it_panics(|| reader.lookup(plain(ip)).ok()?.decode::<Entry>().ok()?)??;
         let country = [entry.country, entry.registered_country].into_iter().flatten().find_map(Country::name);
         let place = Place { country, city: entry.city.and_then(|city| name(city.names)) };
         (place != Place::default()).then_some(place)
@@ -98,7 +94,14 @@ impl Places {
 }
 
 fn read(path: &Path) -> Result<Reader<Vec<u8>>, PlacesError> {
-    Reader::open_readfile(path).map_err(|cause| PlacesError::Open { path: path.to_owned(), cause })
+    let refused = |cause| PlacesError::Open { path: path.to_owned(), cause };
+    let senseless = || refused(MaxMindDbError::invalid_database("its numbers make no sense"));
+    unless_it_panics(|| Reader::open_readfile(path)).ok_or_else(senseless)?.map_err(refused)
+}
+
+/// In a damaged file the library may reckon with numbers that make no sense, and panic: then there is nothing.
+fn unless_it_panics<T>(ask: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(ask)).ok()
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
