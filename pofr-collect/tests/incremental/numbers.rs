@@ -42,11 +42,15 @@ fn alone(test: &str) -> bool {
 }
 
 #[test]
-fn who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late() {
-    if !alone("numbers::who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late") {
+fn who_comes_under_a_chosen_number_is_seen_after_ten_seconds_and_said_to_be_late() {
+    if !alone("numbers::who_comes_under_a_chosen_number_is_seen_after_ten_seconds_and_said_to_be_late") {
         return;
     }
     let mut machine = Machine::new().unwrap();
+    // Our own threads, which are made when they are first needed, take numbers too.
+    for _ in 0..3 {
+        machine.tick();
+    }
     // Where the machine is so slow that the listing does not stand that long, it is done again.
     let (mut child, _) = (0..10)
         .map(|_| {
@@ -67,7 +71,8 @@ fn who_comes_under_a_chosen_number_is_seen_within_a_second_and_said_to_be_late()
         gaps.filter(|gap| gap.reason.starts_with("processes came under numbers")).count()
     };
     let before = said_late(&machine);
-    machine.skip(2);
+    // A second is enough unless somebody elsewhere on the machine went meanwhile, so that there are as many as before.
+    machine.skip(11);
     machine.check(child.id());
     assert!(machine.process(child.id()).is_some());
     assert_eq!(said_late(&machine), before + 1);
