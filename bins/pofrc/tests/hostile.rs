@@ -386,19 +386,29 @@ fn full_run_and_state_directories_do_not_end_it() {
 }
 
 #[test]
-fn with_hardly_a_descriptor_it_seals() {
-    let place = Place::new();
-    let start = place.pofrc("start", &["--bundle", "500ms", "--interval", "50ms", "--max-cpu", "1000%"]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""]).arg(start.get_program()).args(start.get_args());
-    let child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    place.until("three bundles", |status| status["last_bundle"]["seq"].as_u64() >= Some(3));
-    assert_eq!(place.stop().status.code(), Some(0));
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let bundles = place.bundles();
-    let seqs: Vec<u64> = bundles.iter().map(|bundle| bundle.manifest.seq).collect();
-    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+fn with_hardly_a_descriptor_it_seals_or_says_that_it_cannot() {
+    for (most, seals) in [(24, false), (28, true), (40, true)] {
+        let place = Place::new();
+        let start = place.pofrc("start", &["--bundle", "500ms", "--interval", "50ms", "--max-cpu", "1000%"]);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -n {most}; exec \"$0\" \"$@\""));
+        shell.arg(start.get_program()).args(start.get_args());
+        let child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        if seals {
+            // It has no descriptor to answer `status` with.
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            assert_eq!(place.stop().status.code(), Some(0));
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.success(), seals, "{most}: {output:?}");
+        if seals {
+            let bundles = place.bundles();
+            let seqs: Vec<u64> = bundles.iter().map(|bundle| bundle.manifest.seq).collect();
+            assert!(!seqs.is_empty() && seqs.iter().copied().eq(1..=seqs.len() as u64), "{most}: {seqs:?}");
+        } else {
+            assert!(String::from_utf8_lossy(&output.stderr).contains("Too many open files"), "{output:?}");
+        }
+    }
 }
 
 /// Puts something in the place of the pid file.

@@ -105,6 +105,14 @@ pub enum SpoolError {
     /// A record came while no bundle was open.
     #[error("no bundle is open")]
     NotOpen,
+    /// The last of the record could not be written.
+    #[error("no room to the last: {bundles} bundles could not be written: {why}")]
+    NoRoom {
+        /// How many sealed bundles were in memory.
+        bundles: usize,
+        /// What failed.
+        why: String,
+    },
 }
 
 impl SpoolError {

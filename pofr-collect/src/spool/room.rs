@@ -83,6 +83,16 @@ impl Spool {
         self.tell_of_trouble();
     }
 
+    /// Writes what still waits in memory, for the last time: to be called after the last bundle is finished.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoRoom`] where that cannot be: then it goes with the process, and the next recorder says from when on.
+    pub fn settle(&mut self) -> Result<(), SpoolError> {
+        self.write_out(true);
+        let Some(trouble) = &self.trouble else { return Ok(()) };
+        Err(SpoolError::NoRoom { bundles: self.memory.len(), why: trouble.what.clone() })
+    }
+
     /// Takes note that all is written.
     pub(super) fn all_is_written(&mut self) {
         if self.trouble.is_some() {

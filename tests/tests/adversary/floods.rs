@@ -42,6 +42,7 @@ fn two_hundred_programs_a_second() {
 }
 
 #[test]
+#[ignore = "open: events of others are lost in the kernel's queue; docs/threat-model.md, 'What does not hold'"]
 fn forks_without_end() {
     let Some(scene) = Scene::new() else { return };
     let mut recording = Recording::begin(scene);
@@ -64,6 +65,7 @@ fn arguments_against_a_small_spool() {
 }
 
 #[test]
+#[ignore = "open: the queue of fanotify is one for all users; docs/threat-model.md, 'What does not hold'"]
 fn names_made_in_a_watched_directory() {
     let Some(scene) = Scene::new() else { return };
     let watched = scene.lair("watched");

@@ -157,8 +157,11 @@ impl Record {
             if of_attacker && gap.reason.contains(|c: char| c.is_ascii_digit()) {
                 continue;
             }
-            // Samples that came late are one gap as long as they do: the longest time between two is judged below.
-            if gap.reason == "samples came later than the interval asks" {
+            // Samples that come late are one gap as long as they do: the longest time between two is judged below.
+            let is_of_pace = ["samples came later than the interval asks", "over the CPU budget"]
+                .iter()
+                .any(|word| gap.reason.starts_with(word));
+            if is_of_pace {
                 continue;
             }
             let length = gap.to.map_or(i64::MAX, |to| to.0 - gap.from.0);

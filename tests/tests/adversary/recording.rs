@@ -25,6 +25,8 @@ pub(crate) struct Recording {
     meter: Option<Meter>,
     companions: Vec<Companion>,
     began: WallMicros,
+    /// What a recorder says as it ends.
+    last_words: &'static str,
 }
 
 /// The wall clock.
@@ -53,7 +55,12 @@ impl Recording {
         // What a start costs is not what an attack costs.
         rest(0.7);
         let meter = Some(Meter::start(recorder.pid()));
-        Self { scene, recorder, bystander, meter, companions: Vec::new(), began: now() }
+        Self { scene, recorder, bystander, meter, companions: Vec::new(), began: now(), last_words: "ended:" }
+    }
+
+    /// Has the recorders end while there is no room: what they hold in memory cannot be written, which they must say.
+    pub(crate) fn without_room_to_the_last(&mut self) {
+        self.last_words = "could not be written: ";
     }
 
     /// Starts a compiled attack as the attacker, and waits until it says `ready`, where it is not empty; returns its process id.
@@ -125,12 +132,12 @@ impl Recording {
         }
         if alive(self.recorder.pid()) {
             faults.push(format!("{END:?} after SIGTERM the recorder is still there"));
-        } else if !self.recorder.said().contains("ended:") {
+        } else if !self.recorder.said().contains(self.last_words) {
             faults.push(format!("the recorder did not end well: {}", self.recorder.said()));
         }
         self.recorder.kill();
         // The next start must do with what the attack has left, and with the attacker himself.
-        if let Err(fault) = again(&self.scene) {
+        if let Err(fault) = again(&self.scene, self.last_words) {
             faults.push(fault);
         }
         self.companions.drain(..).for_each(drop);
@@ -153,7 +160,7 @@ fn terminate(pid: u32) {
 }
 
 /// Starts the recorder again, for a second.
-fn again(scene: &Scene) -> Result<(), String> {
+fn again(scene: &Scene, last_words: &str) -> Result<(), String> {
     let mut command = scene.start();
     let mut next = Companion::start(scene, "pofrc-again", command.process_group(0));
     let began = Instant::now();
@@ -165,7 +172,7 @@ fn again(scene: &Scene) -> Result<(), String> {
     }
     rest(1.0);
     next.end();
-    if next.said().contains("ended:") {
+    if next.said().contains(last_words) {
         Ok(())
     } else {
         Err(format!("the next recording does not end well: {}", next.said()))

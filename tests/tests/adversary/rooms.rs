@@ -45,6 +45,7 @@ fn the_spools_filesystem_stays_full() {
     let mut recording = Recording::begin(scene.spool_in(room.path().join("pofr")));
     rest(2.5);
     fill(&mut recording, room.path(), "50");
+    recording.without_room_to_the_last();
     rest(6.0);
     let mut record = recording.end();
     record.expect_gaps("no room:");
@@ -58,6 +59,7 @@ fn the_states_filesystem_is_full() {
     let mut recording = Recording::begin(scene.state_in(room.path().join("state")));
     rest(2.5);
     fill(&mut recording, room.path(), "50");
+    recording.without_room_to_the_last();
     rest(6.0);
     let mut record = recording.end();
     record.expect_gaps("no room:");

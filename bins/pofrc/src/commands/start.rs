@@ -191,7 +191,10 @@ fn record(
     let mut recorder = Recorder::new(view, registry, settings, Kept::new(spool, live.clone(), log))?
         .observed_by(live.observer(begun));
     let summary = recorder.run(&stop, None)?;
-    Ok((summary, recorder.into_sink().last_bundle()))
+    // The sources are closed by then, so that a lack of descriptors is over.
+    let mut kept = recorder.into_sink();
+    kept.settle()?;
+    Ok((summary, kept.last_bundle()))
 }
 
 /// Says that it records, and what it lacks.

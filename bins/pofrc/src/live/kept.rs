@@ -32,6 +32,11 @@ impl Kept {
     pub(crate) fn last_bundle(&self) -> Option<String> {
         self.spool.status().last.map(|last| last.name)
     }
+
+    /// Writes what still waits in memory; an error where it is lost.
+    pub(crate) fn settle(&mut self) -> Result<(), SpoolError> {
+        self.spool.settle()
+    }
 }
 
 impl Sink for Kept {
