@@ -84,12 +84,11 @@ impl Spool {
                 None => self.state.lose(seq, Why::Unwritten),
             };
         };
-        if last.is_none() {
-            // No server takes a bundle without a sample.
-            return match damage {
-                Some(error) => self.lose_damaged(seq, &error.to_string()),
-                None => self.state.lose(seq, Why::Unwritten),
-            };
+        // Nothing is left to take.
+        if last.is_none()
+            && let Some(error) = &damage
+        {
+            return self.lose_damaged(seq, &error.to_string());
         }
         if header.seq.0 != seq {
             return self.lose_damaged(seq, &format!("it is said to be bundle {}", header.seq.0));
