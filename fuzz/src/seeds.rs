@@ -24,8 +24,11 @@ pub(crate) fn v1_tars() -> Vec<Vec<u8>> {
 /// The texts of the first POFR's snapshots.
 pub(crate) fn v1_halves() -> Vec<Vec<u8>> {
     let caps = pofr_core::wire::v1::Caps::default();
-    let halves =
-        v1_tars().iter().filter_map(|tar| pofr_core::wire::v1::read_tar(tar, &caps).ok()).flatten().take(6);
+    let halves = v1_tars()
+        .into_iter()
+        .filter_map(|tar| pofr_core::wire::v1::read_tar(&tar, &caps).ok())
+        .flatten()
+        .take(6);
     // A fuzzer is quicker with little.
     halves.map(|half| half.text.into_iter().take(4096).collect()).collect()
 }
