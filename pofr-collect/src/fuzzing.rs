@@ -98,31 +98,37 @@ fn sockets() -> Vec<Vec<u8>> {
     each.into_iter().chain([all]).collect()
 }
 
+/// What fanotify tells beside an event: a handle of a directory or a file, and a name (fanotify(7)).
+pub(crate) fn file_info(kind: u8, name: &[u8]) -> Vec<u8> {
+    let mut info = vec![kind, 0, 0, 0];
+    info.extend([1; 8]);
+    info.extend(8_u32.to_ne_bytes());
+    info.extend(1_i32.to_ne_bytes());
+    info.extend([kind; 8]);
+    info.extend_from_slice(name);
+    info.resize(info.len().next_multiple_of(4), 0);
+    let length = u16::try_from(info.len()).unwrap_or(u16::MAX);
+    info[2..4].copy_from_slice(&length.to_ne_bytes());
+    info
+}
+
+/// A whole event of fanotify, as the kernel lays it out.
+pub(crate) fn file_event(mask: u64, infos: &[Vec<u8>]) -> Vec<u8> {
+    let infos = infos.concat();
+    let mut event = u32::try_from(24 + infos.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
+    event.extend([3, 0]);
+    event.extend(24_u16.to_ne_bytes());
+    event.extend(mask.to_ne_bytes());
+    event.extend((-1_i32).to_ne_bytes());
+    event.extend(812_i32.to_ne_bytes());
+    event.extend(infos);
+    event
+}
+
 fn opens() -> Vec<Vec<u8>> {
-    let info = |kind: u8, name: &[u8]| {
-        let mut info = vec![kind, 0, 0, 0];
-        info.extend([1; 8]);
-        info.extend(8_u32.to_ne_bytes());
-        info.extend(1_i32.to_ne_bytes());
-        info.extend([kind; 8]);
-        info.extend_from_slice(name);
-        info.resize(info.len().next_multiple_of(4), 0);
-        let length = u16::try_from(info.len()).unwrap_or(u16::MAX);
-        info[2..4].copy_from_slice(&length.to_ne_bytes());
-        info
-    };
-    let event = |mask: u64, infos: Vec<u8>| {
-        let mut event = u32::try_from(24 + infos.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
-        event.extend([3, 0]);
-        event.extend(24_u16.to_ne_bytes());
-        event.extend(mask.to_ne_bytes());
-        event.extend((-1_i32).to_ne_bytes());
-        event.extend(812_i32.to_ne_bytes());
-        event.extend(infos);
-        event
-    };
-    let opened = event(0x20, [info(2, b"pass\xffwd\0"), info(1, b"")].concat());
-    let renamed = event(0x1000_0000, [info(10, b"old\0"), info(12, b"new name\0"), info(1, b"")].concat());
+    let opened = file_event(0x20, &[file_info(2, b"pass\xffwd\0"), file_info(1, b"")]);
+    let renamed =
+        file_event(0x1000_0000, &[file_info(10, b"old\0"), file_info(12, b"new name\0"), file_info(1, b"")]);
     vec![[opened.clone(), renamed.clone()].concat(), opened, renamed]
 }
 

@@ -1,67 +1,27 @@
 //! A spool without room: nothing of it ends the recording, nothing is lost silently, no number is used twice.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
+#[path = "spooled/mod.rs"]
+mod spooled;
 #[path = "../../tests/src/tmpfs.rs"]
 #[expect(unreachable_pub, reason = "tests of other crates use it, too")]
 mod tmpfs;
 
-use pofr_collect::{HostView, Spool, SpoolSettings};
+use pofr_collect::{Spool, SpoolSettings};
 use pofr_core::{
-    Sink as _, Source,
-    collector::{Closing, Opening},
-    fact::{Custom, Fact},
+    Sink as _,
+    collector::Closing,
     gap::{Gap, Severity},
-    identity::RunId,
-    raw::RawText,
-    record::{Record, Sample},
-    time::{WallMicros, ZoneOffset},
+    record::Record,
+    time::WallMicros,
     wire::v2::{Bundle, Limits, open},
 };
+use spooled::{opening, sample, view};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 use tmpfs::Tmpfs;
-
-fn view() -> HostView {
-    HostView::live().unwrap()
-}
-
-fn opening(stamp: i64) -> Opening {
-    Opening {
-        run: RunId([7; 16]),
-        boot: view().boot,
-        zone: ZoneOffset::parse("+0000").unwrap(),
-        interval_micros: 1_000,
-        opened_wall: WallMicros(stamp),
-        opened_boot_micros: stamp,
-        recorder_pids: Vec::new(),
-        sources: vec![Source::parse("test").unwrap()],
-    }
-}
-
-/// A sample with so many bytes that do not compress.
-fn sample(stamp: i64, bytes: usize) -> Record {
-    let source = Source::parse("test").unwrap();
-    let mut state = stamp as u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    let noise: Vec<u8> = (0..bytes).map(|_| next()).collect();
-    let attributes = BTreeMap::from([("noise".to_owned(), RawText::from(noise))]);
-    let fact = Fact::Custom(Custom { source: source.clone(), name: "x".into(), attributes });
-    Record::Sample(Sample {
-        source,
-        stamp: WallMicros(stamp),
-        span_micros: 1,
-        keyframe: true,
-        removed: Vec::new(),
-        lost: Vec::new(),
-        learned: Vec::new(),
-        added: vec![fact.into()],
-    })
-}
 
 /// Writes a whole bundle of one sample, as a recorder does: what the beginning tells is written, too.
 fn bundle(spool: &mut Spool, stamp: i64, bytes: usize) {

@@ -1,66 +1,21 @@
 //! The spool: the chain, what a killed recorder leaves, what is said of bundles that are gone.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
 
-use pofr_collect::{HostView, Spool, SpoolError, SpoolSettings};
+mod spooled;
+
+use pofr_collect::{Spool, SpoolError, SpoolSettings};
 use pofr_core::{
-    Sink as _, Source,
+    Sink as _,
     collector::Closing,
-    collector::Opening,
-    fact::{Custom, Fact},
     gap::{Gap, Severity},
-    identity::RunId,
-    raw::RawText,
-    record::{Record, Sample},
-    time::{WallMicros, ZoneOffset},
+    time::WallMicros,
     wire::v2::{Bundle, Limits, open},
 };
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
-
-fn view() -> HostView {
-    HostView::live().unwrap()
-}
+use spooled::{opening, sample, view};
+use std::path::{Path, PathBuf};
 
 fn at(dir: &Path) -> SpoolSettings {
     SpoolSettings { state_dir: dir.join("state"), ..SpoolSettings::beside(dir.join("spool")) }
-}
-
-fn opening(stamp: i64) -> Opening {
-    Opening {
-        run: RunId([7; 16]),
-        boot: view().boot,
-        zone: ZoneOffset::parse("-0330").unwrap(),
-        interval_micros: 1_000,
-        opened_wall: WallMicros(stamp),
-        opened_boot_micros: stamp,
-        recorder_pids: Vec::new(),
-        sources: vec![Source::parse("test").unwrap()],
-    }
-}
-
-fn sample(stamp: i64, bytes: usize) -> Record {
-    let source = Source::parse("test").unwrap();
-    // Bytes that do not compress: a linear congruential generator's.
-    let mut state = stamp as u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    let noise: Vec<u8> = (0..bytes).map(|_| next()).collect();
-    let attributes = BTreeMap::from([("noise".to_owned(), RawText::from(noise))]);
-    let fact = Fact::Custom(Custom { source: source.clone(), name: "x".into(), attributes });
-    Record::Sample(Sample {
-        source,
-        stamp: WallMicros(stamp),
-        span_micros: 1,
-        keyframe: true,
-        removed: Vec::new(),
-        lost: Vec::new(),
-        learned: Vec::new(),
-        added: vec![fact.into()],
-    })
 }
 
 /// Writes a whole bundle of one sample; returns the gaps that came with its beginning.

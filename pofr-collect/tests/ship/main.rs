@@ -4,6 +4,8 @@
 
 mod receiver;
 mod recording;
+#[path = "../spooled/mod.rs"]
+mod spooled;
 
 use pofr_collect::{ShipReport, ShipSettings, Shipper, Stop, ship::SpoolView};
 use pofr_core::{identity::Cid, wire::link::No};
@@ -107,7 +109,7 @@ fn a_stream_that_is_not_the_bundle_is_sent_again_as_a_whole() {
     let mut recording = Recording::begin(dir.path());
     let receiver = Receiver::new();
     recording.bundle(3);
-    receiver.plant(1, recording::RUN, b"these are other bytes");
+    receiver.plant(1, spooled::RUN, b"these are other bytes");
     let shipping = Shipping::start(settings(&recording.spool), &receiver);
     until("it is stored", || receiver.stored().len() == 1);
     assert_eq!(receiver.said(No::Digest), 1);
@@ -251,7 +253,7 @@ fn the_view_shows_bundles_by_their_numbers_and_the_open_one() {
     };
     assert_eq!(seqs(&mut view), [1, 2]);
     let open = view.open_other(None).unwrap().unwrap();
-    assert_eq!((open.run, open.seq.0), (recording::RUN, 3));
+    assert_eq!((open.run, open.seq.0), (spooled::RUN, 3));
     assert!(view.open_other(Some(open.seq)).unwrap().is_none());
     let first = view.sealed().unwrap().remove(0);
     view.acknowledge(&first.name).unwrap();

@@ -119,7 +119,7 @@ impl Receiver {
     }
 
     pub(crate) fn streamed(&self, seq: u64) -> Vec<u8> {
-        self.shelf().streams.get(&(crate::recording::RUN, seq)).cloned().unwrap_or_default()
+        self.shelf().streams.get(&(crate::spooled::RUN, seq)).cloned().unwrap_or_default()
     }
 
     pub(crate) fn said(&self, no: No) -> usize {

@@ -133,31 +133,13 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzzing::{file_event, file_info};
 
     /// One event with a directory and a name, and the file itself, as the kernel lays them out.
     fn bytes() -> Vec<u8> {
-        let info = |kind: u8, name: &[u8]| {
-            let mut info = vec![kind, 0, 0, 0];
-            info.extend([1; 8]);
-            info.extend(8_u32.to_ne_bytes());
-            info.extend(1_i32.to_ne_bytes());
-            info.extend([kind; 8]);
-            info.extend(name);
-            info.resize(info.len().next_multiple_of(4), 0);
-            let length = u16::try_from(info.len()).unwrap();
-            info[2..4].copy_from_slice(&length.to_ne_bytes());
-            info
-        };
-        let infos = [info(DFID_NAME, b"pass\xffwd\0"), info(FID, b""), info(99, b"later kernels")].concat();
-        let length = u32::try_from(METADATA_BYTES + infos.len()).unwrap();
-        let mut event = length.to_ne_bytes().to_vec();
-        event.extend([3, 0]);
-        event.extend(24_u16.to_ne_bytes());
-        event.extend(MaskFlags::FAN_OPEN.bits().to_ne_bytes());
-        event.extend((-1_i32).to_ne_bytes());
-        event.extend(812_i32.to_ne_bytes());
-        event.extend(infos);
-        event
+        let infos =
+            [file_info(DFID_NAME, b"pass\xffwd\0"), file_info(FID, b""), file_info(99, b"later kernels")];
+        file_event(MaskFlags::FAN_OPEN.bits(), &infos)
     }
 
     #[test]
